@@ -1,0 +1,1 @@
+"""Auto-encoders on PyTorch Lightning: AE, VAE and Wasserstein auto-encoders side by side."""
