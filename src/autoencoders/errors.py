@@ -1,0 +1,87 @@
+"""Bad input answered in one line: which key or file, what was found, what is allowed."""
+
+import difflib
+import os
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from hydra.errors import HydraException, InstantiationException, MissingConfigException
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+from pydantic import ValidationError
+
+
+class InputError(Exception):
+    """The user's input cannot be used; the message is one line that says what to do about it."""
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """End the program with `error: <one line>` and exit status 1 where the input is at fault.
+
+    Anything else is a defect of the program and keeps its stack trace. With HYDRA_FULL_ERROR=1 in
+    the environment everything does.
+    """
+    if os.environ.get("HYDRA_FULL_ERROR") == "1":
+        yield
+        return
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra would print its own several lines and exit
+    try:
+        yield
+    except (InputError, HydraException, OmegaConfBaseException, ValidationError) as error:
+        line = describe(error)
+        if line is None:
+            raise
+        sys.exit(f"error: {line}")
+    finally:
+        del os.environ["HYDRA_FULL_ERROR"]
+
+
+def describe(error: Exception) -> str | None:
+    """One line for a fault of the input, None for a defect of the program."""
+    cause = error.__cause__
+    if isinstance(error, MissingConfigException) and error.options is not None:
+        group, _, choice = (error.missing_cfg_file or "").rpartition("/")
+        allowed = ", ".join(option for option in error.options)
+        return f"{group}={choice}: no such choice; allowed: {allowed}"
+    if isinstance(error, InstantiationException):
+        return _describe_instantiation(error)
+    if isinstance(error, ValidationError):
+        return _describe_validation(error)
+    if isinstance(cause, ConfigKeyError | ConfigAttributeError):
+        return _describe_unknown_key(cause)
+    return _one_line(error)
+
+
+def _describe_instantiation(error: InstantiationException) -> str | None:
+    """A constructor's complaint, with the config group that it came from in front of the key."""
+    cause = error.__cause__
+    prefix = str(error).rpartition("full_key: ")[2] if "full_key: " in str(error) else ""
+    if isinstance(cause, ValidationError):
+        return _describe_validation(cause, prefix)
+    if isinstance(cause, ValueError | TypeError | InputError):
+        return f"{prefix}: {_one_line(cause)}" if prefix else _one_line(cause)
+    return None
+
+
+def _describe_validation(error: ValidationError, prefix: str = "") -> str:
+    """The first argument of a constructor that its signature's types refuse."""
+    first: Any = error.errors(include_url=False)[0]
+    key = ".".join(str(part) for part in (prefix, *first["loc"]) if part != "")
+    allowed = re.sub(r"^\w+ should", "must", first["msg"])
+    return f"{key}={first['input']}: {allowed}"
+
+
+def _describe_unknown_key(error: OmegaConfBaseException) -> str:
+    """An override of a key that the config lacks, and the keys that stand where it was sought."""
+    parent: Any = error.parent_node
+    allowed = [str(key) for key in parent if key != "_target_"] if parent is not None else []
+    close = difflib.get_close_matches(str(error.key), allowed, n=1)
+    hint = f"did you mean {close[0]}? " if close else ""
+    return f"{error.full_key}: no such key; {hint}allowed: {', '.join(allowed)}"
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())

@@ -1,0 +1,75 @@
+"""Small data and short runs that the tests share."""
+
+import os
+import struct
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig
+from torch import Tensor
+
+ROOT = Path(__file__).parents[1]
+
+SMALL = ("model.hidden_dim=2", "model.latent_dim=3")
+SHORT = (*SMALL, "trainer.max_epochs=2", "+trainer.limit_train_batches=3", "dataset.batch_size=16")
+
+
+def compose_train(*overrides: str) -> DictConfig:
+    """The config that `python train.py <overrides>` composes."""
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        return compose("train", list(overrides))
+
+
+def write_idx(path: Path, values: Tensor) -> None:
+    """Write a uint8 tensor as an IDX file."""
+    header = bytes([0, 0, 8, values.ndim]) + struct.pack(f">{values.ndim}I", *values.shape)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(header + values.to(torch.uint8).numpy().tobytes())
+
+
+def write_data_set(folder: Path, train: int = 96, test: int = 40) -> None:
+    """Write four IDX files of random 28x28 images, in the layout of MNIST."""
+    generator = torch.Generator().manual_seed(0)
+    for part, n in (("train", train), ("t10k", test)):
+        images = torch.randint(256, (n, 28, 28), generator=generator)
+        write_idx(folder / f"{part}-images-idx3-ubyte", images)
+        write_idx(folder / f"{part}-labels-idx1-ubyte", torch.arange(n) % 10)
+
+
+@pytest.fixture
+def data_dir(tmp_path: Path) -> Path:
+    """A folder with a small MNIST and a small FashionMNIST."""
+    for label in ("MNIST", "FashionMNIST"):
+        write_data_set(tmp_path / "data" / label / "raw")
+    return tmp_path / "data"
+
+
+@pytest.fixture(scope="session")
+def real_data_dir() -> Path:
+    """The real MNIST and FashionMNIST, where they lie."""
+    for folder in (os.environ.get("AUTOENCODERS_DATA"), ROOT.parent / "shared" / "data"):
+        if folder and (Path(folder) / "MNIST/raw").is_dir():
+            return Path(folder)
+    pytest.skip("the real MNIST and FashionMNIST are not on this machine")
+
+
+@pytest.fixture
+def train_py(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs `python train.py <arguments>` from an empty folder, where its outputs/ go."""
+
+    def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, ROOT / "train.py", *arguments],
+            cwd=tmp_path,
+            env={**os.environ, **environment},
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+
+    return run
