@@ -1,5 +1,8 @@
 """Encoders, decoders and the latent discriminator: tensors in, tensors out.
 
+What leaves a network has the precision of what entered it, so that losses are computed in full
+precision also where autocast computes the layers in bfloat16.
+
 Two architectures, told apart by one argument and sized by `hidden_dim` (h):
 
 `tutorial`
@@ -47,7 +50,7 @@ class Encoder(nn.Module):
         self.head = nn.Linear(8 * h * (image_size // 16) ** 2, out_dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.head(self.features(x).flatten(1))
+        return self.head(self.features(x).flatten(1)).to(x.dtype)
 
 
 class Decoder(nn.Module):
@@ -105,7 +108,7 @@ class Decoder(nn.Module):
         self.upsample = nn.Sequential(*upsample)
 
     def forward(self, z: Tensor) -> Tensor:
-        return self.upsample(self.project(z))
+        return self.upsample(self.project(z)).to(z.dtype)
 
 
 class Discriminator(nn.Module):
@@ -126,7 +129,7 @@ class Discriminator(nn.Module):
         self.layers = nn.Sequential(*hidden, nn.Linear(width, 1))
 
     def forward(self, z: Tensor) -> Tensor:
-        return self.layers(z).flatten()
+        return self.layers(z).flatten().to(z.dtype)
 
 
 def _halve(n_in: int, n_out: int, normalise: bool = True) -> nn.Sequential:

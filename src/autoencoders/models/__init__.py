@@ -1,0 +1,9 @@
+"""One LightningModule a file; `base` holds what they share."""
+
+from autoencoders.models.ae import AE
+from autoencoders.models.base import AutoEncoder
+from autoencoders.models.vae import VAE
+from autoencoders.models.wae import WAEGAN
+from autoencoders.models.wae_mmd import WAEMMD
+
+__all__ = ["AE", "VAE", "WAEGAN", "WAEMMD", "AutoEncoder"]

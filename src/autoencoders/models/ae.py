@@ -1,0 +1,17 @@
+"""The plain auto-encoder."""
+
+from torch import Tensor
+
+from autoencoders.models.base import AutoEncoder, Losses, Pass
+
+
+class AE(AutoEncoder):
+    """Auto-encoder: minimise c(x, G(Q(x))).
+
+    Nothing shapes its codes, so that draws from the prior need not decode to anything.
+    """
+
+    label = "AE"
+
+    def losses(self, x: Tensor, out: Pass) -> Losses:
+        return {"loss": self.reconstruction(x, out)}

@@ -1,0 +1,236 @@
+"""What every auto-encoder shares: its networks, its face, its optimizer and what it reports."""
+
+import math
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
+
+import pytorch_lightning as pl
+import torch
+import torch.nn.functional as F
+from pydantic import Field, PositiveInt, validate_call
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR
+
+from autoencoders.losses import Cost, reconstruction_cost
+from autoencoders.metrics import LatentMoments
+from autoencoders.networks import Architecture, Decoder, Encoder
+
+Batch = tuple[Tensor, Tensor]  # images in [0, 1] (B, C, H, W) and labels (B,)
+Losses = dict[str, Tensor]  # the objective as "loss", and the terms that it is made of
+
+ON_THE_BAR = ("loss", "reconstruction", "kl", "penalty")
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Beta = Annotated[float, Field(ge=0, lt=1)]
+Schedule = Literal["constant", "step", "cosine"]
+
+
+class Pass(NamedTuple):
+    """One pass through the model.
+
+    mean: the posterior's mean, (B, latent_dim).
+    z: the code that was decoded, (B, latent_dim): the mean, or a draw where the posterior is one.
+    logits: the decoder's output, (B, C, H, W).
+    log_var: the posterior's log-variance, (B, latent_dim), where it has one.
+    """
+
+    mean: Tensor
+    z: Tensor
+    logits: Tensor
+    log_var: Tensor | None = None
+
+
+class AutoEncoder(pl.LightningModule):
+    """The face of every model: `encode`, `decode`, `reconstruct`, `sample`.
+
+    A model adds its objective in `losses`, and where it needs to, its own `forward` (the VAE) or
+    `training_step` (WAE-GAN). These are the arguments that all models take:
+
+    Args:
+        channels, image_size: the images' shape; the data set knows it.
+        latent_dim: dimensions of a code.
+        hidden_dim: width of the networks, see `networks`.
+        architecture: `tutorial` or `paper`, see `networks`.
+        cost: of the reconstruction: `bce` or `mse`, see `losses`.
+        prior_std: sigma of the prior N(0, sigma^2 I).
+        input_noise: standard deviation of Gaussian noise on the encoder's input in training.
+        lr: Adam's learning rate.
+        betas: Adam's decay rates.
+        schedule: of the learning rate: `constant`, `step`, or `cosine` (to 0 at the last epoch).
+        lr_steps: for `step`: pairs of an epoch and the factor from then on.
+
+    Raises:
+        pydantic.ValidationError: an argument outside what its type allows.
+        ValueError: an `image_size` that the architecture cannot make.
+    """
+
+    label: ClassVar[str]  # the model's name in figures and tables
+    encoder_heads: ClassVar[int] = 1  # outputs of the encoder per latent dimension
+
+    @validate_call
+    def __init__(
+        self,
+        *,
+        channels: PositiveInt = 1,
+        image_size: PositiveInt = 28,
+        latent_dim: PositiveInt = 8,
+        hidden_dim: PositiveInt = 32,
+        architecture: Architecture = "tutorial",
+        cost: Cost = "bce",
+        prior_std: Positive = 1.0,
+        input_noise: NonNegative = 0.0,
+        lr: Positive = 1e-3,
+        betas: tuple[Beta, Beta] = (0.9, 0.999),
+        schedule: Schedule = "cosine",
+        lr_steps: list[tuple[PositiveInt, Positive]] = [],  # noqa: B006 (pydantic copies it)
+    ) -> None:
+        super().__init__()
+        self.save_hyperparameters()
+        self.latent_dim = latent_dim
+        self.hidden_dim = hidden_dim
+        self.cost: Cost = cost
+        self.prior_std = prior_std
+        self.input_noise = input_noise
+        self.lr = lr
+        self.betas = betas
+        self.schedule: Schedule = schedule
+        self.lr_steps = lr_steps
+        codes = self.encoder_heads * latent_dim
+        self.encoder = Encoder(channels, image_size, hidden_dim, codes, architecture)
+        self.decoder = Decoder(channels, image_size, hidden_dim, latent_dim, architecture)
+        self.latents = LatentMoments(latent_dim)
+        self.to(memory_format=torch.channels_last)  # convolutions are faster so
+
+    # The face -----------------------------------------------------------------------------------
+
+    def encode(self, x: Tensor) -> Tensor:
+        """The posterior's mean: images in [0, 1] (B, C, H, W) -> codes (B, latent_dim)."""
+        return self.encoder(x)
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Codes (B, latent_dim) -> pixels in [0, 1] (B, C, H, W)."""
+        return self.decoder(z).sigmoid()
+
+    def reconstruct(self, x: Tensor) -> Tensor:
+        """Images in [0, 1] (B, C, H, W) -> their reconstructions from the posterior's mean."""
+        with inference(self):
+            return self.decode(self.encode(x))
+
+    def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
+        """Decode n draws from the prior -> pixels in [0, 1] (n, C, H, W)."""
+        with inference(self):
+            return self.decode(self.sample_prior(n, generator))
+
+    def sample_prior(self, n: int, generator: torch.Generator | None = None) -> Tensor:
+        """Draw n codes from N(0, prior_std^2 I) -> (n, latent_dim).
+
+        A generator draws on its own device, so that a CPU generator's codes are the same anywhere.
+        """
+        device = generator.device if generator else self.device
+        z = torch.randn(n, self.latent_dim, generator=generator, device=device)
+        return self.prior_std * z.to(self.device)
+
+    # The objective ------------------------------------------------------------------------------
+
+    def forward(self, x: Tensor) -> Pass:
+        """Encode and decode a batch, with the input noise in training."""
+        z = self.encoder(self.perturb(x))
+        return Pass(mean=z, z=z, logits=self.decoder(z))
+
+    def perturb(self, x: Tensor) -> Tensor:
+        if self.training and self.input_noise:
+            return x + self.input_noise * torch.randn_like(x)
+        return x
+
+    def losses(self, x: Tensor, out: Pass) -> Losses:
+        """The objective as "loss" and its terms, per image, averaged over the batch."""
+        raise NotImplementedError
+
+    def reconstruction(self, x: Tensor, out: Pass) -> Tensor:
+        """c(x, G(z)), summed over pixels and averaged over the batch."""
+        return reconstruction_cost(self.cost, out.logits, x)
+
+    # Training and evaluation --------------------------------------------------------------------
+
+    def training_step(self, batch: Batch, batch_idx: int = 0) -> Tensor | Losses:
+        x, _ = batch
+        losses = self.losses(x, self(x))
+        self.log_losses("train", losses, len(x))
+        return losses["loss"]
+
+    def validation_step(self, batch: Batch, batch_idx: int = 0) -> None:
+        self.evaluate("val", batch[0])
+
+    def test_step(self, batch: Batch, batch_idx: int = 0) -> None:
+        self.evaluate("test", batch[0])
+
+    def evaluate(self, stage: str, x: Tensor) -> None:
+        """Report the objective's terms, the error of the reconstructions and the codes' moments."""
+        out = self(x)
+        metrics = self.losses(x, out)
+        sampled = out.z is not out.mean
+        logits = self.decoder(out.mean) if sampled else out.logits
+        metrics["mse"] = F.mse_loss(logits.sigmoid(), x)
+        metrics["bce"] = reconstruction_cost("bce", logits, x)
+        if sampled:
+            metrics["mse_sampled"] = F.mse_loss(out.logits.sigmoid(), x)
+        self.log_losses(stage, metrics, len(x))
+        self.latents.update(out.mean, out.z)
+
+    def on_validation_epoch_end(self) -> None:
+        self.report_latents("val")
+
+    def on_test_epoch_end(self) -> None:
+        self.report_latents("test")
+
+    def report_latents(self, stage: str) -> None:
+        self.log_dict({f"{stage}/{name}": v for name, v in self.latents.compute().items()})
+        self.latents.reset()
+
+    def log_losses(self, stage: str, losses: Losses, batch_size: int) -> None:
+        """Report the epoch's mean of each term over its images, and the last batch's on the bar."""
+        epoch = {f"{stage}/{name}": value.detach() for name, value in losses.items()}
+        self.log_dict(epoch, on_step=False, on_epoch=True, batch_size=batch_size, sync_dist=True)
+        if stage == "train":
+            bar = {name: losses[name].detach() for name in ON_THE_BAR if name in losses}
+            self.log_dict(bar, prog_bar=True, logger=False)
+
+    # The optimizer ------------------------------------------------------------------------------
+
+    def configure_optimizers(self) -> Any:
+        return self.adam(self.autoencoder_parameters(), self.lr)
+
+    def autoencoder_parameters(self) -> Iterator[nn.Parameter]:
+        """The encoder's and the decoder's."""
+        yield from self.encoder.parameters()
+        yield from self.decoder.parameters()
+
+    def adam(self, parameters: Iterable[nn.Parameter], lr: float) -> Any:
+        """Adam and its learning-rate schedule, stepped once an epoch, as Lightning takes them."""
+        optimizer = torch.optim.Adam(parameters, lr=lr, betas=self.betas)
+        scheduler = LambdaLR(optimizer, lambda epoch: self.lr_factor(epoch))
+        return {"optimizer": optimizer, "lr_scheduler": scheduler}
+
+    def lr_factor(self, epoch: int) -> float:
+        """The schedule's factor on the learning rate in that epoch, counted from 0."""
+        if self.schedule == "cosine":
+            epochs = self.trainer.max_epochs or 1
+            return 0.5 * (1 + math.cos(math.pi * epoch / epochs))
+        if self.schedule == "step":
+            return math.prod(factor for start, factor in self.lr_steps if epoch >= start)
+        return 1.0
+
+
+@contextmanager
+def inference(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode and no gradients for a while: batch normalization must use its running
+    statistics, not those of the images at hand."""
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        model.train(was_training)
