@@ -1,0 +1,53 @@
+"""Figures hold what they are given, where their labels say."""
+
+import numpy as np
+import pytest
+import torch
+from matplotlib.figure import Figure
+
+from autoencoders import figures
+
+
+def test_a_montage_holds_every_image_in_its_place():
+    rows = [torch.rand(3, 1, 5, 4), torch.rand(3, 1, 5, 4)]
+    canvas = figures.montage(rows)
+    assert canvas.shape == (1, 2 * 5 + figures.GAP, 3 * 4 + 2 * figures.GAP)
+    for i, row in enumerate(rows):
+        for j, image in enumerate(row):
+            top, left = i * (5 + figures.GAP), j * (4 + figures.GAP)
+            assert torch.equal(canvas[:, top : top + 5, left : left + 4], image)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_each_rows_label_stands_beside_it(channels):
+    rows = [("original", torch.rand(4, channels, 8, 8)), ("AE", torch.rand(4, channels, 8, 8))]
+    figure = figures.image_rows(rows, "Reconstructions", "a note")
+    (axes,) = figure.axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["original", "AE"]
+    first, second = axes.get_yticks()
+    assert 0 < first < 8  # pixel rows of the montage: the first image, the gap, the second
+    assert 8 + figures.GAP < second < 16 + figures.GAP
+    assert axes.get_title() == "Reconstructions"
+
+
+def test_a_grid_is_square():
+    figure = figures.image_grid(torch.rand(9, 1, 8, 8), "Samples")
+    assert figure.axes[0].get_images()[0].get_array().shape == (28, 28)
+
+
+@pytest.mark.parametrize("latent_dim", [1, 2, 8])
+def test_the_latent_space_shows_every_code_and_the_prior(latent_dim):
+    torch.manual_seed(0)
+    codes, labels = 2 * torch.randn(60, latent_dim), torch.arange(60) % 3
+    figure = figures.latent_space(codes, labels, ("a", "b", "c"), 2.0, "title", "note")
+    assert isinstance(figure, Figure)
+    plane, histogram = figure.axes
+    assert sum(len(points.get_offsets()) for points in plane.collections) == 60
+    assert [text.get_text() for text in plane.get_legend().get_texts()] == ["a", "b", "c"]
+    x, density = histogram.lines[0].get_data()
+    assert np.trapezoid(density, x) == pytest.approx(1, abs=0.01)
+    assert density.max() == pytest.approx(1 / (2 * np.sqrt(2 * np.pi)), rel=1e-3)
+
+
+def test_the_palette_tells_ten_classes_apart():
+    assert len(set(figures.PALETTE)) == 10
