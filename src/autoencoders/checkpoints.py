@@ -1,0 +1,68 @@
+"""Checkpoints: written whole or not at all, read without running any code that they carry."""
+
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+from pytorch_lightning.plugins.io import TorchCheckpointIO
+from torch import nn
+
+from autoencoders.errors import InputError
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Writes beside the file and renames, so that a crash leaves the old checkpoint or the new."""
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
+    ) -> None:
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f".{path.name}.partial")
+        with partial.open("wb") as file:
+            torch.save(checkpoint, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """A checkpoint's content, of tensors and plain values alone.
+
+    Raises:
+        InputError: no such file, not a checkpoint, or one that asks for code to be run.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: no such checkpoint")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
+        # torch's own advice is to load it unsafely.
+        raise InputError(
+            f"{path}: not a checkpoint that can be read safely: it is damaged or asks for code to be"
+            " run; give one that train.py wrote"
+        ) from error
+    if not isinstance(content, dict) or not isinstance(content.get("state_dict"), dict):
+        raise InputError(f"{path}: expected a checkpoint with a state_dict, found another file")
+    return content
+
+
+def load_weights(model: nn.Module, path: Path) -> None:
+    """Start `model` from a checkpoint's weights.
+
+    Raises:
+        InputError: the checkpoint cannot be read, or is of another model or shape.
+    """
+    theirs = read_checkpoint(path)["state_dict"]
+    ours = model.state_dict()
+    for name in sorted(ours.keys() | theirs.keys()):
+        found = tuple(theirs[name].shape) if name in theirs else "absent"
+        expected = tuple(ours[name].shape) if name in ours else "absent"
+        if found != expected:
+            raise InputError(
+                f"{path}: is of another model or shape than this {type(model).__name__}:"
+                f" {name} is {found} there, {expected} here; choose model= and its sizes as there"
+            )
+    model.load_state_dict(theirs)

@@ -1,0 +1,82 @@
+"""Checkpoints are written whole and read without running what they carry."""
+
+import os
+import pickle
+
+import pytest
+import torch
+
+from autoencoders.checkpoints import AtomicCheckpointIO, load_weights, read_checkpoint
+from autoencoders.errors import InputError
+from autoencoders.models import AE, VAE
+
+SMALL = {"hidden_dim": 2, "latent_dim": 3}
+
+
+def test_a_failed_write_leaves_the_old_checkpoint(tmp_path, monkeypatch):
+    path = tmp_path / "checkpoints" / "last.ckpt"
+    AtomicCheckpointIO().save_checkpoint({"state_dict": {}, "epoch": 1}, path)
+
+    def fail(checkpoint, file):
+        file.write(b"half a checkpoint")
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(torch, "save", fail)
+    with pytest.raises(OSError, match="No space"):
+        AtomicCheckpointIO().save_checkpoint({"state_dict": {}, "epoch": 2}, path)
+    assert read_checkpoint(path)["epoch"] == 1
+
+
+def test_weights_start_a_model(tmp_path):
+    trained, fresh = AE(**SMALL), AE(**SMALL)
+    torch.save({"state_dict": trained.state_dict()}, tmp_path / "a.ckpt")
+    load_weights(fresh, tmp_path / "a.ckpt")
+    x = torch.rand(2, 1, 28, 28)
+    assert torch.equal(fresh.reconstruct(x), trained.reconstruct(x))
+
+
+@pytest.mark.parametrize("other", [VAE(**SMALL), AE(hidden_dim=2, latent_dim=4)])
+def test_another_model_or_shape_is_refused(tmp_path, other):
+    torch.save({"state_dict": other.state_dict()}, tmp_path / "a.ckpt")
+    with pytest.raises(InputError, match=r"a\.ckpt: is of another model or shape than this AE"):
+        load_weights(AE(**SMALL), tmp_path / "a.ckpt")
+
+
+class Malicious:
+    def __init__(self, victim):
+        self.victim = victim
+
+    def __reduce__(self):
+        return os.mkdir, (self.victim,)
+
+
+def test_code_in_a_checkpoint_is_not_run(tmp_path):
+    victim = str(tmp_path / "victim")
+    torch.save({"state_dict": {}, "extra": Malicious(victim)}, tmp_path / "a.ckpt")
+    with pytest.raises(InputError, match="not a checkpoint that can be read safely"):
+        read_checkpoint(tmp_path / "a.ckpt")
+    assert not os.path.exists(victim)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "not a checkpoint that can be read safely"),
+        (b"PK\x03\x04 half a zip", "not a checkpoint that can be read safely"),
+        (pickle.dumps([1, 2]), "not a checkpoint that can be read safely"),
+    ],
+)
+def test_damaged_files_are_named(tmp_path, content, message):
+    (tmp_path / "a.ckpt").write_bytes(content)
+    with pytest.raises(InputError, match=message) as error:
+        read_checkpoint(tmp_path / "a.ckpt")
+    assert str(tmp_path / "a.ckpt") in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_other_files_of_torchs_are_refused(tmp_path):
+    torch.save({"weights": torch.ones(2)}, tmp_path / "a.ckpt")
+    with pytest.raises(InputError, match="expected a checkpoint with a state_dict"):
+        read_checkpoint(tmp_path / "a.ckpt")
+    with pytest.raises(InputError, match="no such checkpoint"):
+        read_checkpoint(tmp_path / "b.ckpt")
