@@ -41,8 +41,8 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
         # torch's own advice is to load it unsafely.
         raise InputError(
-            f"{path}: not a checkpoint that can be read safely: it is damaged or asks for code to be"
-            " run; give one that train.py wrote"
+            f"{path}: not a checkpoint that can be read safely: it is damaged or asks for code"
+            " to be run; give one that train.py wrote"
         ) from error
     if not isinstance(content, dict) or not isinstance(content.get("state_dict"), dict):
         raise InputError(f"{path}: expected a checkpoint with a state_dict, found another file")

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from pydantic import Field, NonNegativeInt, validate_call
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
+from torch.utils.data.distributed import DistributedSampler
 
 from autoencoders.errors import InputError
 
@@ -113,10 +114,16 @@ class ImageDataModule(pl.LightningDataModule):
         self.val = everything.subset(order[size:].sort().values)
 
     def train_dataloader(self) -> DataLoader:
+        # Its order is a function of the seed and the epoch, which Lightning tells it.
+        sampler: DistributedSampler = DistributedSampler(
+            self.train,
+            num_replicas=self.trainer.world_size if self.trainer else 1,
+            rank=self.trainer.global_rank if self.trainer else 0,
+            seed=self.seed,
+        )
         # Batch normalization has nothing to normalise over in a last batch of one image.
-        processes = self.trainer.world_size if self.trainer else 1
-        lone_image = math.ceil(len(self.train) / processes) % self.batch_size == 1
-        return self._loader(self.train, shuffle=True, drop_last=lone_image)
+        lone_image = len(sampler) % self.batch_size == 1
+        return self._loader(self.train, sampler=sampler, drop_last=lone_image)
 
     def val_dataloader(self) -> DataLoader | list[Any]:
         return self._loader(self.val) if len(self.val) else []
@@ -133,7 +140,11 @@ class ImageDataModule(pl.LightningDataModule):
 
     def _loader(self, images: Images, **options: Any) -> DataLoader:
         # No worker processes: indexing a tensor is faster than handing a batch between processes.
-        return DataLoader(images, self.batch_size, collate_fn=_identity, **options)
+        # A generator of its own: a loader draws a seed for workers, which would shift the models'.
+        generator = torch.Generator()
+        return DataLoader(
+            images, self.batch_size, collate_fn=_identity, generator=generator, **options
+        )
 
 
 def _identity(batch: Any) -> Any:

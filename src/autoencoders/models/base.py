@@ -186,13 +186,21 @@ class AutoEncoder(pl.LightningModule):
         self.report_latents("test")
 
     def report_latents(self, stage: str) -> None:
-        self.log_dict({f"{stage}/{name}": v for name, v in self.latents.compute().items()})
+        moments = {f"{stage}/{name}": value for name, value in self.latents.compute().items()}
+        self.log_dict(moments, logger=stage != "test")
         self.latents.reset()
 
     def log_losses(self, stage: str, losses: Losses, batch_size: int) -> None:
         """Report the epoch's mean of each term over its images, and the last batch's on the bar."""
         epoch = {f"{stage}/{name}": value.detach() for name, value in losses.items()}
-        self.log_dict(epoch, on_step=False, on_epoch=True, batch_size=batch_size, sync_dist=True)
+        self.log_dict(
+            epoch,
+            on_step=False,
+            on_epoch=True,
+            batch_size=batch_size,
+            sync_dist=True,
+            logger=stage != "test",  # the HPARAMS tab shows those
+        )
         if stage == "train":
             bar = {name: losses[name].detach() for name in ON_THE_BAR if name in losses}
             self.log_dict(bar, prog_bar=True, logger=False)

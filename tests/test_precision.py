@@ -1,0 +1,48 @@
+"""bfloat16 only where the processor computes it natively."""
+
+import pytest
+import torch
+
+from autoencoders import precision
+from autoencoders.losses import reconstruction_cost
+from autoencoders.models import VAE, WAEGAN
+
+
+@pytest.mark.parametrize(("native", "chosen"), [(True, "bf16-mixed"), (False, "32-true")])
+def test_auto_asks_the_cpu(native, chosen, monkeypatch, capsys):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: native, raising=False)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False, raising=False)
+    assert precision.choose_precision("auto", "auto") == chosen
+    (line,) = capsys.readouterr().out.splitlines()
+    assert chosen in line
+
+
+def test_auto_does_without_torchs_private_checks(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.delattr(torch.cpu, "_is_avx512_bf16_supported", raising=False)
+    monkeypatch.delattr(torch.cpu, "_is_amx_tile_supported", raising=False)
+    assert precision.choose_precision("auto", "cpu") == "32-true"
+
+
+@pytest.mark.parametrize(("native", "chosen"), [(True, "bf16-mixed"), (False, "32-true")])
+def test_auto_asks_the_gpu_where_one_is_used(native, chosen, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: native)
+    assert precision.choose_precision("auto", "gpu") == chosen
+
+
+def test_a_choice_is_left_as_it_is():
+    assert precision.choose_precision("64-true", "auto") == "64-true"
+
+
+@pytest.mark.parametrize("model_class", [VAE, WAEGAN])
+def test_losses_are_computed_in_full_precision(model_class):
+    torch.manual_seed(0)
+    model, x = model_class(hidden_dim=4, latent_dim=3), torch.rand(8, 1, 28, 28)
+    with torch.autocast("cpu", torch.bfloat16):
+        out = model(x)
+        losses = model.losses(x, out)
+    assert out.logits.dtype == out.z.dtype == torch.float32
+    assert all(value.dtype == torch.float32 for value in losses.values())
+    torch.testing.assert_close(losses["reconstruction"], reconstruction_cost("bce", out.logits, x))

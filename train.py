@@ -1,0 +1,70 @@
+"""Train an auto-encoder: `python train.py model=wae dataset=fmnist`; `--help` shows the choices."""
+
+from pathlib import Path
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from autoencoders.errors import one_line_errors
+from autoencoders.runs import LAST, load_config, write_metrics
+
+
+def train(cfg: DictConfig, folder: Path, resume: bool = False) -> float:
+    """Train and test the model that `cfg` describes; leave the run in `folder`.
+
+    Args:
+        cfg: as composed from conf/train.yaml.
+        folder: the run's.
+        resume: continue from the folder's last checkpoint.
+
+    Returns:
+        The metric `cfg.monitor`, which a sweep minimises.
+    """
+    # Here and not above: torch takes seconds to import, which `--help` need not wait for.
+    import pytorch_lightning as pl
+    from hydra.utils import instantiate
+
+    from autoencoders import callbacks, report
+    from autoencoders.checkpoints import AtomicCheckpointIO, load_weights
+    from autoencoders.precision import choose_precision
+
+    report.quiet_lightning()
+    pl.seed_everything(cfg.seed, verbose=False)
+    data = instantiate(cfg.dataset, _convert_="all")
+    size = {"channels": data.channels, "image_size": data.image_size}
+    model = instantiate(cfg.model, **size, _convert_="all")
+    if cfg.ckpt_path:
+        load_weights(model, Path(cfg.ckpt_path))
+
+    record = callbacks.RunRecord()
+    trainer = instantiate(
+        cfg.trainer,
+        precision=choose_precision(cfg.trainer.precision, cfg.trainer.accelerator),
+        logger=callbacks.EpochLogger(folder),
+        callbacks=[*callbacks.for_run(cfg, folder), record],
+        plugins=[AtomicCheckpointIO()],
+        _convert_="all",
+    )
+    trainer.fit(model, data, ckpt_path=folder / LAST if resume else None, weights_only=True)
+    trainer.test(model, data, verbose=False)
+
+    metrics = record.summary(trainer, model)
+    if trainer.is_global_zero:
+        trainer.logger.log_final(model.hparams, metrics)
+        write_metrics(folder, metrics)
+        report.print_run(metrics, folder)
+    return metrics[cfg.monitor]
+
+
+@hydra.main(version_base="1.3", config_path="conf", config_name="train")
+def main(cfg: DictConfig) -> float:
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    if cfg.resume:
+        return train(load_config(folder), folder, resume=True)
+    return train(cfg, folder)
+
+
+if __name__ == "__main__":
+    with one_line_errors():
+        main()
