@@ -10,8 +10,9 @@ import torchvision.datasets
 from conftest import write_data_set, write_idx
 from pytorch_lightning.trainer.states import TrainerFn
 
-from autoencoders.data import MNIST, Digits, FashionMNIST, read_idx
+from autoencoders.data import MNIST, Digits, FashionMNIST
 from autoencoders.errors import InputError
+from autoencoders.idx import read_idx
 
 
 @pytest.fixture
@@ -126,6 +127,7 @@ LABELS = "train-labels-idx1-ubyte"
         (IMAGES, lambda b: b[:1000], "expected 75280 bytes, found 1000; delete the file and run"),
         (IMAGES, lambda b: b + b"x", "expected 75280 bytes, found 75281"),
         (IMAGES, lambda b: b[:10], "expected a 16-byte header, found 10"),
+        (LABELS, lambda b: b[:4] + bytes(4), "expected 9 bytes, found 8"),
         (IMAGES, lambda b: b"", "expected an IDX file of bytes"),
         (IMAGES, lambda b: b"<html>" + b, "expected an IDX file of bytes"),
         (LABELS, lambda b: b[:4] + struct.pack(">I", 95) + b[8:-1], "expected 96 labels, found 95"),

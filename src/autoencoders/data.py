@@ -4,10 +4,6 @@ A data set is one uint8 tensor: a batch is one indexing operation, and the scali
 happens on the device. A further data set is one more class here with a `load` of its own.
 """
 
-import gzip
-import math
-import struct
-import zlib
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
@@ -20,6 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 from torch.utils.data.distributed import DistributedSampler
 
 from autoencoders.errors import InputError
+from autoencoders.idx import FILES, damaged, find_idx, read_idx
 
 
 class Images(Dataset):
@@ -213,26 +210,26 @@ class MNIST(ImageDataModule):
     def _find(self) -> Path | None:
         """The first folder that holds all four files."""
         for folder in (self.raw_dir, self.system_dir):
-            if folder and all(_idx_file(folder, name) for name in _IDX_NAMES):
+            if folder and all(find_idx(folder, name) for name in FILES):
                 return folder
         return None
 
     def _read(self, folder: Path, part: str) -> Images:
-        images_file = _idx_file(folder, f"{part}-images-idx3-ubyte")
-        labels_file = _idx_file(folder, f"{part}-labels-idx1-ubyte")
+        images_file = find_idx(folder, f"{part}-images-idx3-ubyte")
+        labels_file = find_idx(folder, f"{part}-labels-idx1-ubyte")
         assert images_file is not None, "_find saw all four files"
         assert labels_file is not None
         images, labels = read_idx(images_file), read_idx(labels_file)
         size = (self.image_size, self.image_size)
         if images.ndim != 3 or images.shape[1:] != size:
             found = " x ".join(str(length) for length in images.shape)
-            raise InputError(_damaged(images_file, f"expected N x 28 x 28 pixels, found {found}"))
+            raise InputError(damaged(images_file, f"expected N x 28 x 28 pixels, found {found}"))
         if labels.shape != images.shape[:1]:
             raise InputError(
-                _damaged(labels_file, f"expected {len(images)} labels, found {labels.numel()}")
+                damaged(labels_file, f"expected {len(images)} labels, found {labels.numel()}")
             )
         if labels.numel() and labels.max() >= len(self.class_names):
-            raise InputError(_damaged(labels_file, f"expected labels 0 to 9, found {labels.max()}"))
+            raise InputError(damaged(labels_file, f"expected labels 0 to 9, found {labels.max()}"))
         return Images(images.unsqueeze(1), labels.long())
 
     def _how_to_get(self, reason: object) -> str:
@@ -264,45 +261,3 @@ class FashionMNIST(MNIST):
     )
     system_dir = Path("/usr/share/datasets/fashion-mnist")
     system_package = "dataset-fashion-mnist"
-
-
-_IDX_NAMES = (
-    "train-images-idx3-ubyte",
-    "train-labels-idx1-ubyte",
-    "t10k-images-idx3-ubyte",
-    "t10k-labels-idx1-ubyte",
-)
-
-
-def _idx_file(folder: Path, name: str) -> Path | None:
-    """The file of that name, plain or gzipped, or None."""
-    return next((f for f in (folder / name, folder / f"{name}.gz") if f.is_file()), None)
-
-
-def read_idx(path: Path) -> Tensor:
-    """Read an IDX file of bytes, gzipped or not (the format: http://yann.lecun.com/exdb/mnist).
-
-    Returns:
-        A uint8 tensor of the shape that the file's header gives.
-
-    Raises:
-        InputError: the file is truncated, damaged or not IDX.
-    """
-    try:
-        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    except (OSError, EOFError, zlib.error) as error:
-        raise InputError(_damaged(path, str(error))) from error
-    if len(content) < 4 or content[:3] != b"\x00\x00\x08":
-        raise InputError(_damaged(path, "expected an IDX file of bytes, found another format"))
-    header = 4 + 4 * content[3]
-    if len(content) < header:
-        raise InputError(_damaged(path, f"expected a {header}-byte header, found {len(content)}"))
-    shape = struct.unpack(f">{content[3]}I", content[4:header])
-    expected = header + math.prod(shape)
-    if len(content) != expected:
-        raise InputError(_damaged(path, f"expected {expected} bytes, found {len(content)}"))
-    return torch.frombuffer(bytearray(content), dtype=torch.uint8, offset=header).reshape(shape)
-
-
-def _damaged(path: Path, what: str) -> str:
-    return f"{path}: {what}; delete the file and run again to download it anew"

@@ -1,0 +1,33 @@
+"""Where models, figures and the logger meet: what happens beside the training itself."""
+
+from pathlib import Path
+
+from omegaconf import DictConfig
+from pytorch_lightning.callbacks import Callback, RichModelSummary, RichProgressBar
+
+from autoencoders.callbacks.checkpoints import Checkpoints
+from autoencoders.callbacks.exhibits import Exhibits
+from autoencoders.callbacks.guards import SeedEpochs, StopOnNonFinite
+from autoencoders.callbacks.record import EpochLogger, RunRecord
+
+__all__ = [
+    "Checkpoints",
+    "EpochLogger",
+    "Exhibits",
+    "RunRecord",
+    "SeedEpochs",
+    "StopOnNonFinite",
+    "for_run",
+]
+
+
+def for_run(cfg: DictConfig, folder: Path) -> list[Callback]:
+    """The callbacks of every run that writes into `folder`."""
+    return [
+        SeedEpochs(cfg.seed),
+        StopOnNonFinite(),
+        Exhibits(folder / "figures"),
+        Checkpoints(folder, cfg.monitor),
+        RichModelSummary(),
+        RichProgressBar(),
+    ]

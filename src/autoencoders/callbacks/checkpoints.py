@@ -1,0 +1,62 @@
+"""When checkpoints are written."""
+
+from pathlib import Path
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import ModelCheckpoint
+
+from autoencoders.errors import InputError
+from autoencoders.runs import LAST, shown
+
+
+class Checkpoints(ModelCheckpoint):
+    """Keeps `last.ckpt`, rewritten after every epoch and there from the start, and `best.ckpt`.
+
+    An interrupted run goes on after the last epoch that it finished: an epoch resumed half-way
+    could not end as an undisturbed one does.
+
+    Args:
+        run: the run's folder.
+        monitor: the metric that the best checkpoint has the least of.
+    """
+
+    def __init__(self, run: Path, monitor: str) -> None:
+        super().__init__(
+            run / "checkpoints",
+            filename="best",
+            monitor=monitor,
+            save_last=True,
+            save_on_train_epoch_end=True,  # where both train/ and val/ metrics are known
+            enable_version_counter=False,
+        )
+        self.run = run
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        super().on_train_start(trainer, pl_module)
+        data = trainer.datamodule  # type: ignore[attr-defined]  # Lightning sets it in fit
+        if str(self.monitor).startswith("val/") and not len(data.val):
+            raise InputError(
+                f"monitor={self.monitor}: there is no validation set with dataset.val_size=0; set"
+                " monitor=train/loss or a larger dataset.val_size"
+            )
+        if trainer.ckpt_path is None:  # a new run, not one resumed
+            trainer.save_checkpoint(self.run / LAST)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if self.monitor not in trainer.callback_metrics:
+            known = sorted(name for name in trainer.callback_metrics if "/" in name)
+            raise InputError(f"monitor={self.monitor}: no such metric; allowed: {', '.join(known)}")
+        super().on_train_epoch_end(trainer, pl_module)
+
+    def on_exception(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
+    ) -> None:
+        if not isinstance(exception, KeyboardInterrupt) or not trainer.is_global_zero:
+            return
+        if (self.run / LAST).exists():
+            command = f"python train.py resume={shown(self.run)}"
+            print(
+                f"interrupted; {trainer.current_epoch} epochs are saved; continue with: {command}"
+            )
+        else:
+            print("interrupted before training began: there is nothing to resume")

@@ -1,0 +1,71 @@
+"""What keeps a run reproducible and stops one that has failed."""
+
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Callback
+
+from autoencoders.errors import InputError
+
+
+class SeedEpochs(Callback):
+    """Makes each epoch's random numbers a function of the seed and the epoch alone.
+
+    A run that is resumed draws what it would have drawn undisturbed, and validation draws the same
+    in every epoch, so that epochs compare.
+
+    Args:
+        seed: of the run.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._seed(trainer, 1 + trainer.current_epoch)
+
+    def on_validation_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._seed(trainer, 0)
+
+    def on_test_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._seed(trainer, 0)
+
+    def _seed(self, trainer: pl.Trainer, epoch: int) -> None:
+        # Not seed + epoch: neighbouring runs would share their epochs' numbers.
+        entropy = np.random.SeedSequence([self.seed, epoch, trainer.global_rank])
+        torch.manual_seed(int(entropy.generate_state(1, np.uint64)[0]))
+
+
+class StopOnNonFinite(Callback):
+    """Ends a run whose loss is no number any more, before a checkpoint is written of it."""
+
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        if batch_idx % 20 == 0:  # seldom, since reading a loss waits for the device
+            self._check(trainer)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._check(trainer)
+        for name, parameter in pl_module.named_parameters():
+            if not parameter.isfinite().all():  # the epoch's last step spoilt it
+                self._stop(trainer, name, float("nan"))
+
+    def _check(self, trainer: pl.Trainer) -> None:
+        # A term before the sum that it spoils.
+        for name, value in sorted(trainer.callback_metrics.items(), key=lambda m: "loss" in m[0]):
+            if not torch.isfinite(value):
+                self._stop(trainer, name, float(value))
+
+    def _stop(self, trainer: pl.Trainer, name: str, value: float) -> None:
+        raise InputError(
+            f"{name} is {value} in epoch {trainer.current_epoch}: training has diverged; the last"
+            " good checkpoint stays; lower model.lr and start again"
+        )

@@ -1,0 +1,113 @@
+"""What a run's numbers are written to: TensorBoard's events and metrics.json."""
+
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.loggers import TensorBoardLogger
+from torch.utils.tensorboard.summary import hparams as hparams_summaries
+
+from autoencoders.models import AutoEncoder
+
+
+class EpochLogger(TensorBoardLogger):
+    """TensorBoard's events in the run's folder, with epochs on the x-axis.
+
+    Optimizer steps would put WAE-GAN, which makes two a batch, on another axis than the others
+    (Lightning issue 17958).
+    """
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(save_dir=folder, name="", version="", default_hp_metric=False)
+
+    def log_metrics(self, metrics: Any, step: int | None = None) -> None:
+        metrics = dict(metrics)
+        epoch = metrics.pop("epoch", step)
+        super().log_metrics(metrics, step=int(epoch))
+
+    def log_final(self, hparams: dict[str, Any], metrics: dict[str, float]) -> None:
+        """Show a finished run in the HPARAMS tab, with all of its metrics."""
+        # `train/` and `val/` have their curves, whose last points the tab takes.
+        new = {key: v for key, v in metrics.items() if not key.startswith(("train/", "val/"))}
+        self.log_metrics(new, step=int(metrics["epochs"]))
+        plain = {k: v if isinstance(v, int | float | str) else str(v) for k, v in hparams.items()}
+        writer = self.experiment._get_file_writer()
+        for summary in hparams_summaries(plain, metrics):
+            writer.add_summary(summary)
+        self.save()
+
+
+class RunRecord(Callback):
+    """Keeps what metrics.json tells of a run, through checkpoints and resumes.
+
+    Attributes:
+        metrics: the last epoch's `train/` and `val/`, later the `test/` metrics.
+        images: trained on so far, by all processes.
+        seconds: that took, validation, figures and checkpoints not counted.
+    """
+
+    def __init__(self) -> None:
+        self.metrics: dict[str, float] = {}
+        self.images = 0
+        self.seconds = 0.0
+        self._start = 0.0
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._start = time.perf_counter()
+
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        self.images += len(batch[0]) * trainer.world_size
+        if trainer.is_last_batch:
+            if pl_module.device.type == "cuda":
+                torch.cuda.synchronize()
+            self.seconds += time.perf_counter() - self._start
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._take(trainer)
+
+    def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._take(trainer)
+
+    def _take(self, trainer: pl.Trainer) -> None:
+        named = {name: float(v) for name, v in trainer.callback_metrics.items() if "/" in name}
+        self.metrics.update(named)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"metrics": self.metrics, "images": self.images, "seconds": self.seconds}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.metrics, self.images = state_dict["metrics"], state_dict["images"]
+        self.seconds = state_dict["seconds"]
+
+    def summary(self, trainer: pl.Trainer, model: AutoEncoder) -> dict[str, float]:
+        """The flat content of metrics.json."""
+        return {
+            **self.metrics,
+            "epochs": trainer.current_epoch,
+            "train_seconds": self.seconds,
+            "images_per_second": self.images / self.seconds if self.seconds else 0.0,
+            "parameters": sum(parameter.numel() for parameter in model.parameters()),
+            **_peak_memory(),
+        }
+
+
+def _peak_memory() -> dict[str, float]:
+    """The most memory that this process has held so far, where the system tells it."""
+    if sys.platform == "win32":
+        return {}
+    import resource
+
+    unit = 1 if sys.platform == "darwin" else 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    return {"peak_memory_gib": peak / 2**30}
