@@ -97,7 +97,7 @@ class Decoder(nn.Module):
             upsample = [
                 *_grow(8 * h, 4 * h, stride=2, padding=1),
                 *_grow(4 * h, 2 * h, stride=2, padding=1),
-                nn.ZeroPad2d((1, 2, 1, 2)),
+                nn.ZeroPad2d((2, 1, 2, 1)),
                 nn.Conv2d(2 * h, channels, 4),
             ]
         self.project = nn.Sequential(
