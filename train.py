@@ -1,22 +1,27 @@
 """Train an auto-encoder: `python train.py model=wae dataset=fmnist`; `--help` shows the choices."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from autoencoders.errors import one_line_errors
-from autoencoders.runs import LAST, load_config, write_metrics
+from autoencoders.runs import LAST, check_settings, load_config, write_metrics
 
 
-def train(cfg: DictConfig, folder: Path, resume: bool = False) -> float:
+def train(
+    cfg: DictConfig, folder: Path, resume: bool = False, extra_callbacks: Sequence[Any] = ()
+) -> float:
     """Train and test the model that `cfg` describes; leave the run in `folder`.
 
     Args:
         cfg: as composed from conf/train.yaml.
         folder: the run's.
         resume: continue from the folder's last checkpoint.
+        extra_callbacks: Lightning callbacks beside those of every run.
 
     Returns:
         The metric `cfg.monitor`, which a sweep minimises.
@@ -34,7 +39,7 @@ def train(cfg: DictConfig, folder: Path, resume: bool = False) -> float:
     data = instantiate(cfg.dataset, _convert_="all")
     size = {"channels": data.channels, "image_size": data.image_size}
     model = instantiate(cfg.model, **size, _convert_="all")
-    if cfg.ckpt_path:
+    if cfg.ckpt_path and not resume:
         load_weights(model, Path(cfg.ckpt_path))
 
     record = callbacks.RunRecord()
@@ -42,7 +47,7 @@ def train(cfg: DictConfig, folder: Path, resume: bool = False) -> float:
         cfg.trainer,
         precision=choose_precision(cfg.trainer.precision, cfg.trainer.accelerator),
         logger=callbacks.EpochLogger(folder),
-        callbacks=[*callbacks.for_run(cfg, folder), record],
+        callbacks=[*callbacks.for_run(cfg, folder), record, *extra_callbacks],
         plugins=[AtomicCheckpointIO()],
         _convert_="all",
     )
@@ -51,17 +56,25 @@ def train(cfg: DictConfig, folder: Path, resume: bool = False) -> float:
 
     metrics = record.summary(trainer, model)
     if trainer.is_global_zero:
-        trainer.logger.log_final(model.hparams, metrics)
+        trainer.logger.log_final(hyperparameters(cfg), metrics)
         write_metrics(folder, metrics)
         report.print_run(metrics, folder)
     return metrics[cfg.monitor]
 
 
+def hyperparameters(cfg: DictConfig) -> dict[str, Any]:
+    """What TensorBoard's HPARAMS tab lists: the model's and the data set's keys, and the seed."""
+    keys = {str(key): value for key, value in cfg.model.items() if key != "_target_"}
+    kinds = {"model": cfg.model._target_, "dataset": cfg.dataset._target_}
+    return {**kinds, **keys, "batch_size": cfg.dataset.batch_size, "seed": cfg.seed}
+
+
 @hydra.main(version_base="1.3", config_path="conf", config_name="train")
 def main(cfg: DictConfig) -> float:
     folder = Path(HydraConfig.get().runtime.output_dir)
-    if cfg.resume:
+    if cfg.resume is not None:
         return train(load_config(folder), folder, resume=True)
+    check_settings(cfg)
     return train(cfg, folder)
 
 

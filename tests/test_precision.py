@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from autoencoders import precision
+from autoencoders.errors import InputError
 from autoencoders.losses import reconstruction_cost
 from autoencoders.models import VAE, WAEGAN
 
@@ -33,7 +34,12 @@ def test_auto_asks_the_gpu_where_one_is_used(native, chosen, monkeypatch):
 
 
 def test_a_choice_is_left_as_it_is():
-    assert precision.choose_precision("64-true", "auto") == "64-true"
+    assert precision.choose_precision("16-mixed", "auto") == "16-mixed"
+
+
+def test_weights_stay_in_single_precision():
+    with pytest.raises(InputError, match=r"trainer\.precision=64-true: .*allowed: auto, 32-true"):
+        precision.choose_precision("64-true", "auto")
 
 
 @pytest.mark.parametrize("model_class", [VAE, WAEGAN])

@@ -1,6 +1,7 @@
 """Whole runs: what they leave, that they repeat, resume and compare, and what they refuse."""
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -13,15 +14,16 @@ from omegaconf import OmegaConf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import train
+from autoencoders.callbacks import RunRecord
 from autoencoders.checkpoints import read_checkpoint
 from autoencoders.data import to_pixels
 from autoencoders.errors import InputError
-from autoencoders.models import AutoEncoder
-from autoencoders.runs import load_run
+from autoencoders.models import WAEGAN, AutoEncoder
+from autoencoders.runs import load_run, unused
 
 MODELS = ("ae", "vae", "wae", "wae_mmd")
 TERMS = {
-    "ae": {"loss"},
+    "ae": {"loss", "reconstruction"},
     "vae": {"loss", "reconstruction", "kl"},
     "wae": {
         "loss",
@@ -40,6 +42,8 @@ def short_run(folder, *overrides, **options):
     cfg = compose_train(*SHORT, "trainer.precision=32-true", *overrides)
     (folder / ".hydra").mkdir(parents=True, exist_ok=True)
     OmegaConf.save(cfg, folder / ".hydra/config.yaml")
+    hydra = {"hydra": {"runtime": {"cwd": str(ROOT)}}}
+    OmegaConf.save(OmegaConf.create(hydra), folder / ".hydra/hydra.yaml")
     return train.train(cfg, folder, **options)
 
 
@@ -121,9 +125,14 @@ def test_tensorboard_shows_images_histograms_and_hyperparameters(run):
         assert [image.step for image in read.Images(tag)] == [0, 1]
     assert len(read.Images("figures/latent")) == 1
     assert [entry.step for entry in read.Histograms("latent/codes")] == [0, 1]
-    metadata = read.summary_metadata["_hparams_/session_start_info"]
-    assert b"latent_dim" in metadata.plugin_data.content
-    assert [point.value for point in read.Scalars("epochs")] == [2]
+    start = read.summary_metadata["_hparams_/session_start_info"].plugin_data.content
+    assert b"latent_dim" in start
+    assert b"autoencoders.data.Digits" in start
+    listed = read.summary_metadata["_hparams_/experiment"].plugin_data.content
+    metrics = json.loads((folder / "metrics.json").read_text())
+    for name, value in metrics.items():
+        assert name.encode() in listed
+        assert read.Scalars(name)[-1].value == pytest.approx(value, rel=1e-5), name
 
 
 def test_a_checkpoint_holds_plain_values_alone(run):
@@ -183,8 +192,8 @@ def test_a_resumed_run_ends_as_an_undisturbed_one(name, tmp_path, monkeypatch):
     a, b = (
         json.loads((tmp_path / f / "metrics.json").read_text()) for f in ("undisturbed", "resumed")
     )
-    for timing in ("train_seconds", "images_per_second"):
-        a.pop(timing), b.pop(timing)
+    for of_the_process in ("train_seconds", "images_per_second", "peak_memory_gib"):
+        a.pop(of_the_process), b.pop(of_the_process)
     assert a == b
     steps = [point.step for point in events(tmp_path / "resumed").Scalars("val/loss")]
     assert steps == [0, 1, 2]
@@ -201,6 +210,20 @@ def test_a_run_interrupted_before_its_test_is_finished_by_resume(tmp_path, monke
     assert metrics["epochs"] == 2
 
 
+def test_a_run_interrupted_in_its_first_epoch_resumes_from_the_start(tmp_path, monkeypatch):
+    short_run(tmp_path / "undisturbed")
+    with monkeypatch.context() as patch:
+        patch.setattr(WAEGAN, "training_step", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            short_run(tmp_path / "resumed")
+    short_run(tmp_path / "resumed", resume=True)
+    a, b = (
+        read_checkpoint(tmp_path / name / "checkpoints/last.ckpt")
+        for name in ("undisturbed", "resumed")
+    )
+    assert_identical(a["state_dict"], b["state_dict"])
+
+
 @pytest.mark.parametrize(("name", "when"), [("ae", "2"), ("wae", "1")])
 def test_a_loss_that_is_no_number_ends_the_run_and_keeps_the_last_checkpoint(
     name, when, tmp_path, monkeypatch
@@ -212,13 +235,23 @@ def test_a_loss_that_is_no_number_ends_the_run_and_keeps_the_last_checkpoint(
         return scale * reconstruction(self, x, out)
 
     monkeypatch.setattr(AutoEncoder, "reconstruction", diverge)
-    with pytest.raises(
-        InputError, match=f"(loss|reconstruction) is nan in epoch {when}.*last good"
-    ):
+    with pytest.raises(InputError, match=f"reconstruction is nan in epoch {when}.*last good"):
         short_run(tmp_path, f"model={name}", "trainer.max_epochs=4")
     content = read_checkpoint(tmp_path / "checkpoints/last.ckpt")
     assert content["epoch"] == int(when) - 1
     assert all(value.isfinite().all() for value in content["state_dict"].values())
+
+
+def test_weights_that_the_last_step_spoils_are_not_saved(tmp_path, monkeypatch):
+    def spoil(self, trainer, model, *_):
+        if trainer.current_epoch == 1 and trainer.is_last_batch:
+            model.encoder.head.weight.data.fill_(float("inf"))
+
+    monkeypatch.setattr(RunRecord, "on_train_batch_end", spoil)
+    with pytest.raises(InputError, match=r"encoder\.head\.weight is nan in epoch 1"):
+        short_run(tmp_path, "model=ae", "dataset.val_size=0", "monitor=train/loss")
+    weights = read_checkpoint(tmp_path / "checkpoints/last.ckpt")["state_dict"]
+    assert all(value.isfinite().all() for value in weights.values())
 
 
 def test_without_a_validation_set(tmp_path):
@@ -238,25 +271,43 @@ def test_weights_start_a_new_run(tmp_path):
     torch.testing.assert_close(a.encoder.head.weight, b.encoder.head.weight)
     with pytest.raises(InputError, match="of another model or shape than this VAE"):
         short_run(tmp_path / "third", "model=vae", f"ckpt_path={trained}")
+    # A resumed run needs the weights that it started from no more.
+    (tmp_path / "second/metrics.json").unlink()
+    trained.unlink()
+    short_run(tmp_path / "second", "model=ae", f"ckpt_path={trained}", resume=True)
 
 
 @pytest.mark.parametrize("dataset", ["mnist", "fmnist"])
 def test_the_other_data_sets(dataset, data_dir, tmp_path):
+    short_run(tmp_path, f"dataset={dataset}", f"dataset.data_dir={data_dir}", "dataset.val_size=20")
+    model, _, data, metrics = load_run(tmp_path)
+    x = to_pixels(data.test.images)
+    mse = ((model.reconstruct(x) - x) ** 2).mean().item()
+    assert metrics["test/mse"] == pytest.approx(mse, rel=1e-4)
+
+
+def error_of_the_mean_image(data):
+    """The test error of answering every image with the training set's mean."""
+    mean = to_pixels(data.train.images).mean(0)
+    return ((to_pixels(data.test.images) - mean) ** 2).mean().item()
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("dataset", ["mnist", "fmnist"])
+def test_models_learn_the_real_data(name, dataset, real_data_dir, tmp_path):
     short_run(
-        tmp_path / "run",
+        tmp_path,
+        f"model={name}",
+        "model.hidden_dim=8",
+        "model.lr=3e-3",
         f"dataset={dataset}",
-        f"dataset.data_dir={data_dir}",
-        "dataset.val_size=20",
+        f"dataset.data_dir={real_data_dir}",
+        "dataset.batch_size=64",
+        "trainer.max_epochs=1",
+        "trainer.limit_train_batches=120",
     )
-    metrics = json.loads((tmp_path / "run/metrics.json").read_text())
-    assert 0 < metrics["test/mse"] < 1
-
-
-def test_the_real_data_trains(real_data_dir, tmp_path):
-    short_run(
-        tmp_path, "dataset=fmnist", f"dataset.data_dir={real_data_dir}", "dataset.batch_size=64"
-    )
-    assert json.loads((tmp_path / "metrics.json").read_text())["test/mse"] < 0.3
+    _, _, data, metrics = load_run(tmp_path)
+    assert metrics["test/mse"] < 0.8 * error_of_the_mean_image(data)
 
 
 # The command ------------------------------------------------------------------------------------
@@ -273,7 +324,7 @@ def test_the_command_prints_its_table_and_paths(train_py, tmp_path):
     assert folder.parent == tmp_path / "outputs/digits/wae"
     assert "test/mse" in done.stdout
     for path in ("figures/samples.png", "figures/reconstructions.png", "metrics.json"):
-        assert str(folder / path) in done.stdout
+        assert str(folder.relative_to(tmp_path) / path) in done.stdout
     assert (folder / ".hydra/config.yaml").exists()
 
 
@@ -301,10 +352,9 @@ def test_ctrl_c_saves_and_the_printed_command_resumes(train_py, tmp_path):
     assert process.returncode != 0
     (checkpoint,) = tmp_path.rglob("last.ckpt")
     epochs = read_checkpoint(checkpoint)["epoch"] + 1
-    (command,) = [line for line in out.splitlines() if "resume=" in line]
-    assert f"after epoch {epochs}" in command, err
-
-    argument = command.split()[-1]
+    (line,) = [line for line in out.splitlines() if "resume=" in line]
+    assert f"{epochs} epochs are saved" in line, err
+    argument = line.split()[-1]
     # The whole run would be long: shorten what is left of it.
     config = checkpoint.parents[1] / ".hydra/config.yaml"
     config.write_text(config.read_text().replace("max_epochs: 100", f"max_epochs: {epochs + 1}"))
@@ -344,7 +394,10 @@ BAD_INPUT = {
     "dataset.val_size=1500": ["dataset.val_size=1500", "allowed: at most 1498"],
     "dataset.val_size=0": ["monitor=val/mse: there is no validation set"],
     "trainer.max_epochs=0": ["trainer.max_epochs=0: must be greater than 0"],
-    "trainer.precision=17": ["Precision 17 is invalid"],
+    "trainer.precision=17": ["trainer.precision=17: no such choice", "bf16-mixed"],
+    "+trainer.epochs=5": ["trainer: ", "unexpected keyword argument 'epochs'"],
+    "trainer=gpu": ["trainer: "],
+    "model.schedule=step": ["schedule=step with lr_steps=[]"],
     "seed=abc": ["seed=abc: must be a valid integer"],
     "monitor=loss": ["monitor=loss: must match pattern"],
     "resume=nowhere": ["resume=nowhere: not a run to continue", ".hydra/config.yaml"],
@@ -362,6 +415,79 @@ def test_bad_input_gets_one_clear_line_and_leaves_nothing(argument, train_py, tm
     for part in BAD_INPUT[argument]:
         assert part in last
     assert not (tmp_path / "outputs").exists()
+
+
+def test_no_data_and_no_network(train_py, tmp_path):
+    offline = {"HTTPS_PROXY": "http://127.0.0.1:9", "HTTP_PROXY": "http://127.0.0.1:9"}
+    done = train_py("dataset=mnist", "dataset.data_dir=nowhere", **offline)
+    assert done.returncode == 1
+    last = done.stderr.rstrip().splitlines()[-1]
+    assert last.startswith("error: MNIST: no data in nowhere/MNIST/raw and no download")
+    assert "dataset=digits" in last
+
+
+def test_a_checkpoint_of_another_model(train_py, tmp_path):
+    assert train_py(*SHORT, "model=ae", "hydra.run.dir=run").returncode == 0
+    done = train_py(*SHORT, "model=vae", "ckpt_path=run/checkpoints/last.ckpt")
+    assert done.returncode == 1
+    last = done.stderr.rstrip().splitlines()[-1]
+    assert last.startswith(
+        "error: run/checkpoints/last.ckpt: is of another model or shape than this VAE:"
+    )
+
+
+def test_a_run_that_diverges(train_py, tmp_path):
+    done = train_py(*SHORT, "model.lr=1e30", "model.schedule=constant")
+    assert done.returncode == 1
+    last = done.stderr.rstrip().splitlines()[-1]
+    assert re.match(r"error: \S+ is (nan|inf) in epoch 0: training has diverged", last)
+    (checkpoint,) = tmp_path.rglob("last.ckpt")
+    weights = read_checkpoint(checkpoint)["state_dict"]
+    assert all(value.isfinite().all() for value in weights.values())
+
+
+def test_an_interrupted_run_is_neither_overwritten_nor_resumed_with_another_config(
+    train_py, tmp_path
+):
+    assert train_py(*SHORT, "hydra.run.dir=run").returncode == 0
+    (tmp_path / "run/metrics.json").unlink()
+    again = train_py(*SHORT, "hydra.run.dir=run")
+    assert again.returncode == 1
+    assert "holds an unfinished run; resume=run continues it" in again.stderr.splitlines()[-1]
+    other = train_py("resume=run", "model.lr=1")
+    assert other.returncode == 1
+    assert "leave out model.lr=1" in other.stderr.splitlines()[-1]
+    checkpoint = tmp_path / "run/checkpoints/last.ckpt"
+    checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
+    damaged = train_py("resume=run")
+    assert damaged.returncode == 1
+    assert "last.ckpt: not a checkpoint that can be read safely" in damaged.stderr.splitlines()[-1]
+
+
+def test_a_multirun_refuses_a_folder_in_use_and_a_resume(train_py, tmp_path):
+    (tmp_path / "sweep").mkdir()
+    (tmp_path / "sweep/multirun.yaml").touch()
+    done = train_py("-m", "model=ae,vae", "hydra.sweep.dir=sweep")
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("error: sweep: holds another multirun")
+    done = train_py("-m", "resume=a,b")
+    assert done.stderr.splitlines()[-1] == "error: resume= continues one run; leave out -m"
+
+
+def test_runs_of_one_second_get_a_folder_each(tmp_path):
+    first = unused(tmp_path / "12-00-00")
+    first.mkdir()
+    second = unused(tmp_path / "12-00-00")
+    second.mkdir()
+    assert [first.name, second.name] == ["12-00-00", "12-00-00-2"]
+    assert unused(tmp_path / "12-00-00").name == "12-00-00-3"
+
+
+def test_ddp_trains_wae_gan_on_two_processes(train_py, tmp_path):
+    done = train_py(*SHORT, "trainer=ddp", "trainer.accelerator=cpu", "hydra.run.dir=run")
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "run/metrics.json").read_text())["epochs"] == 2
+    assert len(list(tmp_path.rglob("metrics.json"))) == 1
 
 
 def test_an_unknown_kernel(train_py):
@@ -397,6 +523,10 @@ def test_a_finished_run_is_not_overwritten(train_py, tmp_path):
     before = {file: file.read_bytes() for file in (tmp_path / "run").rglob("*") if file.is_file()}
     again = train_py(*SHORT, "model=ae", "hydra.run.dir=run")
     assert again.returncode == 1
-    assert again.stderr.rstrip().splitlines()[-1].startswith("error: run: holds a finished run")
+    assert (
+        again.stderr.rstrip()
+        .splitlines()[-1]
+        .startswith("error: hydra.run.dir=run: holds a finished run")
+    )
     after = {file: file.read_bytes() for file in (tmp_path / "run").rglob("*") if file.is_file()}
     assert before == after

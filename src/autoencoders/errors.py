@@ -6,7 +6,7 @@ import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NoReturn
 
 from hydra.errors import HydraException, InstantiationException, MissingConfigException
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
@@ -39,6 +39,11 @@ def one_line_errors() -> Iterator[None]:
         del os.environ["HYDRA_FULL_ERROR"]
 
 
+def end(error: InputError) -> NoReturn:
+    """End the program with `error: <one line>` and exit status 1."""
+    sys.exit(f"error: {error}")
+
+
 def describe(error: Exception) -> str | None:
     """One line for a fault of the input, None for a defect of the program."""
     cause = error.__cause__
@@ -61,8 +66,9 @@ def _describe_instantiation(error: InstantiationException) -> str | None:
     prefix = str(error).rpartition("full_key: ")[2] if "full_key: " in str(error) else ""
     if isinstance(cause, ValidationError):
         return _describe_validation(cause, prefix)
-    if isinstance(cause, ValueError | TypeError | InputError):
-        return f"{prefix}: {_one_line(cause)}" if prefix else _one_line(cause)
+    # Lightning's Trainer answers bad arguments with exceptions of many types.
+    if isinstance(cause, ValueError | InputError) or (cause and prefix == "trainer"):
+        return f"{prefix}: {_one_line(cause)}"
     return None
 
 

@@ -2,6 +2,10 @@
 
 import torch
 
+from autoencoders.errors import InputError
+
+ALLOWED = ("auto", "32-true", "bf16-mixed", "16-mixed")
+
 
 def choose_precision(setting: str, accelerator: str) -> str:
     """Resolve `trainer.precision=auto`.
@@ -10,12 +14,19 @@ def choose_precision(setting: str, accelerator: str) -> str:
     convolutions move; where it is emulated it only costs time.
 
     Args:
-        setting: `auto`, or one of Lightning's precisions, which is returned as it is.
+        setting: `auto`, or one of Lightning's precisions, which is returned as it is. Weights are
+            always kept in single precision.
         accelerator: `trainer.accelerator`.
 
     Returns:
         `bf16-mixed` where the processor computes bfloat16 itself, else `32-true`.
+
+    Raises:
+        InputError: another setting.
     """
+    if setting not in ALLOWED:
+        allowed = ", ".join(ALLOWED)
+        raise InputError(f"trainer.precision={setting}: no such choice; allowed: {allowed}")
     if setting != "auto":
         return setting
     on_gpu = torch.cuda.is_available() and accelerator in ("auto", "gpu", "cuda")

@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from autoencoders.runs import METRICS
+from autoencoders.runs import METRICS, shown
 
 
 def quiet_lightning() -> None:
@@ -33,6 +33,7 @@ def print_run(metrics: dict[str, float], folder: Path) -> None:
             table.add_row(name, f"{value:,}" if isinstance(value, int) else f"{value:.4g}")
     console = Console(soft_wrap=True)
     console.print(table)
+    folder = shown(folder)
     for figure in sorted((folder / "figures").glob("*.png")):
         console.print(f"figure   {figure}", highlight=False)
     console.print(f"metrics  {folder / METRICS}", highlight=False)

@@ -1,12 +1,11 @@
 """Run folders: where a run writes, how it is continued, and how it is read back."""
 
+import itertools
 import json
 import logging
 import os
 import shutil
-import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
@@ -16,59 +15,114 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from pydantic import BaseModel, Field, PositiveInt, ValidationError
 
-from autoencoders.errors import InputError, describe
+from autoencoders.errors import InputError, describe, end
 
 if TYPE_CHECKING:  # torch and Lightning take seconds, which a mistyped key need not wait for
     from autoencoders.data import ImageDataModule
     from autoencoders.models import AutoEncoder
 
 CONFIG = ".hydra/config.yaml"
+HYDRA = ".hydra/hydra.yaml"
 LAST = "checkpoints/last.ckpt"
 METRICS = "metrics.json"
 
 
 class RunFolder(Callback):
-    """Hydra's callback that chooses the run's folder, before Hydra writes anything into it.
+    """Hydra's callback that chooses a run's folder, before Hydra writes anything into it.
 
-    With `resume=<folder>` that folder is where the run goes on; a folder that holds a finished run
-    is refused; one made for a run that failed before it began is removed.
+    A run gets a folder of its own; with `resume=<folder>` it goes on in that one. What another run
+    has left is never written over, and a folder made for a run that failed before it began is
+    removed.
     """
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         HydraConfig.instance().set_config(config)  # hydra.run.dir is made of the group choices
-        self.is_new = False
-        with exiting():
+        try:
+            folder = self._choose(config)
+        except InputError as error:
+            end(error)  # Hydra would turn a callback's exception into a warning and go on
+        with read_write(config.hydra), open_dict(config.hydra):
+            config.hydra.run.dir = str(folder)
             if config.resume is not None:
-                folder = Path(config.resume)
-                check_resumable(folder)
-                with read_write(config.hydra), open_dict(config.hydra):
-                    config.hydra.run.dir = str(folder)
-                    config.hydra.output_subdir = None  # the run's own config stays as it is
-            check_settings(config)
-            refuse_finished(Path(config.hydra.run.dir))
-            self.is_new = not Path(config.hydra.run.dir).exists()
+                config.hydra.output_subdir = None  # the run's own config stays as it is
+
+    def _choose(self, config: DictConfig) -> Path:
+        self.made: list[Path] = []
+        if config.resume is not None:
+            return check_resumable(config)
+        folder = Path(config.hydra.run.dir)
+        if int(os.environ.get("LOCAL_RANK", 0)) > 0:  # the first process has chosen
+            return folder
+        if any(key.startswith("hydra.run.dir=") for key in config.hydra.overrides.hydra):
+            refuse_occupied(folder)
+        else:
+            folder = unused(folder)
+        self.made = [path for path in (folder, *folder.parents) if not path.exists()]
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
 
     def on_run_end(self, config: DictConfig, **kwargs: Any) -> None:
-        folder = Path(config.hydra.runtime.output_dir)
         failed = kwargs["job_return"].status is JobStatus.FAILED
-        if failed and self.is_new and not (folder / LAST).exists():
+        if failed and self.made and not (self.made[0] / LAST).exists():
             logging.shutdown()  # closes the folder's log file
-            shutil.rmtree(folder)
-            with suppress(OSError):  # parents that hold other runs
-                os.removedirs(folder.parent)
+            shutil.rmtree(self.made[0])
+            with suppress(OSError):  # a parent where another run has begun
+                for parent in self.made[1:]:
+                    parent.rmdir()
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        HydraConfig.instance().set_config(config)
+        folder = Path(config.hydra.sweep.dir)
+        if "resume" in str(config.hydra.overrides.task):
+            end(InputError("resume= continues one run; leave out -m"))
+        if (folder / "multirun.yaml").exists():
+            end(InputError(f"{folder}: holds another multirun; give hydra.sweep.dir= a new folder"))
 
 
-@contextmanager
-def exiting() -> Iterator[None]:
-    """End the program where an exception is raised: Hydra would turn a callback's into warnings
-    and go on."""
-    try:
-        yield
-    except InputError as error:
-        raise SystemExit(f"error: {error}") from error
-    except Exception as error:
-        traceback.print_exc()
-        raise SystemExit(1) from error
+def unused(folder: Path) -> Path:
+    """`folder`, or where a run of the same second has it, `folder`-2 and so on."""
+    names = (folder.with_name(f"{folder.name}-{n}") for n in itertools.count(2))
+    return next(path for path in (folder, *itertools.islice(names, 1000)) if not path.exists())
+
+
+def check_resumable(config: DictConfig) -> Path:
+    """The folder that `resume=` names.
+
+    Raises:
+        InputError: it is not of a run that was begun and interrupted, or other keys are set.
+    """
+    folder = Path(str(config.resume))
+    for file in (CONFIG, LAST):
+        if not (folder / file).is_file():
+            raise InputError(
+                f"resume={folder}: not a run to continue: it has no {file}; give a run's folder,"
+                " such as outputs/digits/wae/<time>"
+            )
+    if (folder / METRICS).exists():
+        raise InputError(
+            f"resume={folder}: holds a finished run ({METRICS} is there), which stays as it is;"
+            f" ckpt_path={folder / LAST} starts a new run from its weights"
+        )
+    others = [key for key in config.hydra.overrides.task if not key.startswith("resume=")]
+    if others:
+        raise InputError(
+            f"resume={folder}: continues that run with its own config; leave out {' '.join(others)}"
+        )
+    return folder
+
+
+def refuse_occupied(folder: Path) -> None:
+    """Raise InputError where a run has written into `folder`."""
+    if (folder / METRICS).exists():
+        raise InputError(
+            f"hydra.run.dir={folder}: holds a finished run ({METRICS} is there), which stays as it"
+            " is; give another folder"
+        )
+    if (folder / CONFIG).exists():
+        raise InputError(
+            f"hydra.run.dir={folder}: holds an unfinished run; resume={folder} continues it;"
+            " another folder takes a new one"
+        )
 
 
 class _TrainerSettings(BaseModel):
@@ -92,37 +146,20 @@ def check_settings(config: DictConfig) -> None:
         raise InputError(describe(error)) from error
 
 
-def check_resumable(folder: Path) -> None:
-    """Raise InputError where `folder` is not a run that was started and interrupted."""
-    for file in (CONFIG, LAST):
-        if not (folder / file).is_file():
-            raise InputError(
-                f"resume={folder}: not a run to continue: it has no {file}; give a run's folder,"
-                " such as outputs/digits/wae/<time>"
-            )
-
-
-def refuse_finished(folder: Path) -> None:
-    """Raise InputError where `folder` holds a finished run."""
-    if (folder / METRICS).exists():
-        raise InputError(
-            f"{folder}: holds a finished run ({METRICS} is there), which stays as it is; leave out"
-            f" resume= and hydra.run.dir= for a new run (ckpt_path={folder / LAST} starts it from"
-            " these weights)"
-        )
-
-
 def load_config(folder: Path) -> DictConfig:
     """The composed config of the run in `folder`.
 
     Raises:
         InputError: there is none.
     """
-    file = Path(folder) / CONFIG
-    if not file.is_file():
-        raise InputError(f"{folder}: not a run's folder: it has no {CONFIG}")
-    config = OmegaConf.load(file)
+    for file in (CONFIG, HYDRA):
+        if not (folder / file).is_file():
+            raise InputError(f"{folder}: not a run's folder: it has no {file}")
+    config = OmegaConf.load(folder / CONFIG)
     assert isinstance(config, DictConfig)
+    # A relative data_dir was meant from where the run was started.
+    started_in = Path(OmegaConf.select(OmegaConf.load(folder / HYDRA), "hydra.runtime.cwd"))
+    config.dataset.data_dir = str(started_in / config.dataset.data_dir)
     return config
 
 
@@ -148,19 +185,18 @@ def load_run(folder: str | Path, checkpoint: str = "last") -> Run:
     Raises:
         InputError: no run there, or a checkpoint that cannot be read.
     """
-    from hydra.utils import get_class, instantiate
+    from hydra.utils import instantiate
 
-    from autoencoders.checkpoints import load_weights, read_checkpoint
+    from autoencoders.checkpoints import load_weights
 
     folder = Path(folder)
     cfg = load_config(folder)
-    file = folder / "checkpoints" / f"{checkpoint}.ckpt"
-    model_class: Any = get_class(cfg.model._target_)
-    model = model_class(**read_checkpoint(file)["hyper_parameters"])
-    load_weights(model, file)
-    data = instantiate(cfg.dataset)
+    data = instantiate(cfg.dataset, _convert_="all")
     data.prepare_data()
     data.setup()
+    size = {"channels": data.channels, "image_size": data.image_size}
+    model = instantiate(cfg.model, **size, _convert_="all")
+    load_weights(model, folder / "checkpoints" / f"{checkpoint}.ckpt")
     metrics_file = folder / METRICS
     metrics = json.loads(metrics_file.read_text()) if metrics_file.exists() else {}
     return Run(model.eval(), cfg, data, metrics)
@@ -171,3 +207,8 @@ def write_metrics(folder: Path, metrics: dict[str, float]) -> None:
     partial = folder / f".{METRICS}.partial"
     partial.write_text(json.dumps(metrics, indent=2, allow_nan=False) + "\n")
     os.replace(partial, folder / METRICS)
+
+
+def shown(path: Path) -> Path:
+    """A path as a user types it: from the current folder where it lies below."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
