@@ -114,6 +114,7 @@ def rate_by_epoch(cfg, epochs):
 @pytest.mark.parametrize("dataset", ["mnist", "fmnist"])
 def test_the_tutorials_recipe(model, dataset):
     cfg = compose_train("experiment=tutorial", f"model={model}", f"dataset={dataset}")
+    assert cfg.dataset._target_ == compose_train(f"dataset={dataset}").dataset._target_
     check(cfg, TUTORIAL | TUTORIAL_OF[model])
     rates = rate_by_epoch(cfg, [0, 29, 30, 49, 60])  # half every 30 epochs
     assert rates == pytest.approx([2e-4, 2e-4, 1e-4, 1e-4, 5e-5])

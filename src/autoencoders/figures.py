@@ -1,6 +1,7 @@
 """Figures of images and codes: tensors in, matplotlib Figures out, no model and no disk.
 
-The palette is Okabe & Ito's, which colour-blind readers can tell apart.
+The palette is Okabe & Ito's, which colour-blind readers can tell apart, and two more for ten
+classes.
 """
 
 from collections.abc import Sequence
@@ -118,7 +119,7 @@ def _image_figure(canvas: Tensor, title: str, note: str, label_width: float = 0.
     height, width = canvas.shape[1:]
     inches = 9 / max(width, height)
     figure = Figure(
-        figsize=(width * inches + label_width, height * inches + 0.9), layout="constrained"
+        figsize=(width * inches + label_width, height * inches + 0.7), layout="constrained"
     )
     axes = figure.subplots()
     axes.imshow(

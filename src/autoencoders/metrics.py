@@ -42,7 +42,8 @@ class LatentMoments(Metric):
         self.z_squares += (z**2).sum(0)
 
     def compute(self) -> dict[str, Tensor]:
-        """Scalars: `z_abs_mean` and `z_std`, averaged over dimensions, and `active_units`."""
+        """Scalars: `z_abs_mean`, averaged over dimensions, `z_std`, the root of the variance so
+        averaged, and `active_units`."""
         z_mean = self.z_sum / self.count
         z_var = self.z_squares / self.count - z_mean**2
         mean_var = self.mean_squares / self.count - (self.mean_sum / self.count) ** 2

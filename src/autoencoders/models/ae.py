@@ -14,4 +14,5 @@ class AE(AutoEncoder):
     label = "AE"
 
     def losses(self, x: Tensor, out: Pass) -> Losses:
-        return {"loss": self.reconstruction(x, out)}
+        reconstruction = self.reconstruction(x, out)
+        return {"loss": reconstruction, "reconstruction": reconstruction}

@@ -63,7 +63,8 @@ class AutoEncoder(pl.LightningModule):
 
     Raises:
         pydantic.ValidationError: an argument outside what its type allows.
-        ValueError: an `image_size` that the architecture cannot make.
+        ValueError: an `image_size` that the architecture cannot make, or `lr_steps` without their
+            `schedule`.
     """
 
     label: ClassVar[str]  # the model's name in figures and tables
@@ -88,6 +89,11 @@ class AutoEncoder(pl.LightningModule):
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
+        if (schedule == "step") != bool(lr_steps):
+            raise ValueError(
+                f"schedule={schedule} with lr_steps={lr_steps}: schedule=step needs lr_steps, no"
+                " other schedule takes them"
+            )
         self.latent_dim = latent_dim
         self.hidden_dim = hidden_dim
         self.cost: Cost = cost
