@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -19,7 +20,7 @@ from autoencoders.checkpoints import read_checkpoint
 from autoencoders.data import to_pixels
 from autoencoders.errors import InputError
 from autoencoders.models import WAEGAN, AutoEncoder
-from autoencoders.runs import load_run, unused
+from autoencoders.runs import load_run, make_new
 
 MODELS = ("ae", "vae", "wae", "wae_mmd")
 TERMS = {
@@ -82,6 +83,9 @@ def test_a_run_leaves_its_metrics(run):
 def test_a_run_leaves_its_files(run):
     _, folder, _ = run
     assert {file.name for file in (folder / "checkpoints").iterdir()} == {"last.ckpt", "best.ckpt"}
+    left = {file.name for file in folder.iterdir()}
+    kept = {".hydra", "checkpoints", "figures", "metrics.json"}
+    assert left - {name for name in left if name.startswith("events.out.tfevents")} == kept
     figures = {file.name for file in (folder / "figures").iterdir()}
     assert figures == {"reconstructions.png", "samples.png", "latent.png"}
     for name in figures:
@@ -131,8 +135,9 @@ def test_tensorboard_shows_images_histograms_and_hyperparameters(run):
     listed = read.summary_metadata["_hparams_/experiment"].plugin_data.content
     metrics = json.loads((folder / "metrics.json").read_text())
     for name, value in metrics.items():
-        assert name.encode() in listed
-        assert read.Scalars(name)[-1].value == pytest.approx(value, rel=1e-5), name
+        tag = name if "/" in name else f"run/{name}"
+        assert tag.encode() in listed
+        assert read.Scalars(tag)[-1].value == pytest.approx(value, rel=1e-5), tag
 
 
 def test_a_checkpoint_holds_plain_values_alone(run):
@@ -286,6 +291,21 @@ def test_the_other_data_sets(dataset, data_dir, tmp_path):
     assert metrics["test/mse"] == pytest.approx(mse, rel=1e-4)
 
 
+def test_bfloat16_trains_as_well_as_full_precision(tmp_path):
+    errors = {}
+    for precision in ("32-true", "bf16-mixed"):
+        cfg = compose_train(
+            "model=ae",
+            "model.hidden_dim=8",
+            f"trainer.precision={precision}",
+            "trainer.max_epochs=4",
+        )
+        train.train(cfg, tmp_path / precision)
+        metrics = json.loads((tmp_path / precision / "metrics.json").read_text())
+        errors[precision] = metrics["test/mse"]
+    assert errors["bf16-mixed"] == pytest.approx(errors["32-true"], rel=0.02)
+
+
 def error_of_the_mean_image(data):
     """The test error of answering every image with the training set's mean."""
     mean = to_pixels(data.train.images).mean(0)
@@ -343,6 +363,8 @@ def test_ctrl_c_saves_and_the_printed_command_resumes(train_py, tmp_path):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # A shell's background jobs, which pytest may be one of, start with Ctrl-C ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     deadline = time.monotonic() + 120
     while not list(tmp_path.rglob("best.ckpt")) and time.monotonic() < deadline:
@@ -475,12 +497,10 @@ def test_a_multirun_refuses_a_folder_in_use_and_a_resume(train_py, tmp_path):
 
 
 def test_runs_of_one_second_get_a_folder_each(tmp_path):
-    first = unused(tmp_path / "12-00-00")
-    first.mkdir()
-    second = unused(tmp_path / "12-00-00")
-    second.mkdir()
-    assert [first.name, second.name] == ["12-00-00", "12-00-00-2"]
-    assert unused(tmp_path / "12-00-00").name == "12-00-00-3"
+    with ThreadPoolExecutor(8) as runs:
+        made = list(runs.map(make_new, [tmp_path / "wae/12-00-00"] * 8))
+    expected = {"12-00-00"} | {f"12-00-00-{n}" for n in range(2, 9)}
+    assert {folder.name for folder in made} == expected
 
 
 def test_ddp_trains_wae_gan_on_two_processes(train_py, tmp_path):

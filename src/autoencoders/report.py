@@ -16,6 +16,7 @@ def quiet_lightning() -> None:
     for notice in (
         "does not have many workers",  # data lies in memory
         "number of training batches",  # epochs are the x-axis, not steps
+        "is not supported by the model summary",  # its size in MB
         "exists and is not empty",  # a run resumed in place
         "Total length of `list` across ranks is zero",  # no validation set
         "isinstance.treespec, LeafSpec",  # between Lightning and torch

@@ -53,12 +53,13 @@ class RunFolder(Callback):
         folder = Path(config.hydra.run.dir)
         if int(os.environ.get("LOCAL_RANK", 0)) > 0:  # the first process has chosen
             return folder
+        new_parents = [path for path in folder.parents if not path.exists()]
         if any(key.startswith("hydra.run.dir=") for key in config.hydra.overrides.hydra):
             refuse_occupied(folder)
-        else:
-            folder = unused(folder)
-        self.made = [path for path in (folder, *folder.parents) if not path.exists()]
-        folder.mkdir(parents=True, exist_ok=True)
+            if folder.exists():
+                return folder
+        folder = make_new(folder)
+        self.made = [folder, *new_parents]
         return folder
 
     def on_run_end(self, config: DictConfig, **kwargs: Any) -> None:
@@ -73,16 +74,22 @@ class RunFolder(Callback):
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         HydraConfig.instance().set_config(config)
         folder = Path(config.hydra.sweep.dir)
-        if "resume" in str(config.hydra.overrides.task):
+        if any(key.startswith("resume=") for key in config.hydra.overrides.task):
             end(InputError("resume= continues one run; leave out -m"))
         if (folder / "multirun.yaml").exists():
             end(InputError(f"{folder}: holds another multirun; give hydra.sweep.dir= a new folder"))
 
 
-def unused(folder: Path) -> Path:
-    """`folder`, or where a run of the same second has it, `folder`-2 and so on."""
-    names = (folder.with_name(f"{folder.name}-{n}") for n in itertools.count(2))
-    return next(path for path in (folder, *itertools.islice(names, 1000)) if not path.exists())
+def make_new(folder: Path) -> Path:
+    """Make `folder`, or where a run of the same second has just made it, `folder`-2 and so on."""
+    claimed = folder
+    for n in itertools.count(2):
+        try:
+            claimed.mkdir(parents=True)
+            break
+        except FileExistsError:
+            claimed = folder.with_name(f"{folder.name}-{n}")
+    return claimed
 
 
 def check_resumable(config: DictConfig) -> Path:

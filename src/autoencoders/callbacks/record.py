@@ -9,6 +9,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import TensorBoardLogger
+from pytorch_lightning.utilities import rank_zero_only
 from torch.utils.tensorboard.summary import hparams as hparams_summaries
 
 from autoencoders.models import AutoEncoder
@@ -29,14 +30,19 @@ class EpochLogger(TensorBoardLogger):
         epoch = metrics.pop("epoch", step)
         super().log_metrics(metrics, step=int(epoch))
 
+    @rank_zero_only
+    def save(self) -> None:
+        self.experiment.flush()  # and no hparams.yaml, which .hydra/config.yaml makes needless
+
     def log_final(self, hparams: dict[str, Any], metrics: dict[str, float]) -> None:
         """Show a finished run in the HPARAMS tab, with all of its metrics."""
+        tags = {key if "/" in key else f"run/{key}": value for key, value in metrics.items()}
         # `train/` and `val/` have their curves, whose last points the tab takes.
-        new = {key: v for key, v in metrics.items() if not key.startswith(("train/", "val/"))}
+        new = {tag: v for tag, v in tags.items() if not tag.startswith(("train/", "val/"))}
         self.log_metrics(new, step=int(metrics["epochs"]))
         plain = {k: v if isinstance(v, int | float | str) else str(v) for k, v in hparams.items()}
         writer = self.experiment._get_file_writer()
-        for summary in hparams_summaries(plain, metrics):
+        for summary in hparams_summaries(plain, tags):
             writer.add_summary(summary)
         self.save()
 
@@ -98,11 +104,11 @@ class RunRecord(Callback):
             "train_seconds": self.seconds,
             "images_per_second": self.images / self.seconds if self.seconds else 0.0,
             "parameters": sum(parameter.numel() for parameter in model.parameters()),
-            **_peak_memory(),
+            **peak_memory(),
         }
 
 
-def _peak_memory() -> dict[str, float]:
+def peak_memory() -> dict[str, float]:
     """The most memory that this process has held so far, where the system tells it."""
     if sys.platform == "win32":
         return {}
