@@ -3,6 +3,7 @@
 import gzip
 import struct
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -72,6 +73,28 @@ def test_an_epoch_sees_every_image_once(data_dir):
     images = torch.cat([images for images, _ in data.train_dataloader()])
     assert len(images) == 96
     assert len(images.flatten(1).unique(dim=0)) == 96
+
+
+def test_two_processes_share_an_epoch(data_dir):
+    seen = []
+    for rank in range(2):
+        data = prepared(MNIST(data_dir=data_dir, batch_size=10))
+        data.trainer = SimpleNamespace(world_size=2, global_rank=rank)
+        seen.append(torch.cat([images for images, _ in data.train_dataloader()]).flatten(1))
+    assert [len(images) for images in seen] == [48, 48]
+    assert len(torch.cat(seen).unique(dim=0)) == 96
+
+
+def test_the_order_changes_with_the_epoch_and_repeats_with_the_seed(data_dir):
+    def order(seed, epoch):
+        data = prepared(MNIST(data_dir=data_dir, batch_size=96, seed=seed))
+        loader = data.train_dataloader()
+        loader.sampler.set_epoch(epoch)
+        return next(iter(loader))[0]
+
+    assert torch.equal(order(0, 1), order(0, 1))
+    assert not torch.equal(order(0, 1), order(0, 2))
+    assert not torch.equal(order(0, 1), order(5, 1))
 
 
 def test_a_last_batch_of_one_is_left_out_in_training_alone(data_dir):

@@ -184,6 +184,47 @@ def test_one_encoding_gives_the_update_of_three():
     assert moved > 1  # four steps went somewhere
 
 
+def plain_losses(model, x):
+    """The objectives as their formulas have them, from the networks alone."""
+    if isinstance(model, VAE):
+        mean, log_var = model.encoder(x).chunk(2, dim=1)
+        z = mean + (0.5 * log_var).exp() * torch.randn_like(mean)
+        regulariser = -0.5 * (1 + log_var - mean**2 - log_var.exp()).sum() / len(x)
+    else:
+        z = model.encoder(x)
+        penalised = isinstance(model, WAEMMD)
+        regulariser = 100 * mmd(z, torch.randn(z.shape)) if penalised else 0.0
+    x_hat = model.decoder(z).sigmoid()
+    return F.binary_cross_entropy(x_hat, x, reduction="sum") / len(x) + regulariser
+
+
+@pytest.mark.parametrize(
+    ("model_class", "weight"), [(AE, {}), (VAE, {"beta": 1.0}), (WAEMMD, {"reg_weight": 100.0})]
+)
+def test_training_is_the_plain_loop(model_class, weight):
+    torch.manual_seed(0)
+    model = model_class(**SMALL, **weight, schedule="constant", lr=2e-3)
+    # The plain loop keeps the channels first, the model last: no step may depend on it.
+    reference = copy.deepcopy(model).to(memory_format=torch.contiguous_format)
+    loader = batches()
+    optimizer = torch.optim.Adam(reference.parameters(), lr=2e-3)
+    for seed, (x, _) in enumerate(loader):
+        torch.manual_seed(seed)
+        optimizer.zero_grad()
+        plain_losses(reference, x).backward()
+        optimizer.step()
+
+    class SeedSteps(pl.Callback):
+        def on_train_batch_start(self, trainer, model, batch, batch_idx):
+            torch.manual_seed(batch_idx)
+
+    fit(model, loader, callbacks=[SeedSteps()])
+    for name, parameter in model.named_parameters():
+        if name not in SUBTRACTED:
+            expected = reference.get_parameter(name)
+            torch.testing.assert_close(parameter, expected, rtol=1e-4, atol=1e-5, msg=name)
+
+
 def test_each_step_moves_its_own_player():
     class Watched(WAEGAN):
         def step_discriminator(self, z):
