@@ -1,0 +1,119 @@
+"""Our trainer against Pythae's, on the same networks, batch and data.
+
+    python -m venv .venv-pythae && .venv-pythae/bin/pip install -q -e . pythae
+    .venv-pythae/bin/python benchmarks/pythae_comparison.py
+
+VAE and WAE-MMD at the tutorial's network sizes and batch 256, a few steps a round, rounds
+interleaved. Pythae trains in full precision on a CPU; ours stands beside it in that and in the
+precision that picks itself.
+"""
+
+import argparse
+import contextlib
+import io
+import logging
+import statistics
+import tempfile
+from typing import Any
+
+import torch
+from common import WARM_UP, now, print_table, train_seconds
+from pythae.data.datasets import BaseDataset
+from pythae.models import VAE, WAE_MMD, VAEConfig, WAE_MMD_Config
+from pythae.models.base.base_utils import ModelOutput
+from pythae.models.nn import BaseDecoder, BaseEncoder
+from pythae.trainers import BaseTrainer, BaseTrainerConfig
+from pythae.trainers.training_callbacks import TrainingCallback
+from torch import Tensor
+
+from autoencoders.networks import Decoder, Encoder
+
+BATCH, HIDDEN, LATENT = 256, 40, 20
+MODELS = {
+    "vae": (VAE, VAEConfig, {"reconstruction_loss": "bce"}),
+    "wae_mmd": (WAE_MMD, WAE_MMD_Config, {}),
+}
+
+
+class PythaeEncoder(BaseEncoder):
+    def __init__(self, heads: int) -> None:
+        super().__init__()
+        self.network = Encoder(1, 28, HIDDEN, heads * LATENT)
+        self.latent_dim = LATENT
+
+    def forward(self, x: Tensor) -> ModelOutput:
+        mean, *log_var = self.network(x).split(LATENT, dim=1)
+        return ModelOutput(embedding=mean, **({"log_covariance": log_var[0]} if log_var else {}))
+
+
+class PythaeDecoder(BaseDecoder):
+    def __init__(self) -> None:
+        super().__init__()
+        self.network = Decoder(1, 28, HIDDEN, LATENT)
+
+    def forward(self, z: Tensor) -> ModelOutput:
+        return ModelOutput(reconstruction=self.network(z).sigmoid())
+
+
+class PythaeClock(TrainingCallback):
+    """Times the steps of an epoch after the warm-up."""
+
+    def __init__(self) -> None:
+        self.times: list[float] = []
+
+    def on_train_step_end(self, training_config: Any, **kwargs: Any) -> None:
+        self.times.append(now())
+
+    @property
+    def seconds(self) -> float:
+        counted = self.times[WARM_UP - 1 :]
+        return (counted[-1] - counted[0]) / (len(counted) - 1)
+
+
+def pythae_seconds(name: str, images: Tensor, folder: str) -> float:
+    """Seconds a step of Pythae's trainer, after the warm-up."""
+    model_class, config_class, options = MODELS[name]
+    config = config_class(input_dim=(1, 28, 28), latent_dim=LATENT, **options)
+    encoder = PythaeEncoder(heads=2 if name == "vae" else 1)
+    model = model_class(config, encoder=encoder, decoder=PythaeDecoder())
+    training = BaseTrainerConfig(
+        output_dir=folder,
+        num_epochs=1,
+        per_device_train_batch_size=BATCH,
+        learning_rate=2e-4,
+        no_cuda=not torch.cuda.is_available(),
+    )
+    clock = PythaeClock()
+    data = BaseDataset(images, torch.zeros(len(images)))
+    BaseTrainer(model, train_dataset=data, training_config=training, callbacks=[clock]).train()
+    return clock.seconds
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--steps", type=int, default=8, help="steps a round")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds, interleaved")
+    options = parser.parse_args()
+    logging.disable(logging.WARNING)
+
+    images = torch.rand((WARM_UP + options.steps) * BATCH, 1, 28, 28)
+    sizes = [f"model.hidden_dim={HIDDEN}", f"model.latent_dim={LATENT}"]
+    rows = []
+    for name in MODELS:
+        found: dict[str, list[float]] = {"pythae": [], "32-true": [], "auto": []}
+        for _ in range(options.rounds):
+            with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stderr(io.StringIO()):
+                found["pythae"].append(pythae_seconds(name, images, folder))
+            for precision in ("32-true", "auto"):
+                overrides = [f"model={name}", f"trainer.precision={precision}", *sizes]
+                found[precision].append(train_seconds(options.steps, BATCH, *overrides))
+        for way, seconds in found.items():
+            ratios = [p / s for p, s in zip(found["pythae"], seconds, strict=True)]
+            rate = BATCH / statistics.median(seconds)
+            label = "Pythae" if way == "pythae" else f"ours, {way}"
+            rows.append([name, label, f"{rate:.0f}", f"{statistics.median(ratios):.2f}"])
+    print_table(f"Training, batch {BATCH}", ["model", "trainer", "images/s", "x Pythae"], rows)
+
+
+if __name__ == "__main__":
+    main()

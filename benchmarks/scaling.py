@@ -1,0 +1,58 @@
+"""How the cost of training grows: images per second and peak memory of `python train.py`.
+
+    python benchmarks/scaling.py
+
+One thing at a time is changed from the tutorial's WAE-GAN (hidden_dim 40, batch 256, 60,000
+images); every row is a process of its own, so that its peak memory is its own.
+"""
+
+import argparse
+import multiprocessing
+import statistics
+
+from common import print_table, train_seconds
+
+from autoencoders.callbacks.record import peak_memory
+
+TUTORIAL = {"hidden_dim": 40, "batch_size": 256, "images": 60_000}
+ROWS = [
+    *({"batch_size": n} for n in (32, 128, 512, 2048, 4096)),
+    *({"hidden_dim": n} for n in (16, 32, 64, 128)),
+    *({"images": n} for n in (1_000, 10_000, 60_000)),
+]
+
+
+def measure(settings: dict[str, int]) -> tuple[float, float]:
+    """Images per second, and the process's peak memory in GiB."""
+    batch = settings["batch_size"]
+    # Enough images to time, few enough that the widest network is done in seconds.
+    steps = max(2, 40_000 // (batch * settings["hidden_dim"]))
+    seconds = train_seconds(
+        steps,
+        batch,
+        f"model.hidden_dim={settings['hidden_dim']}",
+        "model.latent_dim=20",
+        images=settings["images"],
+    )
+    return batch / seconds, peak_memory()["peak_memory_gib"]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=1, help="rounds, interleaved")
+    options = parser.parse_args()
+
+    every = [TUTORIAL | changed for changed in ROWS]
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(1, maxtasksperchild=1) as pool:  # one process a row, one after the other
+        rounds = [pool.map(measure, every, chunksize=1) for _ in range(options.rounds)]
+    rows = []
+    for index, settings in enumerate(every):
+        rate = statistics.median(found[index][0] for found in rounds)
+        memory = statistics.median(found[index][1] for found in rounds)
+        rows.append([*settings.values(), f"{rate:,.0f}", f"{memory:.2f}"])
+    print_table("Scaling, WAE-GAN", [*TUTORIAL, "images/s", "peak memory, GiB"], rows)
+
+
+if __name__ == "__main__":
+    main()
