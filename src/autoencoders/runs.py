@@ -211,8 +211,9 @@ def load_run(folder: str | Path, checkpoint: str = "last") -> Run:
 
 def write_metrics(folder: Path, metrics: dict[str, float]) -> None:
     """Write metrics.json, which marks the run as finished, whole or not at all."""
+    content = json.dumps(metrics, indent=2, allow_nan=False) + "\n"
     partial = folder / f".{METRICS}.partial"
-    partial.write_text(json.dumps(metrics, indent=2, allow_nan=False) + "\n")
+    partial.write_text(content)
     os.replace(partial, folder / METRICS)
 
 

@@ -1,0 +1,226 @@
+"""`python train.py` as it is typed: what it prints, what it leaves, and what it refuses."""
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from conftest import ROOT, SHORT
+
+from autoencoders.checkpoints import read_checkpoint
+from autoencoders.runs import load_run
+
+
+def run_folders(path):
+    return sorted(file.parent for file in path.rglob("metrics.json"))
+
+
+def test_the_command_prints_its_table_and_paths(train_py, tmp_path):
+    done = train_py(*SHORT)
+    assert done.returncode == 0, done.stderr
+    (folder,) = run_folders(tmp_path / "outputs")
+    assert folder.parent == tmp_path / "outputs/digits/wae"
+    assert "test/mse" in done.stdout
+    for path in ("figures/samples.png", "figures/reconstructions.png", "metrics.json"):
+        assert str(folder.relative_to(tmp_path) / path) in done.stdout
+    assert (folder / ".hydra/config.yaml").exists()
+
+
+def test_a_multirun_leaves_a_folder_a_job(train_py, tmp_path):
+    done = train_py("-m", "model=ae,vae", *SHORT)
+    assert done.returncode == 0, done.stderr
+    folders = run_folders(tmp_path / "outputs/multirun")
+    assert [folder.name for folder in folders] == ["0", "1"]
+    assert [type(load_run(folder).model).__name__ for folder in folders] == ["AE", "VAE"]
+
+
+def test_ctrl_c_saves_and_the_printed_command_resumes(train_py, tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, ROOT / "train.py", *SHORT, "trainer.max_epochs=100"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell's background jobs, which pytest may be one of, start with Ctrl-C ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.rglob("best.ckpt")) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode != 0
+    (checkpoint,) = tmp_path.rglob("last.ckpt")
+    epochs = read_checkpoint(checkpoint)["epoch"] + 1
+    (line,) = [line for line in out.splitlines() if "resume=" in line]
+    assert f"{epochs} epochs are saved" in line, err
+    argument = line.split()[-1]
+    # The whole run would be long: shorten what is left of it.
+    config = checkpoint.parents[1] / ".hydra/config.yaml"
+    config.write_text(config.read_text().replace("max_epochs: 100", f"max_epochs: {epochs + 1}"))
+    before = config.read_text()
+    done = train_py(argument)
+    assert done.returncode == 0, done.stderr
+    metrics = json.loads((checkpoint.parents[1] / "metrics.json").read_text())
+    assert metrics["epochs"] == epochs + 1
+    assert config.read_text() == before
+    assert len(list(tmp_path.rglob("config.yaml"))) == 1
+
+    refused = train_py(argument)
+    assert refused.returncode == 1
+    assert "holds a finished run" in refused.stderr.splitlines()[-1]
+
+
+def test_help_shows_groups_choices_and_examples(train_py):
+    done = train_py("--help")
+    assert done.returncode == 0
+    assert "model: ae, vae, wae, wae_mmd" in done.stdout
+    assert "dataset: digits, fmnist, mnist" in done.stdout
+    assert sum(line.startswith("  python train.py") for line in done.stdout.splitlines()) == 5
+
+
+BAD_INPUT = {
+    "model=gan": ["model=gan: no such choice", "ae, vae, wae, wae_mmd"],
+    "modle=wae": ["modle: no such key", "did you mean model?"],
+    "model.latent=3": ["model.latent: no such key", "latent_dim"],
+    "+model.depth=3": ["model.depth=3", "Unexpected keyword argument"],
+    "model.latent_dim=0": ["model.latent_dim=0: must be greater than 0"],
+    "model.latent_dim=many": ["model.latent_dim=many: must be a valid integer"],
+    "model.reg_weight=-1": ["model.reg_weight=-1: must be greater than or equal to 0"],
+    "model.prior_std=0": ["model.prior_std=0: must be greater than 0"],
+    "model.cost=l1": ["model.cost=l1: must be 'bce' or 'mse'"],
+    "model.schedule=linear": ["model.schedule=linear", "'constant', 'step' or 'cosine'"],
+    "dataset.batch_size=1": ["dataset.batch_size=1: must be greater than or equal to 2"],
+    "dataset.val_size=1500": ["dataset.val_size=1500", "allowed: at most 1498"],
+    "dataset.val_size=0": ["monitor=val/mse: there is no validation set"],
+    "trainer.max_epochs=0": ["trainer.max_epochs=0: must be greater than 0"],
+    "trainer.precision=17": ["trainer.precision=17: no such choice", "bf16-mixed"],
+    "+trainer.epochs=5": ["trainer: ", "unexpected keyword argument 'epochs'"],
+    "trainer=gpu": ["trainer: "],
+    "model.schedule=step": ["schedule=step with lr_steps=[]"],
+    "seed=abc": ["seed=abc: must be a valid integer"],
+    "monitor=loss": ["monitor=loss: must match pattern"],
+    "resume=nowhere": ["resume=nowhere: not a run to continue", ".hydra/config.yaml"],
+    "ckpt_path=nowhere": ["nowhere: no such checkpoint"],
+}
+
+
+@pytest.mark.parametrize("argument", BAD_INPUT)
+def test_bad_input_gets_one_clear_line_and_leaves_nothing(argument, train_py, tmp_path):
+    done = train_py(argument)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    last = done.stderr.rstrip().splitlines()[-1]
+    assert last.startswith("error: ")
+    for part in BAD_INPUT[argument]:
+        assert part in last
+    assert not (tmp_path / "outputs").exists()
+
+
+def test_no_data_and_no_network(train_py, tmp_path):
+    offline = {"HTTPS_PROXY": "http://127.0.0.1:9", "HTTP_PROXY": "http://127.0.0.1:9"}
+    done = train_py("dataset=mnist", "dataset.data_dir=nowhere", **offline)
+    assert done.returncode == 1
+    last = done.stderr.rstrip().splitlines()[-1]
+    assert last.startswith("error: MNIST: no data in nowhere/MNIST/raw and no download")
+    assert "dataset=digits" in last
+
+
+def test_a_checkpoint_of_another_model(train_py, tmp_path):
+    assert train_py(*SHORT, "model=ae", "hydra.run.dir=run").returncode == 0
+    done = train_py(*SHORT, "model=vae", "ckpt_path=run/checkpoints/last.ckpt")
+    assert done.returncode == 1
+    last = done.stderr.rstrip().splitlines()[-1]
+    assert last.startswith(
+        "error: run/checkpoints/last.ckpt: is of another model or shape than this VAE:"
+    )
+
+
+def test_a_run_that_diverges(train_py, tmp_path):
+    done = train_py(*SHORT, "model.lr=1e30", "model.schedule=constant")
+    assert done.returncode == 1
+    last = done.stderr.rstrip().splitlines()[-1]
+    assert re.match(r"error: \S+ is (nan|inf) in epoch 0: training has diverged", last)
+    (checkpoint,) = tmp_path.rglob("last.ckpt")
+    weights = read_checkpoint(checkpoint)["state_dict"]
+    assert all(value.isfinite().all() for value in weights.values())
+
+
+def test_an_interrupted_run_is_neither_overwritten_nor_resumed_with_another_config(
+    train_py, tmp_path
+):
+    assert train_py(*SHORT, "hydra.run.dir=run").returncode == 0
+    (tmp_path / "run/metrics.json").unlink()
+    again = train_py(*SHORT, "hydra.run.dir=run")
+    assert again.returncode == 1
+    assert "holds an unfinished run; resume=run continues it" in again.stderr.splitlines()[-1]
+    other = train_py("resume=run", "model.lr=1")
+    assert other.returncode == 1
+    assert "leave out model.lr=1" in other.stderr.splitlines()[-1]
+    checkpoint = tmp_path / "run/checkpoints/last.ckpt"
+    checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
+    damaged = train_py("resume=run")
+    assert damaged.returncode == 1
+    assert "last.ckpt: not a checkpoint that can be read safely" in damaged.stderr.splitlines()[-1]
+
+
+def test_a_multirun_refuses_a_folder_in_use_and_a_resume(train_py, tmp_path):
+    (tmp_path / "sweep").mkdir()
+    (tmp_path / "sweep/multirun.yaml").touch()
+    done = train_py("-m", "model=ae,vae", "hydra.sweep.dir=sweep")
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("error: sweep: holds another multirun")
+    done = train_py("-m", "resume=a,b")
+    assert done.stderr.splitlines()[-1] == "error: resume= continues one run; leave out -m"
+
+
+def test_ddp_trains_wae_gan_on_two_processes(train_py, tmp_path):
+    done = train_py(*SHORT, "trainer=ddp", "trainer.accelerator=cpu", "hydra.run.dir=run")
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "run/metrics.json").read_text())["epochs"] == 2
+    assert len(list(tmp_path.rglob("metrics.json"))) == 1
+
+
+def test_an_unknown_kernel(train_py):
+    done = train_py("model=wae_mmd", "model.kernel=linear")
+    assert done.returncode == 1
+    assert done.stderr.rstrip().splitlines()[-1] == (
+        "error: model.kernel=linear: must be 'imq' or 'rbf'"
+    )
+
+
+def test_an_unknown_metric_is_answered_with_those_there_are(train_py):
+    done = train_py(*SHORT, "monitor=val/fid")
+    assert done.returncode == 1
+    last = done.stderr.rstrip().splitlines()[-1]
+    assert last.startswith("error: monitor=val/fid: no such metric; allowed: ")
+    assert "val/mse" in last
+
+
+def test_a_damaged_data_file(train_py, data_dir):
+    file = data_dir / "MNIST/raw/train-images-idx3-ubyte"
+    file.write_bytes(file.read_bytes()[:1000])
+    done = train_py("dataset=mnist", AUTOENCODERS_DATA=str(data_dir))
+    assert done.returncode == 1
+    last = done.stderr.rstrip().splitlines()[-1]
+    assert last == (
+        f"error: {file}: expected 75280 bytes, found 1000; delete the file and run again to"
+        " download it anew"
+    )
+
+
+def test_a_finished_run_is_not_overwritten(train_py, tmp_path):
+    assert train_py(*SHORT, "hydra.run.dir=run").returncode == 0
+    before = {file: file.read_bytes() for file in (tmp_path / "run").rglob("*") if file.is_file()}
+    again = train_py(*SHORT, "model=ae", "hydra.run.dir=run")
+    assert again.returncode == 1
+    assert (
+        again.stderr.rstrip()
+        .splitlines()[-1]
+        .startswith("error: hydra.run.dir=run: holds a finished run")
+    )
+    after = {file: file.read_bytes() for file in (tmp_path / "run").rglob("*") if file.is_file()}
+    assert before == after

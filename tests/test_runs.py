@@ -1,0 +1,49 @@
+"""Run folders: each run's own, read back as it was left."""
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from conftest import compose_train
+from omegaconf import OmegaConf
+
+from autoencoders.errors import InputError
+from autoencoders.runs import check_settings, load_config, load_run, make_new, write_metrics
+
+
+def test_runs_of_one_second_get_a_folder_each(tmp_path):
+    with ThreadPoolExecutor(8) as runs:
+        made = list(runs.map(make_new, [tmp_path / "wae/12-00-00"] * 8))
+    expected = {"12-00-00"} | {f"12-00-00-{n}" for n in range(2, 9)}
+    assert {folder.name for folder in made} == expected
+
+
+def test_metrics_are_written_whole_or_not_at_all(tmp_path):
+    write_metrics(tmp_path, {"test/mse": 0.25})
+    with pytest.raises(ValueError, match="JSON"):
+        write_metrics(tmp_path, {"test/mse": float("nan")})
+    assert json.loads((tmp_path / "metrics.json").read_text()) == {"test/mse": 0.25}
+    assert [file.name for file in tmp_path.iterdir()] == ["metrics.json"]
+
+
+def test_a_folder_that_is_no_runs(tmp_path):
+    with pytest.raises(InputError, match=r"not a run's folder: it has no \.hydra/config\.yaml"):
+        load_run(tmp_path)
+
+
+@pytest.mark.parametrize(("data_dir", "expected"), [("data", "/home/me/data"), ("/abs", "/abs")])
+def test_a_relative_data_dir_is_where_the_run_was_started(data_dir, expected, tmp_path):
+    cfg = compose_train("dataset=mnist", f"dataset.data_dir={data_dir}")
+    (tmp_path / ".hydra").mkdir()
+    OmegaConf.save(cfg, tmp_path / ".hydra/config.yaml")
+    started = OmegaConf.create({"hydra": {"runtime": {"cwd": "/home/me"}}})
+    OmegaConf.save(started, tmp_path / ".hydra/hydra.yaml")
+    assert Path(load_config(tmp_path).dataset.data_dir) == Path(expected)
+
+
+@pytest.mark.parametrize("override", ["seed=-1", "monitor=test/mse", "trainer.max_epochs=0"])
+def test_settings_that_no_constructor_checks(override):
+    key, _, value = override.partition("=")
+    with pytest.raises(InputError, match=f"{key}={value}: must"):
+        check_settings(compose_train(override))
