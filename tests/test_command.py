@@ -87,6 +87,7 @@ BAD_INPUT = {
     "modle=wae": ["modle: no such key", "did you mean model?"],
     "model.latent=3": ["model.latent: no such key", "latent_dim"],
     "+model.depth=3": ["model.depth=3", "Unexpected keyword argument"],
+    "trainer.max_time=1": ["trainer.max_time: no such key", "+trainer.max_time="],
     "model.latent_dim=0": ["model.latent_dim=0: must be greater than 0"],
     "model.latent_dim=many": ["model.latent_dim=many: must be a valid integer"],
     "model.reg_weight=-1": ["model.reg_weight=-1: must be greater than or equal to 0"],
@@ -192,12 +193,13 @@ def test_an_unknown_kernel(train_py):
     )
 
 
-def test_an_unknown_metric_is_answered_with_those_there_are(train_py):
+def test_an_unknown_metric_is_answered_with_those_there_are(train_py, tmp_path):
     done = train_py(*SHORT, "monitor=val/fid")
     assert done.returncode == 1
     last = done.stderr.rstrip().splitlines()[-1]
     assert last.startswith("error: monitor=val/fid: no such metric; allowed: ")
     assert "val/mse" in last
+    assert not (tmp_path / "outputs").exists()
 
 
 def test_a_damaged_data_file(train_py, data_dir):

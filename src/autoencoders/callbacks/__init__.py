@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from omegaconf import DictConfig
-from pytorch_lightning.callbacks import Callback, RichModelSummary, RichProgressBar
+from pytorch_lightning.callbacks import Callback, RichProgressBar
+from pytorch_lightning.callbacks.progress.rich_progress import RichProgressBarTheme
 
 from autoencoders.callbacks.checkpoints import Checkpoints
 from autoencoders.callbacks.exhibits import Exhibits
@@ -28,6 +29,5 @@ def for_run(cfg: DictConfig, folder: Path) -> list[Callback]:
         StopOnNonFinite(),
         Exhibits(folder / "figures"),
         Checkpoints(folder, cfg.monitor),
-        RichModelSummary(),
-        RichProgressBar(),
+        RichProgressBar(theme=RichProgressBarTheme(metrics_format=".4g")),
     ]

@@ -31,22 +31,32 @@ class Checkpoints(ModelCheckpoint):
         )
         self.run = run
 
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        super().on_train_start(trainer, pl_module)
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         data = trainer.datamodule  # type: ignore[attr-defined]  # Lightning sets it in fit
         if str(self.monitor).startswith("val/") and not len(data.val):
             raise InputError(
                 f"monitor={self.monitor}: there is no validation set with dataset.val_size=0; set"
                 " monitor=train/loss or a larger dataset.val_size"
             )
+
+    def on_sanity_check_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        # One batch has been validated, so that a mistyped val/ metric need not cost an epoch.
+        if str(self.monitor).startswith("val/"):
+            self._check_monitor(trainer)
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        super().on_train_start(trainer, pl_module)
         if trainer.ckpt_path is None:  # a new run, not one resumed
             trainer.save_checkpoint(self.run / LAST)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._check_monitor(trainer)
+        super().on_train_epoch_end(trainer, pl_module)
+
+    def _check_monitor(self, trainer: pl.Trainer) -> None:
         if self.monitor not in trainer.callback_metrics:
             known = sorted(name for name in trainer.callback_metrics if "/" in name)
             raise InputError(f"monitor={self.monitor}: no such metric; allowed: {', '.join(known)}")
-        super().on_train_epoch_end(trainer, pl_module)
 
     def on_exception(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException

@@ -89,7 +89,7 @@ def _parameters(model: AutoEncoder, epochs: int) -> str:
     signs = {"beta": "\u03b2", "reg_weight": "\u03bb", "prior_std": "\u03c3"}
     weights = [f"{sign} = {model.hparams[k]:g}" for k, sign in signs.items() if k in model.hparams]
     sizes = [f"{k} = {model.hparams[k]}" for k in ("cost", "latent_dim", "hidden_dim")]
-    return ", ".join([*weights, *sizes, f"{epochs} epochs"])
+    return ", ".join([*weights, *sizes, f"{epochs} epoch{'s' if epochs != 1 else ''}"])
 
 
 def _board(trainer: pl.Trainer) -> Any:
