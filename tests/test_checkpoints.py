@@ -37,8 +37,10 @@ def test_weights_start_a_model(tmp_path):
 
 @pytest.mark.parametrize("other", [VAE(**SMALL), AE(hidden_dim=2, latent_dim=4)])
 def test_another_model_or_shape_is_refused(tmp_path, other):
-    torch.save({"state_dict": other.state_dict()}, tmp_path / "a.ckpt")
-    with pytest.raises(InputError, match=r"a\.ckpt: is of another model or shape than this AE"):
+    content = {"state_dict": other.state_dict(), "hyper_parameters": dict(other.hparams)}
+    torch.save(content, tmp_path / "a.ckpt")
+    hint = "set model.latent_dim=4" if isinstance(other, AE) else "choose model="
+    with pytest.raises(InputError, match=rf"a\.ckpt: is of another .* than this AE.*{hint}"):
         load_weights(AE(**SMALL), tmp_path / "a.ckpt")
 
 

@@ -60,7 +60,8 @@ def load_weights(model: nn.Module, path: Path) -> None:
     Raises:
         InputError: the checkpoint cannot be read, or is of another model or shape.
     """
-    theirs = read_checkpoint(path)["state_dict"]
+    content = read_checkpoint(path)
+    theirs = content["state_dict"]
     ours = model.state_dict()
     for name in sorted(ours.keys() | theirs.keys()):
         found = tuple(theirs[name].shape) if name in theirs else "absent"
@@ -68,6 +69,16 @@ def load_weights(model: nn.Module, path: Path) -> None:
         if found != expected:
             raise InputError(
                 f"{path}: is of another model or shape than this {type(model).__name__}:"
-                f" {name} is {found} there, {expected} here; choose model= and its sizes as there"
+                f" {name} is {found} there, {expected} here; {_how_to_match(model, content)}"
             )
     model.load_state_dict(theirs)
+
+
+def _how_to_match(model: nn.Module, content: dict[str, Any]) -> str:
+    """The keys that would make the model one of the checkpoint's shape, as far as they tell."""
+    theirs, ours = content.get("hyper_parameters", {}), getattr(model, "hparams", {})
+    sizes = ("latent_dim", "hidden_dim", "architecture")
+    differing = [key for key in sizes if key in theirs and theirs[key] != ours.get(key)]
+    if differing:
+        return "set " + " ".join(f"model.{key}={theirs[key]}" for key in differing)
+    return "choose model= and dataset= as there"

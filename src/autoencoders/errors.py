@@ -86,7 +86,10 @@ def _describe_unknown_key(error: OmegaConfBaseException) -> str:
     allowed = [str(key) for key in parent if key != "_target_"] if parent is not None else []
     close = difflib.get_close_matches(str(error.key), allowed, n=1)
     hint = f"did you mean {close[0]}? " if close else ""
-    return f"{error.full_key}: no such key; {hint}allowed: {', '.join(allowed)}"
+    line = f"{error.full_key}: no such key; {hint}allowed: {', '.join(allowed)}"
+    if str(error.full_key).startswith("trainer."):
+        line += f"; another argument of Lightning's Trainer takes a plus: +{error.full_key}=..."
+    return line
 
 
 def _one_line(error: BaseException) -> str:
