@@ -92,6 +92,7 @@ def latent_space(
         left.scatter(*chosen.T, s=5, linewidths=0, color=PALETTE[index % len(PALETTE)], label=name)
     share = pca.explained_variance_ratio_.sum()
     left.set_title(f"Test codes by class (PCA, {share:.0%} of the variance)", fontsize=11)
+    left.set_aspect("equal", adjustable="datalim")
     left.set_xlabel("first component")
     left.set_ylabel("second component")
     left.legend(
@@ -101,8 +102,9 @@ def latent_space(
     spread = max(4 * prior_std, float(np.abs(points).max()))
     grid = np.linspace(-spread, spread, 400)
     density = np.exp(-0.5 * (grid / prior_std) ** 2) / (prior_std * np.sqrt(2 * np.pi))
-    right.hist(points.ravel(), bins=100, density=True, color=PALETTE[4], label="codes")
-    right.plot(grid, density, color=PALETTE[5], lw=2, label=f"prior N(0, {prior_std:g}\u00b2)")
+    edges = np.linspace(-spread, spread, 101)
+    right.hist(points.ravel(), edges, density=True, color=PALETTE[4], label="codes")
+    right.plot(grid, density, color=PALETTE[5], lw=2, label=f"prior N(0, {prior_std**2:g})")
     right.set_title("All coordinates of the codes against the prior", fontsize=11)
     right.set_xlabel("coordinate")
     right.set_ylabel("density")
@@ -119,7 +121,7 @@ def _image_figure(canvas: Tensor, title: str, note: str, label_width: float = 0.
     height, width = canvas.shape[1:]
     inches = 9 / max(width, height)
     figure = Figure(
-        figsize=(width * inches + label_width, height * inches + 0.7), layout="constrained"
+        figsize=(width * inches + label_width, height * inches + 0.55), layout="constrained"
     )
     axes = figure.subplots()
     axes.imshow(
