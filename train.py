@@ -51,6 +51,8 @@ def train(
         plugins=[AtomicCheckpointIO()],
         _convert_="all",
     )
+    if trainer.is_global_zero:
+        report.print_model(model)
     trainer.fit(model, data, ckpt_path=folder / LAST if resume else None, weights_only=True)
     trainer.test(model, data, verbose=False)
 

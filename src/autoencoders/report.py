@@ -6,6 +6,7 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
+from torch import nn
 
 from autoencoders.runs import METRICS, shown
 
@@ -16,12 +17,18 @@ def quiet_lightning() -> None:
     for notice in (
         "does not have many workers",  # data lies in memory
         "number of training batches",  # epochs are the x-axis, not steps
-        "is not supported by the model summary",  # its size in MB
         "exists and is not empty",  # a run resumed in place
         "Total length of `list` across ranks is zero",  # no validation set
         "isinstance.treespec, LeafSpec",  # between Lightning and torch
     ):
         warnings.filterwarnings("ignore", f".*{notice}")
+
+
+def print_model(model: nn.Module) -> None:
+    """A line for each of the model's networks, with its parameters."""
+    for name, network in model.named_children():
+        if count := sum(parameter.numel() for parameter in network.parameters()):
+            Console().print(f"{name:<15}{count:>12,} parameters", highlight=False)
 
 
 def print_run(metrics: dict[str, float], folder: Path) -> None:

@@ -2,7 +2,6 @@
 
 import itertools
 import json
-import logging
 import os
 import shutil
 from contextlib import suppress
@@ -65,7 +64,6 @@ class RunFolder(Callback):
     def on_run_end(self, config: DictConfig, **kwargs: Any) -> None:
         failed = kwargs["job_return"].status is JobStatus.FAILED
         if failed and self.made and not (self.made[0] / LAST).exists():
-            logging.shutdown()  # closes the folder's log file
             shutil.rmtree(self.made[0])
             with suppress(OSError):  # a parent where another run has begun
                 for parent in self.made[1:]:
