@@ -79,7 +79,8 @@ def test_two_processes_share_an_epoch(data_dir):
     seen = []
     for rank in range(2):
         data = prepared(MNIST(data_dir=data_dir, batch_size=10))
-        data.trainer = SimpleNamespace(world_size=2, global_rank=rank)
+        strategy = SimpleNamespace(root_device=torch.device("cpu"))
+        data.trainer = SimpleNamespace(world_size=2, global_rank=rank, strategy=strategy)
         seen.append(torch.cat([images for images, _ in data.train_dataloader()]).flatten(1))
     assert [len(images) for images in seen] == [48, 48]
     assert len(torch.cat(seen).unique(dim=0)) == 96

@@ -4,6 +4,7 @@ A data set is one uint8 tensor: a batch is one indexing operation, and the scali
 happens on the device. A further data set is one more class here with a `load` of its own.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
@@ -34,16 +35,59 @@ class Images(Dataset):
     def __len__(self) -> int:
         return len(self.images)
 
-    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+    def __getitem__(self, index: Any) -> tuple[Tensor, Tensor]:
+        """One image and its label, or for a tensor of indices (B,) a batch of both."""
         return self.images[index], self.labels[index]
-
-    def __getitems__(self, indices: list[int]) -> tuple[Tensor, Tensor]:
-        """A whole batch at once, which DataLoader asks for where it can."""
-        rows = torch.tensor(indices)
-        return self.images[rows], self.labels[rows]
 
     def subset(self, indices: Tensor) -> "Images":
         return Images(self.images[indices], self.labels[indices])
+
+    def to(self, device: torch.device) -> "Images":
+        return Images(self.images.to(device), self.labels.to(device))
+
+
+class Batches(DistributedSampler):
+    """Whole batches' indices, (batch_size,) each, on the device where the images lie.
+
+    In training, the order is a function of the seed and the epoch, which Lightning tells; where
+    the images do not divide among processes, some come twice, so that no process waits for
+    another. In evaluation each image comes once.
+
+    Args:
+        images: what is indexed.
+        batch_size: images a batch.
+        shuffle: for training.
+        seed: of the order.
+        rank, world_size: this process, of how many.
+    """
+
+    def __init__(
+        self,
+        images: Images,
+        batch_size: int,
+        *,
+        shuffle: bool,
+        seed: int = 0,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        super().__init__(images, world_size, rank, shuffle, seed)
+        self.images = images
+        self.batch_size = batch_size
+
+    def __iter__(self) -> Iterator[Any]:
+        order = super().__iter__() if self.shuffle else self._mine()
+        batches = torch.tensor(list(order)).to(self.images.images.device).split(self.batch_size)
+        yield from batches[: len(self)]
+
+    def __len__(self) -> int:
+        n = self.num_samples if self.shuffle else len(self._mine())
+        full, rest = divmod(n, self.batch_size)
+        # Batch normalization has nothing to normalise over in a last batch of one image.
+        return full + (rest > (1 if self.shuffle else 0))
+
+    def _mine(self) -> range:
+        return range(self.rank, len(self.images), self.num_replicas)
 
 
 def to_pixels(images: Tensor) -> Tensor:
@@ -111,16 +155,7 @@ class ImageDataModule(pl.LightningDataModule):
         self.val = everything.subset(order[size:].sort().values)
 
     def train_dataloader(self) -> DataLoader:
-        # Its order is a function of the seed and the epoch, which Lightning tells it.
-        sampler: DistributedSampler = DistributedSampler(
-            self.train,
-            num_replicas=self.trainer.world_size if self.trainer else 1,
-            rank=self.trainer.global_rank if self.trainer else 0,
-            seed=self.seed,
-        )
-        # Batch normalization has nothing to normalise over in a last batch of one image.
-        lone_image = len(sampler) % self.batch_size == 1
-        return self._loader(self.train, sampler=sampler, drop_last=lone_image)
+        return self._loader(self.train, shuffle=True)
 
     def val_dataloader(self) -> DataLoader | list[Any]:
         return self._loader(self.val) if len(self.val) else []
@@ -135,17 +170,30 @@ class ImageDataModule(pl.LightningDataModule):
         images, labels = batch
         return to_pixels(images), labels
 
-    def _loader(self, images: Images, **options: Any) -> DataLoader:
+    def _loader(self, images: Images, shuffle: bool = False) -> DataLoader:
+        place: dict[str, int] = {}
+        if self.trainer:
+            images = images.to(_home(images, self.trainer.strategy.root_device))
+            place = {"rank": self.trainer.global_rank, "world_size": self.trainer.world_size}
+        batches = Batches(images, self.batch_size, shuffle=shuffle, seed=self.seed, **place)
         # No worker processes: indexing a tensor is faster than handing a batch between processes.
         # A generator of its own: a loader draws a seed for workers, which would shift the models'.
         generator = torch.Generator()
         return DataLoader(
-            images, self.batch_size, collate_fn=_identity, generator=generator, **options
+            images, batch_size=None, sampler=batches, collate_fn=_identity, generator=generator
         )
 
 
+def _home(images: Images, device: torch.device) -> torch.device:
+    """Where a data set lies: on the GPU that trains, if that leaves most of its memory free."""
+    if device.type != "cuda":
+        return torch.device("cpu")
+    free, _ = torch.cuda.mem_get_info(device)
+    return device if images.images.nbytes < free / 4 else torch.device("cpu")
+
+
 def _identity(batch: Any) -> Any:
-    """The collation of what `Images.__getitems__` has collated already."""
+    """The collation of what `Batches` has put together already."""
     return batch
 
 
