@@ -1,10 +1,45 @@
 """Measures of what a model has learned, as torchmetrics classes that work across processes."""
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 from torchmetrics import Metric
 
 ACTIVE_VARIANCE = 0.01
+
+
+class MeanLosses(Metric):
+    """Each loss term's mean over an epoch's images, without a look at any value in between.
+
+    Lightning's `self.log` in every step would cost a GPU more than these models' steps do.
+    """
+
+    full_state_update = False
+    totals: Tensor
+    count: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: tuple[str, ...] = ()
+        self.add_state("totals", torch.zeros(()), dist_reduce_fx="sum")
+        self.add_state("count", torch.zeros(()), dist_reduce_fx="sum")
+
+    def update(self, terms: Mapping[str, Tensor], n: int) -> None:
+        """Take in a batch: scalars by name, the same names each time, averaged over n images."""
+        self.names = tuple(terms)
+        self.totals = self.totals + n * torch.stack([v.detach().float() for v in terms.values()])
+        self.count = self.count + n
+
+    def compute(self) -> dict[str, Tensor]:
+        """Scalars by name, over all processes."""
+        return self.so_far()
+
+    def so_far(self) -> dict[str, Tensor]:
+        """The same of this process alone; empty before the first batch."""
+        if self.totals.ndim == 0:
+            return {}
+        return dict(zip(self.names, self.totals / self.count, strict=True))
 
 
 class LatentMoments(Metric):

@@ -3,18 +3,19 @@
 from pathlib import Path
 
 from omegaconf import DictConfig
-from pytorch_lightning.callbacks import Callback, RichProgressBar
-from pytorch_lightning.callbacks.progress.rich_progress import RichProgressBarTheme
+from pytorch_lightning.callbacks import Callback
 
 from autoencoders.callbacks.checkpoints import Checkpoints
 from autoencoders.callbacks.exhibits import Exhibits
 from autoencoders.callbacks.guards import SeedEpochs, StopOnNonFinite
+from autoencoders.callbacks.progress import ProgressBar
 from autoencoders.callbacks.record import EpochLogger, RunRecord
 
 __all__ = [
     "Checkpoints",
     "EpochLogger",
     "Exhibits",
+    "ProgressBar",
     "RunRecord",
     "SeedEpochs",
     "StopOnNonFinite",
@@ -29,5 +30,5 @@ def for_run(cfg: DictConfig, folder: Path) -> list[Callback]:
         StopOnNonFinite(),
         Exhibits(folder / "figures"),
         Checkpoints(folder, cfg.monitor),
-        RichProgressBar(theme=RichProgressBarTheme(metrics_format=".4g")),
+        ProgressBar(),
     ]

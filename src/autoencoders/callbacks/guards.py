@@ -1,11 +1,13 @@
 """What keeps a run reproducible and stops one that has failed."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
+from torch import Tensor
 
 from autoencoders.errors import InputError
 
@@ -49,20 +51,20 @@ class StopOnNonFinite(Callback):
         batch: Any,
         batch_idx: int,
     ) -> None:
-        if batch_idx % 20 == 0:  # seldom, since reading a loss waits for the device
-            self._check(trainer)
+        if batch_idx % 100 == 0:  # seldom, since reading a loss waits for the device
+            self._check(trainer, outputs)
 
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._check(trainer)
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        self._check(trainer, pl_module.train_losses.compute())
         for name, parameter in pl_module.named_parameters():
             if not parameter.isfinite().all():  # the epoch's last step spoilt it
                 self._stop(trainer, name, float("nan"))
 
-    def _check(self, trainer: pl.Trainer) -> None:
+    def _check(self, trainer: pl.Trainer, terms: Mapping[str, Tensor]) -> None:
         # A term before the sum that it spoils.
-        for name, value in sorted(trainer.callback_metrics.items(), key=lambda m: "loss" in m[0]):
+        for name, value in sorted(terms.items(), key=lambda term: "loss" in term[0]):
             if not torch.isfinite(value):
-                self._stop(trainer, name, float(value))
+                self._stop(trainer, f"train/{name}", value.item())
 
     def _stop(self, trainer: pl.Trainer, name: str, value: float) -> None:
         raise InputError(

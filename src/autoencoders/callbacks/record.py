@@ -62,6 +62,9 @@ class RunRecord(Callback):
         self.seconds = 0.0
         self._start = 0.0
 
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        self._trainer = trainer
+
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._start = time.perf_counter()
 
@@ -79,18 +82,13 @@ class RunRecord(Callback):
                 torch.cuda.synchronize()
             self.seconds += time.perf_counter() - self._start
 
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._take(trainer)
-
-    def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._take(trainer)
-
-    def _take(self, trainer: pl.Trainer) -> None:
-        named = {name: float(v) for name, v in trainer.callback_metrics.items() if "/" in name}
-        self.metrics.update(named)
-
     def state_dict(self) -> dict[str, Any]:
+        self._take()
         return {"metrics": self.metrics, "images": self.images, "seconds": self.seconds}
+
+    def _take(self) -> None:
+        named = self._trainer.callback_metrics.items()
+        self.metrics.update({name: float(value) for name, value in named if "/" in name})
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.metrics, self.images = state_dict["metrics"], state_dict["images"]
@@ -98,6 +96,7 @@ class RunRecord(Callback):
 
     def summary(self, trainer: pl.Trainer, model: AutoEncoder) -> dict[str, float]:
         """The flat content of metrics.json."""
+        self._take()
         return {
             **self.metrics,
             "epochs": trainer.current_epoch,

@@ -13,13 +13,11 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from autoencoders.losses import Cost, reconstruction_cost
-from autoencoders.metrics import LatentMoments
+from autoencoders.metrics import LatentMoments, MeanLosses
 from autoencoders.networks import Architecture, Decoder, Encoder
 
 Batch = tuple[Tensor, Tensor]  # images in [0, 1] (B, C, H, W) and labels (B,)
 Losses = dict[str, Tensor]  # the objective as "loss", and the terms that it is made of
-
-ON_THE_BAR = ("loss", "reconstruction", "kl", "penalty")
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -106,6 +104,8 @@ class AutoEncoder(pl.LightningModule):
         codes = self.encoder_heads * latent_dim
         self.encoder = Encoder(channels, image_size, hidden_dim, codes, architecture)
         self.decoder = Decoder(channels, image_size, hidden_dim, latent_dim, architecture)
+        self.train_losses = MeanLosses()
+        self.eval_losses = MeanLosses()
         self.latents = LatentMoments(latent_dim)
         self.to(memory_format=torch.channels_last)  # convolutions are faster so
 
@@ -160,56 +160,47 @@ class AutoEncoder(pl.LightningModule):
 
     # Training and evaluation --------------------------------------------------------------------
 
-    def training_step(self, batch: Batch, batch_idx: int = 0) -> Tensor | Losses:
+    def training_step(self, batch: Batch, batch_idx: int = 0) -> Losses:
         x, _ = batch
-        losses = self.losses(x, self(x))
-        self.log_losses("train", losses, len(x))
-        return losses["loss"]
+        return self.losses(x, self(x))
+
+    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
+        self.train_losses.update(outputs, len(batch[0]))
+
+    def on_train_epoch_end(self) -> None:
+        self.report("train", self.train_losses)
 
     def validation_step(self, batch: Batch, batch_idx: int = 0) -> None:
-        self.evaluate("val", batch[0])
-
-    def test_step(self, batch: Batch, batch_idx: int = 0) -> None:
-        self.evaluate("test", batch[0])
-
-    def evaluate(self, stage: str, x: Tensor) -> None:
-        """Report the objective's terms, the error of the reconstructions and the codes' moments."""
-        out = self(x)
-        metrics = self.losses(x, out)
-        sampled = out.z is not out.mean
-        logits = self.decoder(out.mean) if sampled else out.logits
-        metrics["mse"] = F.mse_loss(logits.sigmoid(), x)
-        metrics["bce"] = reconstruction_cost("bce", logits, x)
-        if sampled:
-            metrics["mse_sampled"] = F.mse_loss(out.logits.sigmoid(), x)
-        self.log_losses(stage, metrics, len(x))
-        self.latents.update(out.mean, out.z)
+        self.evaluate(batch[0])
 
     def on_validation_epoch_end(self) -> None:
-        self.report_latents("val")
+        self.report("val", self.eval_losses, self.latents)
+
+    def test_step(self, batch: Batch, batch_idx: int = 0) -> None:
+        self.evaluate(batch[0])
 
     def on_test_epoch_end(self) -> None:
-        self.report_latents("test")
+        self.report("test", self.eval_losses, self.latents)
 
-    def report_latents(self, stage: str) -> None:
-        moments = {f"{stage}/{name}": value for name, value in self.latents.compute().items()}
-        self.log_dict(moments, logger=stage != "test")
-        self.latents.reset()
+    def evaluate(self, x: Tensor) -> None:
+        """Take in the objective's terms, the reconstructions' error and the codes' moments."""
+        out = self(x)
+        terms = self.losses(x, out)
+        sampled = out.z is not out.mean
+        logits = self.decoder(out.mean) if sampled else out.logits
+        terms["mse"] = F.mse_loss(logits.sigmoid(), x)
+        terms["bce"] = reconstruction_cost("bce", logits, x)
+        if sampled:
+            terms["mse_sampled"] = F.mse_loss(out.logits.sigmoid(), x)
+        self.eval_losses.update(terms, len(x))
+        self.latents.update(out.mean, out.z)
 
-    def log_losses(self, stage: str, losses: Losses, batch_size: int) -> None:
-        """Report the epoch's mean of each term over its images, and the last batch's on the bar."""
-        epoch = {f"{stage}/{name}": value.detach() for name, value in losses.items()}
-        self.log_dict(
-            epoch,
-            on_step=False,
-            on_epoch=True,
-            batch_size=batch_size,
-            sync_dist=True,
-            logger=stage != "test",  # the HPARAMS tab shows those
-        )
-        if stage == "train":
-            bar = {name: losses[name].detach() for name in ON_THE_BAR if name in losses}
-            self.log_dict(bar, prog_bar=True, logger=False)
+    def report(self, stage: str, *metrics: MeanLosses | LatentMoments) -> None:
+        """Log what an epoch's metrics have come to, over all of its images and all processes."""
+        for metric in metrics:
+            values = {f"{stage}/{name}": value for name, value in metric.compute().items()}
+            self.log_dict(values, logger=stage != "test")  # the HPARAMS tab shows those
+            metric.reset()
 
     # The optimizer ------------------------------------------------------------------------------
 
@@ -223,7 +214,10 @@ class AutoEncoder(pl.LightningModule):
 
     def adam(self, parameters: Iterable[nn.Parameter], lr: float) -> Any:
         """Adam and its learning-rate schedule, stepped once an epoch, as Lightning takes them."""
-        optimizer = torch.optim.Adam(parameters, lr=lr, betas=self.betas)
+        on_gpu = self.device.type == "cuda"  # one kernel for all parameters, fit for a CUDA graph
+        optimizer = torch.optim.Adam(
+            parameters, lr=lr, betas=self.betas, fused=on_gpu or None, capturable=on_gpu
+        )
         scheduler = LambdaLR(optimizer, lambda epoch: self.lr_factor(epoch))
         return {"optimizer": optimizer, "lr_scheduler": scheduler}
 

@@ -53,9 +53,7 @@ class WAEGAN(AutoEncoder):
     def training_step(self, batch: Batch, batch_idx: int = 0) -> Losses:
         x, _ = batch
         out = self(x)
-        losses = self.step_discriminator(out.z.detach()) | self.step_autoencoder(x, out)
-        self.log_losses("train", losses, len(x))
-        return losses
+        return self.step_discriminator(out.z.detach()) | self.step_autoencoder(x, out)
 
     def step_discriminator(self, z: Tensor) -> Losses:
         """D's step, on codes (B, latent_dim) that carry no gradient to the encoder."""
@@ -83,6 +81,7 @@ class WAEGAN(AutoEncoder):
         return {"loss": loss, "reconstruction": reconstruction, "penalty": penalty}
 
     def on_train_epoch_end(self) -> None:
+        super().on_train_epoch_end()
         # Under manual optimization Lightning leaves the schedules to us.
         for scheduler in self.lr_schedulers():  # type: ignore[union-attr]
             scheduler.step()
