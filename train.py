@@ -28,14 +28,17 @@ def train(
     """
     # Here and not above: torch takes seconds to import, which `--help` need not wait for.
     import pytorch_lightning as pl
+    import torch
     from hydra.utils import instantiate
 
     from autoencoders import callbacks, report
     from autoencoders.checkpoints import AtomicCheckpointIO, load_weights
+    from autoencoders.cuda_graph import choose_strategy
     from autoencoders.precision import choose_precision
 
     report.quiet_lightning()
     pl.seed_everything(cfg.seed, verbose=False)
+    torch.backends.cudnn.deterministic = True  # a seed's numbers again on a GPU, at no cost there
     data = instantiate(cfg.dataset, _convert_="all")
     size = {"channels": data.channels, "image_size": data.image_size}
     model = instantiate(cfg.model, **size, _convert_="all")
@@ -46,6 +49,7 @@ def train(
     trainer = instantiate(
         cfg.trainer,
         precision=choose_precision(cfg.trainer.precision, cfg.trainer.accelerator),
+        strategy=choose_strategy(cfg.trainer),
         logger=callbacks.EpochLogger(folder),
         callbacks=[*callbacks.for_run(cfg, folder), record, *extra_callbacks],
         plugins=[AtomicCheckpointIO()],

@@ -17,7 +17,8 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
 ROOT = Path(__file__).parents[1]
-WARM_UP = 2  # steps that do not count
+# Steps that do not count: on a GPU libraries choose their algorithms and the step is captured.
+WARM_UP = 10 if torch.cuda.is_available() else 2
 sys.path.insert(0, str(ROOT))  # for train.py
 
 

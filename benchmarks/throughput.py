@@ -9,17 +9,24 @@ plain      the tutorial's loop (plain.py), in full precision
 ours       `python train.py`: its data, its logging, its callbacks
 bare       the model's own step in a bare loop, on a batch that is there already
 floor      the step's convolutions and matrix products alone, forward and backward, one by one
+
+On a GPU the bare step and the floor's parts are CUDA graphs, as the step of `python train.py` is;
+`eager` is `python train.py trainer.strategy=eager`, which does without.
 """
 
 import argparse
+import itertools
 import statistics
+from collections.abc import Callable
 
 import plain
 import torch
 from common import device, print_table, timed, train_seconds
 from torch import Tensor, nn
 
+from autoencoders.cuda_graph import CapturedStep
 from autoencoders.models import WAEGAN, AutoEncoder
+from autoencoders.models.base import Batch, Losses
 
 BATCH = 256
 SIZES = {"hidden_dim": 40, "latent_dim": 20}
@@ -42,20 +49,22 @@ def bare_seconds(model: AutoEncoder, precision: str, x: Tensor, steps: int) -> f
     configured = model.configure_optimizers()
     configured = configured if isinstance(configured, list) else [configured]
     optimizers = [entry["optimizer"] for entry in configured]
-    model.log_losses = lambda *_: None  # type: ignore[method-assign]
     if isinstance(model, WAEGAN):
         model.optimizers = lambda: optimizers  # type: ignore[method-assign, assignment]
         model.manual_backward = lambda loss: loss.backward()  # type: ignore[method-assign]
 
-    def step() -> None:
+    def step(batch: Batch) -> Losses:
         with autocast(precision):
-            loss = model.training_step((x, x))
-        if isinstance(loss, Tensor):
+            losses = model.training_step(batch)
+        if model.automatic_optimization:
             optimizers[0].zero_grad()
-            loss.backward()
+            losses["loss"].backward()
             optimizers[0].step()
+        return {name: loss.detach() for name, loss in losses.items()}
 
-    return timed(step, steps)
+    if device().type == "cuda":
+        step = CapturedStep(step)
+    return timed(lambda: step((x, x)), steps)
 
 
 def floor_seconds(model: AutoEncoder, precision: str, x: Tensor, steps: int) -> float:
@@ -66,7 +75,7 @@ def floor_seconds(model: AutoEncoder, precision: str, x: Tensor, steps: int) -> 
         for module in model.modules()
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear)
     ]
-    with autocast(precision):
+    with autocast(precision), torch.no_grad():
         out = model(x)
         if isinstance(model, WAEGAN):  # D sees prior and codes in its step, codes in the other's
             for _ in range(3):
@@ -87,8 +96,20 @@ def floor_seconds(model: AutoEncoder, precision: str, x: Tensor, steps: int) -> 
             module.zero_grad()  # the step overwrites gradients, and does not add to them
             inputs.grad = None
 
-        total += timed(both, steps)
+        total += timed(_captured(both) if device().type == "cuda" else both, steps)
     return total
+
+
+def _captured(call: Callable[[], None]) -> Callable[[], None]:
+    """The same as one launch, so that the GPU's time counts and not Python's."""
+    stream = torch.cuda.Stream()
+    with torch.cuda.stream(stream):
+        call()
+    torch.cuda.synchronize()
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        call()
+    return graph.replay
 
 
 def rates(name: str, precisions: list[str], images: Tensor, steps: int) -> dict[str, float]:
@@ -103,6 +124,11 @@ def rates(name: str, precisions: list[str], images: Tensor, steps: int) -> dict[
         found[f"ours {precision}"] = train_seconds(
             steps, BATCH, f"model={name}", f"trainer.precision={precision}", *SIZES_OVERRIDES
         )
+        if device().type == "cuda":
+            eager = (f"trainer.precision={precision}", "trainer.strategy=eager")
+            found[f"eager {precision}"] = train_seconds(
+                steps, BATCH, f"model={name}", *eager, *SIZES_OVERRIDES
+            )
         found[f"floor {precision}"] = floor_seconds(model, precision, x, steps)
     return {key: BATCH / seconds for key, seconds in found.items()}
 
@@ -114,7 +140,8 @@ def ratio(rounds: list[dict[str, float]], a: str, b: str | None = None) -> float
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", type=int, default=5, help="steps a round")
+    steps = 200 if torch.cuda.is_available() else 5
+    parser.add_argument("--steps", type=int, default=steps, help="steps a round")
     parser.add_argument("--rounds", type=int, default=3, help="rounds, interleaved")
     parser.add_argument("--models", nargs="+", default=["ae", "vae", "wae"], choices=plain.STEPS)
     options = parser.parse_args()
@@ -125,12 +152,13 @@ def main() -> None:
     for name in options.models:
         rounds = [rates(name, precisions, images, options.steps) for _ in range(options.rounds)]
         rows.append([name, "plain loop", f"{ratio(rounds, 'plain'):.0f}", "1.00", "", ""])
-        for precision in precisions:
-            ours = f"ours {precision}"
+        ways = ["ours", "eager"] if device().type == "cuda" else ["ours"]
+        for precision, way in itertools.product(precisions, ways):
+            ours = f"{way} {precision}"
             rows.append(
                 [
                     name,
-                    precision,
+                    precision if way == "ours" else ours,
                     f"{ratio(rounds, ours):.0f}",
                     f"{ratio(rounds, ours, 'plain'):.2f}",
                     f"{ratio(rounds, f'bare {precision}', ours) - 1:+.1%}",

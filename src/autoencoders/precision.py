@@ -29,15 +29,20 @@ def choose_precision(setting: str, accelerator: str) -> str:
         raise InputError(f"trainer.precision={setting}: no such choice; allowed: {allowed}")
     if setting != "auto":
         return setting
-    on_gpu = torch.cuda.is_available() and accelerator in ("auto", "gpu", "cuda")
-    native = _gpu_has_bfloat16() if on_gpu else _cpu_has_bfloat16()
+    gpu = on_gpu(accelerator)
+    native = _gpu_has_bfloat16() if gpu else _cpu_has_bfloat16()
     chosen = "bf16-mixed" if native else "32-true"
-    place = "GPU" if on_gpu else "CPU"
+    place = "GPU" if gpu else "CPU"
     print(
         f"precision {chosen}: this {place} computes bfloat16 {'natively' if native else 'slowly'};"
         " trainer.precision= sets another"
     )
     return chosen
+
+
+def on_gpu(accelerator: str) -> bool:
+    """Whether `trainer.accelerator=<accelerator>` means an NVIDIA (or ROCm) GPU here."""
+    return torch.cuda.is_available() and accelerator in ("auto", "gpu", "cuda")
 
 
 def _gpu_has_bfloat16() -> bool:
