@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from autoencoders.losses import Cost, reconstruction_cost
-from autoencoders.metrics import LatentMoments, MeanLosses
+from autoencoders.metrics.training import LatentMoments, MeanLosses
 from autoencoders.networks import Architecture, Decoder, Encoder
+from autoencoders.samplers import Sampler
 
 Batch = tuple[Tensor, Tensor]  # images in [0, 1] (B, C, H, W) and labels (B,)
 Losses = dict[str, Tensor]  # the objective as "loss", and the terms that it is made of
@@ -115,6 +116,12 @@ class AutoEncoder(pl.LightningModule):
         """The posterior's mean: images in [0, 1] (B, C, H, W) -> codes (B, latent_dim)."""
         return self.encoder(x)
 
+    def encode_and_draw(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The posterior's mean and a draw from it, the same where the encoder is deterministic:
+        images in [0, 1] (B, C, H, W) -> two of (B, latent_dim)."""
+        z = self.encode(x)
+        return z, z
+
     def decode(self, z: Tensor) -> Tensor:
         """Codes (B, latent_dim) -> pixels in [0, 1] (B, C, H, W)."""
         return self.decoder(z).sigmoid()
@@ -124,10 +131,14 @@ class AutoEncoder(pl.LightningModule):
         with inference(self):
             return self.decode(self.encode(x))
 
-    def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
-        """Decode n draws from the prior -> pixels in [0, 1] (n, C, H, W)."""
+    def sample(
+        self, n: int, generator: torch.Generator | None = None, sampler: Sampler | None = None
+    ) -> Tensor:
+        """Decode n draws from the prior, or of another sampler -> pixels in [0, 1] (n, C, H, W)."""
         with inference(self):
-            return self.decode(self.sample_prior(n, generator))
+            if sampler is None:
+                return self.decode(self.sample_prior(n, generator))
+            return self.decode(sampler.draw(n, generator).to(self.device))
 
     def sample_prior(self, n: int, generator: torch.Generator | None = None) -> Tensor:
         """Draw n codes from N(0, prior_std^2 I) -> (n, latent_dim).

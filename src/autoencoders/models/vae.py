@@ -38,11 +38,21 @@ class VAE(AutoEncoder):
     def encode(self, x: Tensor) -> Tensor:
         return self.posterior(x)[0]
 
+    def encode_and_draw(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        mean, log_var = self.posterior(x)
+        return mean, self.draw(mean, log_var)
+
+    def draw(self, mean: Tensor, log_var: Tensor) -> Tensor:
+        """A draw from N(mean, exp(log_var)), all (B, latent_dim).
+
+        The reparameterization trick: the draw is a function of mean and log_var, so that gradients
+        reach both.
+        """
+        return mean + (log_var / 2).exp() * torch.randn_like(mean)
+
     def forward(self, x: Tensor) -> Pass:
         mean, log_var = self.posterior(self.perturb(x))
-        # The reparameterization trick: the draw is a function of mean and log_var, so that
-        # gradients reach both.
-        z = mean + (log_var / 2).exp() * torch.randn_like(mean)
+        z = self.draw(mean, log_var)
         return Pass(mean, z, self.decoder(z), log_var)
 
     def losses(self, x: Tensor, out: Pass) -> Losses:
