@@ -9,7 +9,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from autoencoders.errors import one_line_errors
-from autoencoders.runs import LAST, check_settings, load_config, write_metrics
+from autoencoders.runs import LAST, check_settings, hyperparameters, load_config, write_metrics
 
 
 def train(
@@ -34,6 +34,7 @@ def train(
     from autoencoders import callbacks, report
     from autoencoders.checkpoints import AtomicCheckpointIO, load_weights
     from autoencoders.cuda_graph import choose_strategy
+    from autoencoders.evaluation import Settings, choose_extractor, evaluate_run
     from autoencoders.precision import choose_precision
 
     report.quiet_lightning()
@@ -42,6 +43,9 @@ def train(
     data = instantiate(cfg.dataset, _convert_="all")
     size = {"channels": data.channels, "image_size": data.image_size}
     model = instantiate(cfg.model, **size, _convert_="all")
+    settings = Settings.of(cfg)
+    if cfg.evaluate:
+        choose_extractor(data, settings)  # better missed now than after hours of training
     if cfg.ckpt_path and not resume:
         load_weights(model, Path(cfg.ckpt_path))
 
@@ -62,17 +66,14 @@ def train(
 
     metrics = record.summary(trainer, model)
     if trainer.is_global_zero:
+        if cfg.evaluate:
+            model.eval()
+            board = trainer.logger.experiment
+            metrics |= evaluate_run(model, data, settings, folder, trainer.current_epoch, board)
         trainer.logger.log_final(hyperparameters(cfg), metrics)
         write_metrics(folder, metrics)
         report.print_run(metrics, folder)
     return metrics[cfg.monitor]
-
-
-def hyperparameters(cfg: DictConfig) -> dict[str, Any]:
-    """What TensorBoard's HPARAMS tab lists: the model's and the data set's keys, and the seed."""
-    keys = {str(key): value for key, value in cfg.model.items() if key != "_target_"}
-    kinds = {"model": cfg.model._target_, "dataset": cfg.dataset._target_}
-    return {**kinds, **keys, "batch_size": cfg.dataset.batch_size, "seed": cfg.seed}
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="train")

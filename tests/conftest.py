@@ -1,5 +1,6 @@
 """Small data and short runs that the tests share."""
 
+import functools
 import os
 import struct
 import subprocess
@@ -16,7 +17,13 @@ from torch import Tensor
 ROOT = Path(__file__).parents[1]
 
 SMALL = ("model.hidden_dim=2", "model.latent_dim=3")
-SHORT = (*SMALL, "trainer.max_epochs=2", "+trainer.limit_train_batches=3", "dataset.batch_size=16")
+SHORT = (
+    *SMALL,
+    "trainer.max_epochs=2",
+    "+trainer.limit_train_batches=3",
+    "dataset.batch_size=16",
+    "evaluate=false",
+)
 
 
 def compose_train(*overrides: str) -> DictConfig:
@@ -58,18 +65,22 @@ def real_data_dir() -> Path:
     pytest.skip("the real MNIST and FashionMNIST are not on this machine")
 
 
+def run_script(
+    name: str, *arguments: str, cwd: Path, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Run `python <name> <arguments>` from `cwd`, where its outputs/ go."""
+    return subprocess.run(
+        [sys.executable, ROOT / name, *arguments],
+        cwd=cwd,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
 @pytest.fixture
 def train_py(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Runs `python train.py <arguments>` from an empty folder, where its outputs/ go."""
 
-    def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, ROOT / "train.py", *arguments],
-            cwd=tmp_path,
-            env={**os.environ, **environment},
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
-
-    return run
+    return functools.partial(run_script, "train.py", cwd=tmp_path)

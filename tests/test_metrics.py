@@ -2,7 +2,7 @@
 
 import torch
 
-from autoencoders.metrics import LatentMoments
+from autoencoders.metrics.training import LatentMoments
 
 
 def test_moments_over_batches_are_those_of_the_whole():

@@ -113,6 +113,9 @@ class ImageDataModule(pl.LightningDataModule):
     """
 
     label: ClassVar[str]  # the data set's name in figures and tables
+    extractor: ClassVar[
+        str
+    ]  # its feature extractor, see metrics/features.py; "" where there is none
     channels: ClassVar[int]
     image_size: ClassVar[int]
     class_names: ClassVar[tuple[str, ...]]
@@ -205,6 +208,7 @@ class Digits(ImageDataModule):
     """
 
     label = "digits"
+    extractor = "digits"
     channels = 1
     image_size = 28
     class_names = tuple("0123456789")
@@ -228,6 +232,7 @@ class MNIST(ImageDataModule):
     """
 
     label = "MNIST"  # torchvision's class and folder have the same
+    extractor = "mnist"
     channels = 1
     image_size = 28
     class_names = tuple("0123456789")
@@ -295,6 +300,7 @@ class FashionMNIST(MNIST):
     """FashionMNIST (Xiao et al. 2017, arXiv 1708.07747), in MNIST's format."""
 
     label = "FashionMNIST"
+    extractor = "fmnist"
     class_names = (
         "T-shirt",
         "trouser",

@@ -44,8 +44,12 @@ def end(error: InputError) -> NoReturn:
     sys.exit(f"error: {error}")
 
 
-def describe(error: Exception) -> str | None:
-    """One line for a fault of the input, None for a defect of the program."""
+def describe(error: Exception, prefix: str = "") -> str | None:
+    """One line for a fault of the input, None for a defect of the program.
+
+    Args:
+        prefix: the config group that a ValidationError's keys are of.
+    """
     cause = error.__cause__
     if isinstance(error, MissingConfigException) and error.options is not None:
         group, _, choice = (error.missing_cfg_file or "").rpartition("/")
@@ -54,7 +58,7 @@ def describe(error: Exception) -> str | None:
     if isinstance(error, InstantiationException):
         return _describe_instantiation(error)
     if isinstance(error, ValidationError):
-        return _describe_validation(error)
+        return _describe_validation(error, prefix)
     if isinstance(cause, ConfigKeyError | ConfigAttributeError):
         return _describe_unknown_key(cause)
     return _one_line(error)

@@ -4,10 +4,12 @@ The palette is Okabe & Ito's, which colour-blind readers can tell apart, and two
 classes.
 """
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
@@ -62,6 +64,23 @@ def image_grid(images: Tensor, title: str, note: str = "") -> Figure:
     return figure
 
 
+def image_blocks(
+    blocks: Sequence[Sequence[tuple[str, Tensor]]], title: str, note: str = ""
+) -> Figure:
+    """Several groups of labelled rows of images side by side, the labels at the first of each row.
+
+    Args:
+        blocks: each a sequence of rows as in `image_rows`, all of one shape and with the same
+            labels.
+    """
+    gap = torch.ones(1, *blocks[0][0][1].shape[1:])
+    rows = []
+    for each in zip(*blocks, strict=True):
+        parts = [part for _, images in each for part in (images.cpu(), gap)]
+        rows.append((each[0][0], torch.cat(parts[:-1])))
+    return image_rows(rows, title, note)
+
+
 def latent_space(
     codes: Tensor,
     labels: Tensor,
@@ -78,21 +97,12 @@ def latent_space(
         labels: (N,), indices into `class_names`.
         prior_std: sigma of the prior N(0, sigma^2 I).
     """
-    from sklearn.decomposition import PCA  # takes a second: only who draws it pays
-
     points = codes.float().cpu().numpy()
     figure = Figure(figsize=(11, 4.8), layout="constrained")
     left, right = figure.subplots(1, 2)
-    components = min(2, points.shape[1])
-    pca = PCA(components).fit(points)
-    plane = np.zeros((len(points), 2))
-    plane[:, :components] = pca.transform(points)
-    for index, name in enumerate(class_names):
-        chosen = plane[labels.cpu().numpy() == index]
-        left.scatter(*chosen.T, s=5, linewidths=0, color=PALETTE[index % len(PALETTE)], label=name)
-    share = pca.explained_variance_ratio_.sum()
+    plane, share = principal_plane(codes)
+    _scatter(left, plane, labels, class_names, size=5)
     left.set_title(f"Test codes by class (PCA, {share:.0%} of the variance)", fontsize=11)
-    left.set_aspect("equal", adjustable="datalim")
     left.set_xlabel("first component")
     left.set_ylabel("second component")
     left.legend(
@@ -109,8 +119,145 @@ def latent_space(
     right.set_xlabel("coordinate")
     right.set_ylabel("density")
     right.legend(frameon=False)
-    for axes in (left, right):
-        axes.spines[["top", "right"]].set_visible(False)
+    right.spines[["top", "right"]].set_visible(False)
+    return _headed(figure, title, note)
+
+
+def embeddings(
+    columns: Sequence[tuple[str, Tensor]],
+    labels: Tensor,
+    class_names: Sequence[str],
+    title: str,
+    note: str = "",
+) -> Figure:
+    """PCA above t-SNE of several representations of the same N images, coloured by class.
+
+    Args:
+        columns: pairs of a name and points, (N, d) each.
+        labels: (N,), indices into `class_names`.
+    """
+    figure = Figure(figsize=(2.7 * len(columns) + 1.2, 6.2), layout="constrained")
+    axes = figure.subplots(2, len(columns), squeeze=False)
+    for column, (name, points) in enumerate(columns):
+        above, below = axes[:, column]
+        plane, share = principal_plane(points)
+        _scatter(above, plane, labels, class_names, size=3)
+        above.set_title(name, fontsize=12, color=INK)
+        above.set_xlabel(f"{share:.0%} of the variance", fontsize=9, color=INK)
+        _scatter(below, tsne(points), labels, class_names, size=3)
+        for panel in (above, below):
+            panel.set_xticks([])
+            panel.set_yticks([])
+            panel.spines[:].set_color("#cccccc")
+            panel.spines[:].set_visible(True)
+    axes[0, 0].set_ylabel("PCA", fontsize=12, color=INK)
+    axes[1, 0].set_ylabel("t-SNE", fontsize=12, color=INK)
+    handles, names = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside right center", markerscale=4, frameon=False)
+    return _headed(figure, title, note)
+
+
+def principal_plane(points: Tensor) -> tuple[np.ndarray, float]:
+    """Points (N, d) on their first two principal components, (N, 2), and those' share of the
+    variance. One-dimensional points lie on a line."""
+    from sklearn.decomposition import PCA  # takes a second: only who draws it pays
+
+    values = points.flatten(1).float().cpu().numpy()
+    components = min(2, values.shape[1])
+    pca = PCA(components, random_state=0).fit(values)
+    plane = np.zeros((len(values), 2))
+    plane[:, :components] = pca.transform(values)
+    return plane, float(pca.explained_variance_ratio_.sum())
+
+
+def tsne(points: Tensor) -> np.ndarray:
+    """t-SNE (van der Maaten & Hinton 2008) of points (N, d), (N, 2), from a PCA start."""
+    from openTSNE import TSNE  # interpolates on a grid, several times as fast as a tree for 10,000
+
+    logging.getLogger("openTSNE").setLevel(logging.ERROR)  # it tells of its choices as warnings
+    values = points.flatten(1).float().cpu().numpy()
+    perplexity = min(30.0, (len(values) - 1) / 3)
+    return np.asarray(
+        TSNE(perplexity=perplexity, random_state=0, n_jobs=torch.get_num_threads()).fit(values)
+    )
+
+
+def bars(
+    groups: Sequence[tuple[str, Mapping[str, float]]],
+    title: str,
+    ylabel: str,
+    note: str = "",
+    floor: tuple[str, float] | None = None,
+) -> Figure:
+    """Grouped bars, each with its value.
+
+    Args:
+        groups: pairs of a group's name, below the axis, and its bars' heights by name.
+        ylabel: what the heights are.
+        floor: name and height of a line that no bar can be expected to fall below.
+    """
+    names = list(dict.fromkeys(name for _, heights in groups for name in heights))
+    figure = Figure(
+        figsize=(max(7.0, 1.1 * len(groups) * len(names) + 1), 4.2), layout="constrained"
+    )
+    axes = figure.subplots()
+    width = 0.8 / len(names)
+    for i, name in enumerate(names):
+        places = [x + (i - (len(names) - 1) / 2) * width for x in range(len(groups))]
+        heights = [values.get(name, np.nan) for _, values in groups]
+        drawn = axes.bar(places, heights, 0.92 * width, color=PALETTE[i % len(PALETTE)], label=name)
+        axes.bar_label(drawn, [f"{h:.3g}" for h in heights], fontsize=9, padding=2)
+    axes.set_xticks(range(len(groups)), [name for name, _ in groups], fontsize=11)
+    axes.set_ylabel(ylabel)
+    axes.margins(y=0.12)
+    axes.spines[["top", "right"]].set_visible(False)
+    if floor:
+        axes.axhline(floor[1], color=INK, ls="--", lw=1, label=f"{floor[0]} ({floor[1]:.3g})")
+    if len(names) > 1 or floor:
+        axes.legend(
+            frameon=False, ncols=len(names) + 1, loc="lower center", bbox_to_anchor=(0.5, 1)
+        )
+    return _headed(figure, title, note)
+
+
+def class_shares(
+    shares: Mapping[str, Tensor], class_names: Sequence[str], title: str, note: str = ""
+) -> Figure:
+    """How often each class occurs in several sets of images.
+
+    Args:
+        shares: by set, (classes,) each.
+    """
+    figure = Figure(figsize=(10, 4.2), layout="constrained")
+    axes = figure.subplots()
+    width = 0.8 / len(shares)
+    for i, (name, share) in enumerate(shares.items()):
+        places = np.arange(len(class_names)) + (i - (len(shares) - 1) / 2) * width
+        colour = PALETTE[6] if i == 0 else PALETTE[i - 1]  # grey for what the others stand against
+        axes.bar(places, 100 * share.numpy(), 0.95 * width, color=colour, label=name)
+    axes.set_xticks(range(len(class_names)), class_names)
+    axes.set_ylabel("share of images, %")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, ncols=len(shares), loc="lower center", bbox_to_anchor=(0.5, 1))
+    return _headed(figure, title, note)
+
+
+def _scatter(
+    axes: Axes, plane: np.ndarray, labels: Tensor, class_names: Sequence[str], size: float
+) -> None:
+    """Points (N, 2) by class, in a random order, so that no class lies on top of the others."""
+    classes = labels.cpu().numpy()
+    order = np.random.default_rng(0).permutation(len(plane))
+    colours = np.array(PALETTE)[classes % len(PALETTE)]
+    x, y = plane[order].T
+    axes.scatter(x, y, s=size, linewidths=0, c=colours[order])
+    for index, name in enumerate(class_names):  # for the legend
+        axes.scatter([], [], s=size, linewidths=0, color=PALETTE[index % len(PALETTE)], label=name)
+    axes.set_aspect("equal", adjustable="datalim")
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _headed(figure: Figure, title: str, note: str) -> Figure:
     figure.suptitle(title, fontsize=14, color=INK)
     figure.supxlabel(note, fontsize=8, color=INK)
     return figure

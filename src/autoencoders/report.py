@@ -8,7 +8,15 @@ from rich.console import Console
 from rich.table import Table
 from torch import nn
 
+from autoencoders.comparison import FLOOR, SAMPLE_MEASURES, Comparison
 from autoencoders.runs import METRICS, shown
+
+IMAGES = {  # by their prefix in metrics.json
+    "floor": FLOOR,
+    "reconstruction": "reconstructions",
+    "prior": "samples",
+    "mixture": "samples, mixture",
+}
 
 
 def quiet_lightning() -> None:
@@ -32,17 +40,88 @@ def print_model(model: nn.Module) -> None:
 
 
 def print_run(metrics: dict[str, float], folder: Path) -> None:
-    """A table of the test metrics, and where the run's figures and folder lie."""
+    """The run's test metrics, what its evaluation found, and where everything lies."""
+    console = Console(soft_wrap=True)
+    console.print(_plain_table(metrics))
+    if "evaluation_seconds" in metrics:
+        console.print(_images_table(metrics))
+        console.print(_latent_table(metrics))
+    _print_files(console, folder)
+
+
+def print_comparison(comparison: Comparison, folder: Path) -> None:
+    """The comparison's table, turned and in sections as a terminal is narrow, and its files."""
+    console = Console(soft_wrap=True)
+    for section, columns in comparison.sections():
+        table = Table(title=f"{section}: {comparison.conditions['dataset']}", title_justify="left")
+        table.add_column("")
+        table.add_column(FLOOR, justify="right", style="dim")
+        for row in comparison.rows:
+            table.add_column(row.label, justify="right")
+        for column in columns:
+            cells = [row.cells.get(column.key) for row in comparison.rows]
+            marked = [
+                "" if c is None else f"[bold green]{c}[/]" if c.best else str(c) for c in cells
+            ]
+            table.add_row(column.name, str(comparison.floor.get(column.key, "")), *marked)
+        console.print(table)
+    _print_files(console, folder)
+
+
+def _plain_table(metrics: dict[str, float]) -> Table:
     table = Table(title="Test metrics", title_justify="left")
     table.add_column("metric")
     table.add_column("value", justify="right")
+    hidden = ("train/", "val/", "latent/", *(f"{kind}/" for kind in IMAGES))
     for name, value in metrics.items():
-        if not name.startswith(("train/", "val/")):
-            table.add_row(name, f"{value:,}" if isinstance(value, int) else f"{value:.4g}")
-    console = Console(soft_wrap=True)
-    console.print(table)
+        if not name.startswith(hidden):
+            table.add_row(name, _number(value))
+    return table
+
+
+def _images_table(metrics: dict[str, float]) -> Table:
+    """What is generated against the test images, beside training images."""
+    table = Table(title="Against the test images", title_justify="left")
+    table.add_column("")
+    for heading in IMAGES.values():
+        table.add_column(heading, justify="right")
+    for key, heading, _ in SAMPLE_MEASURES:
+        if f"floor/{key}" in metrics:
+            values = [metrics.get(f"{kind}/{key}") for kind in IMAGES]
+            table.add_row(heading, *("" if v is None else _number(v) for v in values))
+    return table
+
+
+def _latent_table(metrics: dict[str, float]) -> Table:
+    """The codes against the prior, and what can be read off them."""
+    table = Table(title="Latent space", title_justify="left")
+    table.add_column("")
+    table.add_column("draws from the prior", justify="right", style="dim")
+    table.add_column("codes", justify="right")
+    for name, value in metrics.items():
+        if name.startswith("latent/") and not name.endswith("_floor"):
+            floor = metrics.get(f"{name}_floor")
+            heading = name.removeprefix("latent/").replace("_", " ")
+            table.add_row(heading, "" if floor is None else _number(floor), _number(value))
+    return table
+
+
+def _number(value: float) -> str:
+    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
+
+
+def _print_files(console: Console, folder: Path) -> None:
     folder = shown(folder)
-    for figure in sorted((folder / "figures").glob("*.png")):
-        console.print(f"figure   {figure}", highlight=False)
-    console.print(f"metrics  {folder / METRICS}", highlight=False)
-    console.print(f"run      {folder}", highlight=False)
+    files = [
+        *(
+            ("figure", file)
+            for file in sorted([*folder.glob("figures/*.png"), *folder.glob("*.png")])
+        ),
+        ("metrics", folder / METRICS),
+        ("table", folder / "comparison.md"),
+        ("page", folder / "index.html"),
+        ("folder", folder),
+    ]
+    for kind, file in files:
+        if file.exists():
+            console.print(f"{kind:<9}{file}", highlight=False)

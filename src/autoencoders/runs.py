@@ -24,6 +24,8 @@ CONFIG = ".hydra/config.yaml"
 HYDRA = ".hydra/hydra.yaml"
 LAST = "checkpoints/last.ckpt"
 METRICS = "metrics.json"
+EVALUATION = "evaluation.json"
+MIXTURE = "mixture.safetensors"
 
 
 class RunFolder(Callback):
@@ -140,6 +142,7 @@ class _Settings(BaseModel):
     seed: Annotated[int, Field(ge=0, lt=2**32)]
     monitor: Annotated[str, Field(pattern="^(train|val)/")]
     ckpt_path: str | None
+    evaluate: bool
     trainer: _TrainerSettings
 
 
@@ -149,6 +152,32 @@ def check_settings(config: DictConfig) -> None:
         _Settings.model_validate(OmegaConf.to_container(config, resolve=False))
     except ValidationError as error:
         raise InputError(describe(error)) from error
+
+
+def to_evaluate(config: DictConfig) -> tuple[Path, str]:
+    """The run and the checkpoint in it that `run=` or `ckpt_path=` names.
+
+    Raises:
+        InputError: neither or both, no finished run, or no checkpoint of one.
+    """
+    if (config.run is None) == (config.ckpt_path is None):
+        raise InputError(
+            "give either run=, a finished run's folder such as outputs/digits/wae/<time>, or"
+            " ckpt_path=, a checkpoint in one"
+        )
+    if config.run is not None:
+        key, folder, checkpoint = f"run={config.run}", Path(str(config.run)), "last"
+    else:
+        path = Path(str(config.ckpt_path))
+        key, folder, checkpoint = f"ckpt_path={path}", path.parent.parent, path.stem
+    if not (folder / CONFIG).is_file():
+        raise InputError(f"{key}: {folder} is not a run's folder: it has no {CONFIG}")
+    if not (folder / METRICS).is_file():
+        raise InputError(
+            f"{key}: {folder} holds no finished run: it has no {METRICS}; train.py"
+            f" resume={folder} finishes it"
+        )
+    return folder, checkpoint
 
 
 def load_config(folder: Path) -> DictConfig:
@@ -168,13 +197,22 @@ def load_config(folder: Path) -> DictConfig:
     return config
 
 
+def hyperparameters(cfg: DictConfig) -> dict[str, Any]:
+    """What TensorBoard's HPARAMS tab lists: the model's and the data set's keys, and the seed."""
+    keys = {str(key): value for key, value in cfg.model.items() if key != "_target_"}
+    kinds = {"model": cfg.model._target_, "dataset": cfg.dataset._target_}
+    return {**kinds, **keys, "batch_size": cfg.dataset.batch_size, "seed": cfg.seed}
+
+
 class Run(NamedTuple):
-    """A run read back: its model in evaluation mode, its config, its data and its metrics."""
+    """A run read back: its model in evaluation mode, its config, its data, its metrics, and after
+    how many epochs the weights were saved."""
 
     model: "AutoEncoder"
     cfg: DictConfig
     data: "ImageDataModule"
     metrics: dict[str, float]
+    epochs: int
 
 
 def load_run(folder: str | Path, checkpoint: str = "last") -> Run:
@@ -192,7 +230,7 @@ def load_run(folder: str | Path, checkpoint: str = "last") -> Run:
     """
     from hydra.utils import instantiate
 
-    from autoencoders.checkpoints import load_weights
+    from autoencoders.checkpoints import load_weights, read_checkpoint
 
     folder = Path(folder)
     cfg = load_config(folder)
@@ -201,18 +239,24 @@ def load_run(folder: str | Path, checkpoint: str = "last") -> Run:
     data.setup()
     size = {"channels": data.channels, "image_size": data.image_size}
     model = instantiate(cfg.model, **size, _convert_="all")
-    load_weights(model, folder / "checkpoints" / f"{checkpoint}.ckpt")
+    path = folder / "checkpoints" / f"{checkpoint}.ckpt"
+    load_weights(model, path)
     metrics_file = folder / METRICS
     metrics = json.loads(metrics_file.read_text()) if metrics_file.exists() else {}
-    return Run(model.eval(), cfg, data, metrics)
+    epochs = read_checkpoint(path)["loops"]["fit_loop"]["epoch_progress"]["total"]["processed"]
+    return Run(model.eval(), cfg, data, metrics, epochs)
 
 
 def write_metrics(folder: Path, metrics: dict[str, float]) -> None:
     """Write metrics.json, which marks the run as finished, whole or not at all."""
-    content = json.dumps(metrics, indent=2, allow_nan=False) + "\n"
-    partial = folder / f".{METRICS}.partial"
+    write_whole(folder / METRICS, json.dumps(metrics, indent=2, allow_nan=False) + "\n")
+
+
+def write_whole(path: Path, content: str) -> None:
+    """Write a text file whole or not at all: beside it first, then renamed."""
+    partial = path.with_name(f".{path.name}.partial")
     partial.write_text(content)
-    os.replace(partial, folder / METRICS)
+    os.replace(partial, path)
 
 
 def shown(path: Path) -> Path:

@@ -1,4 +1,4 @@
-"""Measures of what a model has learned, as torchmetrics classes that work across processes."""
+"""What a training epoch and a test add up, as torchmetrics classes that work across processes."""
 
 from collections.abc import Mapping
 

@@ -1,0 +1,64 @@
+"""Measure a trained model: `python evaluate.py run=outputs/fmnist/wae/<time>`."""
+
+import hydra
+from omegaconf import DictConfig
+
+from autoencoders.errors import one_line_errors
+from autoencoders.runs import hyperparameters, load_run, to_evaluate, write_metrics
+
+
+def evaluate(cfg: DictConfig) -> dict[str, float]:
+    """Test a finished run's model and measure it, as training does at its end.
+
+    The last weights' numbers go into the run's metrics.json, in place of those of an earlier
+    evaluation; another checkpoint's go into a folder of its name there, such as best/.
+
+    Args:
+        cfg: as composed from conf/evaluate.yaml.
+
+    Returns:
+        The metrics.
+    """
+    run_folder, checkpoint = to_evaluate(cfg)
+    # Here and not above: torch takes seconds to import, which `--help` need not wait for.
+    import pytorch_lightning as pl
+
+    from autoencoders import callbacks, exhibits, report
+    from autoencoders.evaluation import Settings, evaluate_run
+    from autoencoders.precision import choose_precision
+
+    report.quiet_lightning()
+    settings = Settings.of(cfg)
+    run = load_run(run_folder, checkpoint)
+    folder = run_folder if checkpoint == "last" else run_folder / checkpoint
+    accelerator = run.cfg.trainer.accelerator
+    logger = callbacks.EpochLogger(folder)
+    trainer = pl.Trainer(
+        accelerator=accelerator,
+        precision=choose_precision(run.cfg.trainer.precision, accelerator),
+        devices=1,
+        logger=logger,
+        callbacks=[callbacks.SeedEpochs(run.cfg.seed), callbacks.ProgressBar()],
+        enable_checkpointing=False,
+        enable_model_summary=False,
+    )
+    (tested,) = trainer.test(run.model, run.data, verbose=False)
+    model = run.model.eval()
+    drawn = exhibits.of_model(model, run.data, run.epochs)
+    exhibits.leave(drawn, folder / "figures", logger.experiment, run.epochs)
+    found = evaluate_run(model, run.data, settings, folder, run.epochs, logger.experiment)
+    metrics = {**run.metrics, **tested, **found, "epochs": run.epochs}
+    logger.log_final(hyperparameters(run.cfg), metrics)
+    write_metrics(folder, metrics)
+    report.print_run(metrics, folder)
+    return metrics
+
+
+@hydra.main(version_base="1.3", config_path="conf", config_name="evaluate")
+def main(cfg: DictConfig) -> None:
+    evaluate(cfg)
+
+
+if __name__ == "__main__":
+    with one_line_errors():
+        main()

@@ -1,0 +1,237 @@
+"""What a trained model is worth: the quality of its samples and of its codes."""
+
+import json
+import time
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple
+
+import torch
+from omegaconf import DictConfig
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, ValidationError
+from torch import Tensor
+
+from autoencoders import exhibits
+from autoencoders.data import ImageDataModule, to_pixels
+from autoencoders.errors import InputError, describe
+from autoencoders.metrics import latents
+from autoencoders.metrics.features import Extractor, Inception, fingerprint, load_extractor
+from autoencoders.metrics.samples import (
+    entropy,
+    frechet_distance,
+    kernel_distance,
+    nearest,
+    overlap,
+)
+from autoencoders.models import AutoEncoder
+from autoencoders.models.base import inference
+from autoencoders.runs import EVALUATION, MIXTURE, write_whole
+from autoencoders.samplers import Mixture
+
+BATCH = 500
+CLOSEST = 12  # samples that are shown beside their nearest training image
+SAMPLERS = ("prior", "mixture")
+PROJECTED = 2500  # codes in TensorBoard's projector, each with its thumbnail
+
+
+class Settings(BaseModel):
+    """What an evaluation depends on; runs compare only where these agree.
+
+    images: how many test images, and as many generated and training ones, at most.
+    features: `cnn`, the data set's own extractor, or `inception`.
+    components: of the Gaussian mixture that is fitted on the training codes.
+    neighbours: k of precision and recall, density and coverage.
+    seed: of every draw.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    images: Annotated[int, Field(ge=20)] = 10_000
+    features: Literal["cnn", "inception"] = "cnn"
+    components: PositiveInt = 10
+    neighbours: PositiveInt = 5
+    seed: NonNegativeInt = 0
+
+    @classmethod
+    def of(cls, cfg: DictConfig) -> "Settings":
+        """Those of a config.
+
+        Raises:
+            InputError: a key outside what is allowed.
+        """
+        try:
+            return cls.model_validate(dict(cfg.evaluation))
+        except ValidationError as error:
+            raise InputError(describe(error, "evaluation")) from error
+
+
+class Codes(NamedTuple):
+    """Codes of n images, (n, latent_dim) each: posterior means, and draws from the posterior."""
+
+    mean: Tensor
+    z: Tensor
+
+
+class Evaluation(NamedTuple):
+    """What `evaluate` finds.
+
+    metrics: numbers by name, `<of what>/<measure>`.
+    mixture: fitted on the training codes.
+    samples: by sampler, uint8, (n, C, H, W).
+    class_shares: of the test images and the samples, as the classifier sees them, (classes,) each;
+        empty with features that know no classes.
+    closest: the samples from the prior that come nearest to a training image, and those images,
+        uint8, (CLOSEST, C, H, W) each.
+    codes: of the test images.
+    """
+
+    metrics: dict[str, float]
+    mixture: Mixture
+    samples: dict[str, Tensor]
+    class_shares: dict[str, Tensor]
+    closest: tuple[Tensor, Tensor]
+    codes: Codes
+
+
+def evaluate(model: AutoEncoder, data: ImageDataModule, settings: Settings) -> Evaluation:
+    """Measure a trained model on its data set's test images; the same numbers for the same seed.
+
+    Samples from the prior and from a Gaussian mixture fitted on the training codes, and the
+    reconstructions, are rounded to 8 bits, as the test images are. As many training images, which
+    are as good as a model's could be, are the floor.
+
+    Raises:
+        InputError: there are no features for this data set.
+    """
+    start = time.perf_counter()
+    extractor = choose_extractor(data, settings)
+    n = min(settings.images, len(data.test), len(data.train))
+    test = data.test.subset(torch.arange(n))
+    generator = torch.Generator().manual_seed(settings.seed)
+    torch.manual_seed(settings.seed)  # the VAE's draws from its posterior
+    train_codes, codes = encode(model, data.train.images), encode(model, test.images)
+    mixture = Mixture.fit(train_codes.z, settings.components, settings.seed)
+
+    images = {
+        "floor": data.train.images[torch.randperm(len(data.train), generator=generator)[:n]],
+        "reconstruction": decode(model, codes.mean),
+        "prior": decode(model, model.sample_prior(n, generator)),
+        "mixture": decode(model, mixture.draw(n, generator)),
+    }
+    metrics, shares = judge_images(images, test.images, extractor, settings.neighbours)
+    to_train = {
+        name: nearest(those, data.train.images)
+        for name, those in {"floor": test.images, **{s: images[s] for s in SAMPLERS}}.items()
+    }
+    metrics |= {f"{name}/nearest_train": found[0].mean().item() for name, found in to_train.items()}
+    distances, indices = to_train["prior"]
+    closest = distances.argsort()[:CLOSEST]
+
+    draws = [model.sample_prior(n, generator).cpu() for _ in range(3)]
+    measures = {
+        **latents.prior_distances(codes.z, draws[0], model.prior_std),
+        **_with_suffix("_floor", latents.prior_distances(draws[1], draws[2], model.prior_std)),
+        **latents.readability(train_codes.mean, data.train.labels, codes.mean, test.labels),
+    }
+    metrics |= {f"latent/{name}": value for name, value in measures.items()}
+    metrics["evaluation_seconds"] = time.perf_counter() - start
+    return Evaluation(
+        metrics,
+        mixture,
+        {name: images[name] for name in SAMPLERS},
+        shares,
+        (images["prior"][closest], data.train.images[indices[closest]]),
+        codes,
+    )
+
+
+def evaluate_run(
+    model: AutoEncoder,
+    data: ImageDataModule,
+    settings: Settings,
+    folder: Path,
+    epochs: int,
+    board: Any = None,
+) -> dict[str, float]:
+    """Evaluate, and leave in the run's folder what stands beside metrics.json: figures, the fitted
+    mixture, the settings, and in TensorBoard's projector the test codes.
+
+    Args:
+        board: TensorBoard's writer, where there is one.
+
+    Returns:
+        The metrics.
+    """
+    found = evaluate(model, data, settings)
+    exhibits.leave(
+        exhibits.of_evaluation(model, data, epochs, found), folder / "figures", board, epochs
+    )
+    found.mixture.save(folder / MIXTURE)
+    write_whole(folder / EVALUATION, json.dumps(conditions(data, settings), indent=2) + "\n")
+    if board:
+        codes = found.codes.mean[:PROJECTED]
+        names = [data.class_names[label] for label in data.test.labels[: len(codes)].tolist()]
+        thumbnails = to_pixels(data.test.images[: len(codes)])
+        board.add_embedding(codes, names, thumbnails, epochs, "test codes")
+    return found.metrics
+
+
+def conditions(data: ImageDataModule, settings: Settings) -> dict[str, Any]:
+    """What two evaluations must share for their numbers to compare."""
+    n = min(settings.images, len(data.test), len(data.train))
+    extractor = fingerprint(data.extractor) if settings.features == "cnn" else "inception"
+    return {"dataset": data.label, **settings.model_dump(), "images": n, "extractor": extractor}
+
+
+def choose_extractor(data: ImageDataModule, settings: Settings) -> Extractor:
+    return Inception() if settings.features == "inception" else load_extractor(data.extractor)
+
+
+def encode(model: AutoEncoder, images: Tensor) -> Codes:
+    """uint8 images (N, C, H, W) -> their codes, on the CPU."""
+    means, draws = [], []
+    with inference(model):
+        for batch in images.split(BATCH):
+            mean, z = model.encode_and_draw(to_pixels(batch.to(model.device)))
+            means.append(mean.cpu())
+            draws.append(z.cpu())
+    return Codes(torch.cat(means), torch.cat(draws))
+
+
+def decode(model: AutoEncoder, codes: Tensor) -> Tensor:
+    """Codes (N, latent_dim) -> images of 8 bits, uint8 (N, C, H, W), on the CPU."""
+    with inference(model):
+        batches = [model.decode(z.to(model.device)) for z in codes.split(BATCH)]
+    return torch.cat([(255 * batch).round().to(torch.uint8).cpu() for batch in batches])
+
+
+def judge_images(
+    images: dict[str, Tensor], test: Tensor, extractor: Extractor, neighbours: int
+) -> tuple[dict[str, float], dict[str, Tensor]]:
+    """Metrics of sets of images against the test images, and the shares of the classes in each."""
+    metrics: dict[str, float] = {}
+    real = extractor.extract(test)
+    shares = {} if real.classes is None else {"test images": _shares(real.classes)}
+    for name, found in ((name, extractor.extract(those)) for name, those in images.items()):
+        measures = {
+            extractor.name: frechet_distance(real.values, found.values),
+            "kernel_distance": kernel_distance(real.values, found.values),
+            **overlap(real.values, found.values, neighbours)._asdict(),
+        }
+        if found.classes is not None:
+            share = _shares(found.classes)
+            measures["class_entropy"] = entropy(share)
+            measures["rarest_class"] = share.min().item()
+            if name in SAMPLERS:
+                shares[name] = share
+        metrics |= {f"{name}/{measure}": value for measure, value in measures.items()}
+    return metrics, shares
+
+
+def _shares(probabilities: Tensor) -> Tensor:
+    """The share of images that the classifier places in each class: (N, classes) -> (classes,)."""
+    n, classes = probabilities.shape
+    return probabilities.argmax(1).bincount(minlength=classes).double() / n
+
+
+def _with_suffix(suffix: str, metrics: dict[str, float]) -> dict[str, float]:
+    return {name + suffix: value for name, value in metrics.items()}

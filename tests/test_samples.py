@@ -1,0 +1,153 @@
+"""Sample quality against scipy, torchmetrics and brute force."""
+
+import numpy as np
+import pytest
+import scipy.linalg
+import torch
+from torch import nn
+from torchmetrics.image.fid import FrechetInceptionDistance
+from torchmetrics.image.kid import KernelInceptionDistance
+
+from autoencoders.metrics import samples
+from autoencoders.metrics.samples import (
+    entropy,
+    frechet_distance,
+    kernel_distance,
+    nearest,
+    overlap,
+)
+
+
+@pytest.fixture
+def two_sets():
+    """Features of 60 and 50 points that overlap in part, (60, 5) and (50, 5)."""
+    generator = torch.Generator().manual_seed(0)
+    real = torch.randn(60, 5, generator=generator, dtype=torch.float64)
+    other = 0.5 + 0.8 * torch.randn(50, 5, generator=generator, dtype=torch.float64)
+    return real, other
+
+
+class AsFeatures(nn.Module):
+    """Stands in for an extractor where the features are given."""
+
+    num_features = 5
+
+    def forward(self, x):
+        return x
+
+
+def test_frechet_distance_against_scipy(two_sets):
+    real, other = (x.numpy() for x in two_sets)
+    cov, other_cov = np.cov(real.T), np.cov(other.T)
+    root = scipy.linalg.sqrtm(cov @ other_cov).real
+    difference = real.mean(0) - other.mean(0)
+    expected = difference @ difference + np.trace(cov + other_cov - 2 * root)
+    assert frechet_distance(*two_sets) == pytest.approx(expected, rel=1e-9)
+
+
+def test_frechet_distance_against_torchmetrics(two_sets):
+    reference = FrechetInceptionDistance(feature=AsFeatures())
+    reference.update(two_sets[0], real=True)
+    reference.update(two_sets[1], real=False)
+    assert frechet_distance(*two_sets) == pytest.approx(reference.compute().item(), rel=1e-5)
+
+
+def test_kernel_distance_against_torchmetrics(two_sets):
+    real, other = two_sets[0][:50], two_sets[1]
+    reference = KernelInceptionDistance(feature=AsFeatures(), subsets=1, subset_size=50)
+    reference.update(real, real=True)
+    reference.update(other, real=False)
+    assert kernel_distance(real, other) == pytest.approx(reference.compute()[0].item(), rel=1e-5)
+
+
+def test_kernel_distance_against_brute_force(two_sets, monkeypatch):
+    monkeypatch.setattr(samples, "BLOCK", 7)
+    x, y = (points.tolist() for points in two_sets)
+
+    def kernel(a, b):
+        return (sum(p * q for p, q in zip(a, b, strict=True)) / 5 + 1) ** 3
+
+    def mean(a, b):
+        pairs = [
+            kernel(p, q) for i, p in enumerate(a) for j, q in enumerate(b) if a is not b or i != j
+        ]
+        return sum(pairs) / len(pairs)
+
+    expected = mean(x, x) + mean(y, y) - 2 * mean(x, y)
+    assert kernel_distance(*two_sets) == pytest.approx(expected, rel=1e-9)
+
+
+def test_overlap_against_brute_force(two_sets, monkeypatch):
+    monkeypatch.setattr(samples, "BLOCK", 7)
+    real, other = (x.numpy() for x in two_sets)
+    k = 3
+
+    def radius(points, i):
+        return sorted(np.linalg.norm(points - points[i], axis=1))[k]
+
+    def inside(point, points):
+        return [np.linalg.norm(point - p) <= radius(points, i) for i, p in enumerate(points)]
+
+    found = overlap(*two_sets, neighbours=k)
+    in_real = np.array([inside(y, real) for y in other])
+    assert found.precision == pytest.approx(in_real.any(1).mean())
+    assert found.recall == pytest.approx(np.mean([any(inside(x, other)) for x in real]))
+    assert found.density == pytest.approx(in_real.sum() / (k * len(other)))
+    assert found.coverage == pytest.approx(in_real.any(0).mean())
+    assert 0 < found.precision < 1
+    assert 0 < found.recall < 1
+
+
+def test_identical_sets_score_as_identical(two_sets):
+    real = two_sets[0]
+    assert frechet_distance(real, real) == pytest.approx(0, abs=1e-9)
+    assert kernel_distance(real, real) < 1e-12
+    found = overlap(real, real)
+    assert (found.precision, found.recall, found.coverage) == (1, 1, 1)
+
+
+def test_a_set_shifted_further_scores_worse(two_sets):
+    real = two_sets[0]
+    shifted = [real + shift for shift in (0.0, 0.5, 1.0, 2.0)]
+    for distance in (frechet_distance, kernel_distance):
+        values = [distance(real, other) for other in shifted]
+        assert values == sorted(values)
+        assert len(set(values)) == 4
+    precisions = [overlap(real, other).precision for other in shifted]
+    assert precisions == sorted(precisions, reverse=True)
+    assert precisions[0] > precisions[-1]
+
+
+def test_a_missing_mode_costs_recall_and_coverage_and_not_precision():
+    generator = torch.Generator().manual_seed(0)
+    modes = torch.randn(200, 2, generator=generator, dtype=torch.float64)
+    real = torch.cat([modes[:100], modes[100:] + 50])
+    found = overlap(real, torch.cat([modes[:100] + 0.01, modes[:100] - 0.01]))
+    assert found.precision > 0.9
+    assert found.recall == pytest.approx(0.5, abs=0.05)
+    assert found.coverage == pytest.approx(0.5, abs=0.05)
+
+
+def test_overlap_of_too_few_points(two_sets):
+    with pytest.raises(ValueError, match="more than 5 points"):
+        overlap(two_sets[0], two_sets[1][:5])
+
+
+def test_nearest_against_brute_force(monkeypatch):
+    monkeypatch.setattr(samples, "BLOCK", 3)
+    generator = torch.Generator().manual_seed(0)
+    images, others = (
+        torch.randint(256, (n, 1, 4, 4), generator=generator, dtype=torch.uint8) for n in (8, 20)
+    )
+    images[5] = others[7]  # a memorised one
+    distances, indices = nearest(images, others)
+    differences = (images.double()[:, None] - others.double()[None]) / 255
+    expected = (differences**2).mean((2, 3, 4)).sqrt()
+    torch.testing.assert_close(distances.double(), expected.min(1).values, rtol=1e-5, atol=1e-6)
+    assert torch.equal(indices, expected.argmin(1))
+    assert (distances[5], indices[5]) == (0, 7)
+
+
+def test_entropy_of_a_histogram():
+    assert entropy(torch.full((10,), 0.1)) == pytest.approx(np.log(10))
+    assert entropy(torch.tensor([1.0, 0.0])) == 0
