@@ -1,0 +1,45 @@
+"""Compare finished runs side by side: `python compare.py dataset=fmnist`."""
+
+import time
+from pathlib import Path
+
+import hydra
+from omegaconf import DictConfig
+
+from autoencoders.comparison import Comparison, read_runs
+from autoencoders.errors import one_line_errors
+from autoencoders.runs import make_new
+
+
+def compare(cfg: DictConfig) -> Path:
+    """Write exhibits, table and page of the runs that `cfg` names; print the table.
+
+    Args:
+        cfg: as composed from conf/compare.yaml.
+
+    Returns:
+        The comparison's folder.
+    """
+    runs = read_runs(cfg)
+    comparison = Comparison(runs)
+    # Here and not above: torch takes seconds to import, which a wrong folder need not wait for.
+    from autoencoders import exhibits, page, report
+
+    drawn = exhibits.of_comparison(comparison, cfg.points)
+    default = Path("outputs/comparisons", runs[0].dataset, time.strftime("%Y-%m-%d_%H-%M-%S"))
+    folder = make_new(Path(cfg.folder) if cfg.folder else default)
+    exhibits.leave(drawn, folder)
+    comparison.write(folder)
+    page.write(comparison, drawn, folder)
+    report.print_comparison(comparison, folder)
+    return folder
+
+
+@hydra.main(version_base="1.3", config_path="conf", config_name="compare")
+def main(cfg: DictConfig) -> None:
+    compare(cfg)
+
+
+if __name__ == "__main__":
+    with one_line_errors():
+        main()

@@ -1,0 +1,349 @@
+"""Several finished runs in one table."""
+
+import csv
+import json
+import math
+import statistics
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from omegaconf import DictConfig, OmegaConf
+
+from autoencoders.errors import InputError
+from autoencoders.runs import EVALUATION, HYDRA, METRICS, load_config, shown, write_whole
+
+FLOOR = "real images"
+MODEL_ORDER = tuple(f"autoencoders.models.{name}" for name in ("AE", "VAE", "WAEGAN", "WAEMMD"))
+
+
+class Column(NamedTuple):
+    """One metric.
+
+    key: in metrics.json.
+    section: that it belongs to.
+    name: its heading.
+    better: which values are; None where neither is.
+    floor: the key of what real images, or draws from the prior, reach by the same measure.
+    """
+
+    key: str
+    section: str
+    name: str
+    better: Literal["lower", "higher"] | None
+    floor: str | None = None
+
+
+MEASURES: tuple[tuple[str, str, Literal["lower", "higher"] | None], ...] = (
+    ("fd_cnn", "FD-CNN", "lower"),
+    ("fid", "FID", "lower"),
+    ("kernel_distance", "kernel distance", "lower"),
+    ("precision", "precision", "higher"),
+    ("recall", "recall", "higher"),
+    ("density", "density", "higher"),
+    ("coverage", "coverage", "higher"),
+)
+SAMPLE_MEASURES = (
+    *MEASURES,
+    ("class_entropy", "class entropy", "higher"),
+    ("rarest_class", "rarest class", "higher"),
+    ("nearest_train", "nearest training image", None),
+)
+COLUMNS = (
+    Column("test/mse", "Reconstruction", "MSE", "lower"),
+    Column("test/bce", "Reconstruction", "BCE, nats", "lower"),
+    *(
+        Column(f"reconstruction/{key}", "Reconstruction", name, better, f"floor/{key}")
+        for key, name, better in MEASURES
+    ),
+    *(
+        Column(f"{sampler}/{key}", "Samples", f"{name}, {sampler}", better, f"floor/{key}")
+        for key, name, better in SAMPLE_MEASURES
+        for sampler in ("prior", "mixture")
+    ),
+    *(
+        Column(f"latent/{key}", "Latent space", name, "lower", f"latent/{key}_floor")
+        for key, name in (
+            ("mmd", "MMD"),
+            ("sliced_wasserstein", "sliced Wasserstein"),
+            ("frechet", "Fréchet distance"),
+        )
+    ),
+    Column("test/z_std", "Latent space", "std of codes", None),
+    Column("test/active_units", "Latent space", "active units", None),
+    Column("latent/knn_accuracy", "Latent space", "kNN accuracy", "higher"),
+    Column("latent/probe_accuracy", "Latent space", "linear probe", "higher"),
+    Column("parameters", "Training", "parameters", None),
+    Column("epochs", "Training", "epochs", None),
+    Column("train_seconds", "Training", "seconds", None),
+    Column("images_per_second", "Training", "images/s", None),
+    Column("evaluation_seconds", "Training", "evaluation, s", None),
+)
+
+
+class FinishedRun(NamedTuple):
+    """A finished and evaluated run, as far as its files tell without its weights.
+
+    dataset: its name in `dataset=`.
+    conditions: what its evaluation depended on.
+    """
+
+    folder: Path
+    dataset: str
+    cfg: DictConfig
+    metrics: dict[str, float]
+    conditions: dict[str, Any]
+
+
+class Cell(NamedTuple):
+    """A row's value of a metric: mean and standard deviation over its runs (None for a single
+    run), and whether no other row's mean is better."""
+
+    mean: float
+    std: float | None = None
+    best: bool = False
+
+    def __str__(self) -> str:
+        spread = "" if self.std is None else f" ± {self.std:.2g}"
+        whole = self.mean == int(self.mean) and abs(self.mean) >= 1
+        return f"{self.mean:,.0f}{spread}" if whole else f"{self.mean:.4g}{spread}"
+
+
+class Row(NamedTuple):
+    """Runs that differ in nothing but the seed, and their values by the columns' keys."""
+
+    label: str
+    runs: list[FinishedRun]
+    cells: dict[str, Cell]
+
+
+class Comparison:
+    """Finished runs as one table, a row for each configuration.
+
+    Args:
+        runs: at least one.
+
+    Attributes:
+        rows: the models', without the floor.
+        floor: what real images reach by the same measures, or draws from the prior.
+        columns: those that any row has a value of.
+
+    Raises:
+        InputError: the runs are of different data sets or evaluated differently.
+    """
+
+    def __init__(self, runs: list[FinishedRun]) -> None:
+        check_comparable(runs)
+        self.dataset = runs[0].dataset
+        self.conditions = runs[0].conditions
+        groups = group_by_config(runs)
+        known = {key for run in runs for key in run.metrics}
+        self.columns = [column for column in COLUMNS if column.key in known]
+        means = [
+            {column.key: _mean(column.key, group) for column in self.columns} for group in groups
+        ]
+        self.rows = [
+            Row(label, group, {c.key: cell for c in self.columns if (cell := _cell(c, i, means))})
+            for i, (label, group) in enumerate(zip(labels(groups), groups, strict=True))
+        ]
+        floors = {c.key: _mean(c.floor, runs) for c in self.columns if c.floor}
+        self.floor = {key: Cell(cell.mean) for key, cell in floors.items() if cell is not None}
+
+    def sections(self) -> list[tuple[str, list[Column]]]:
+        """The columns by section, in order."""
+        names = dict.fromkeys(column.section for column in self.columns)
+        return [(name, [c for c in self.columns if c.section == name]) for name in names]
+
+    def write(self, folder: Path) -> None:
+        """Write comparison.md, comparison.csv and comparison.json."""
+        write_whole(folder / "comparison.md", self.to_markdown())
+        write_whole(folder / "comparison.json", json.dumps(self.to_records(), indent=2) + "\n")
+        with (folder / "comparison.csv").open("w", newline="") as file:
+            keys = [f"{key}{part}" for key in self._keys() for part in ("", " std")]
+            writer = csv.DictWriter(file, ["model", "runs", *keys])
+            writer.writeheader()
+            writer.writerows(self._flat_rows())
+
+    def to_markdown(self) -> str:
+        """A table for each section, with the floor in the first row and best values in bold."""
+        lines = [f"# {self.conditions['dataset']}", "", self.caption(), ""]
+        for section, columns in self.sections():
+            lines += [f"## {section}", "", _line(["", *(column.name for column in columns)])]
+            lines.append("|" + " --- |" + " ---: |" * len(columns))
+            if any(column.key in self.floor for column in columns):
+                lines.append(_line([FLOOR, *(str(self.floor.get(c.key, "")) for c in columns)]))
+            for row in self.rows:
+                lines.append(_line([row.label, *(_bold(row.cells.get(c.key)) for c in columns)]))
+            lines.append("")
+        lines += ["Runs:", ""]
+        lines += [f"- {row.label}: `{shown(run.folder)}`" for row in self.rows for run in row.runs]
+        return "\n".join(lines) + "\n"
+
+    def to_records(self) -> dict[str, Any]:
+        """Everything as plain values, for JSON."""
+        return {
+            "conditions": self.conditions,
+            "floor": {key: cell.mean for key, cell in self.floor.items()},
+            "rows": [
+                {
+                    "model": row.label,
+                    "runs": [str(run.folder) for run in row.runs],
+                    "metrics": {key: cell._asdict() for key, cell in row.cells.items()},
+                }
+                for row in self.rows
+            ],
+        }
+
+    def caption(self) -> str:
+        """What the numbers are, in a sentence or two."""
+        n = self.conditions["images"]
+        features = self.conditions["features"]
+        return (
+            f"{n:,} images of each kind against the {n:,} test images, on the features of"
+            f" {'the data set' + chr(39) + 's own CNN' if features == 'cnn' else 'Inception v3'}."
+            f" The row '{FLOOR}' is what training images reach by the same measures (in the latent"
+            " space: draws from the prior); best values are marked; ± is the standard deviation"
+            " over seeds."
+        )
+
+    def _keys(self) -> list[str]:
+        return [column.key for column in self.columns]
+
+    def _flat_rows(self) -> Iterable[dict[str, Any]]:
+        yield {"model": FLOOR, "runs": "", **{key: c.mean for key, c in self.floor.items()}}
+        for row in self.rows:
+            means = {key: cell.mean for key, cell in row.cells.items()}
+            stds = {f"{k} std": c.std for k, c in row.cells.items() if c.std is not None}
+            yield {"model": row.label, "runs": len(row.runs), **means, **stds}
+
+
+def read_runs(cfg: DictConfig) -> list[FinishedRun]:
+    """The runs that `dataset=`, `runs=` or `multirun=` names.
+
+    Raises:
+        InputError: no run there, or one that has not finished or not been evaluated.
+    """
+    if cfg.runs:
+        return [read_finished(Path(str(folder))) for folder in cfg.runs]
+    if cfg.multirun is not None:
+        folders = sorted(path.parent for path in Path(str(cfg.multirun)).glob(f"*/{METRICS}"))
+        if not folders:
+            raise InputError(f"multirun={cfg.multirun}: no finished run in that folder")
+        return [read_finished(folder) for folder in folders]
+    newest: dict[str, Path] = {}
+    root = Path("outputs", str(cfg.dataset))
+    for path in sorted(root.glob(f"*/*/{METRICS}"), key=lambda path: path.parent.name):
+        newest[path.parent.parent.name] = path.parent
+    if not newest:
+        raise InputError(
+            f"dataset={cfg.dataset}: no finished run in {root}; train one with python train.py"
+            f" dataset={cfg.dataset}, or name folders with runs=[...]"
+        )
+    return [read_finished(folder) for folder in newest.values()]
+
+
+def read_finished(folder: Path) -> FinishedRun:
+    """A run's files.
+
+    Raises:
+        InputError: the run has not finished, or not been evaluated.
+    """
+    config = load_config(folder)
+    if not (folder / METRICS).is_file():
+        raise InputError(
+            f"{folder}: not finished: it has no {METRICS}; python train.py resume={folder} goes on"
+        )
+    if not (folder / EVALUATION).is_file():
+        raise InputError(
+            f"{folder}: not evaluated: it has no {EVALUATION}; run python evaluate.py run={folder}"
+        )
+    hydra = OmegaConf.load(folder / HYDRA)
+    dataset = str(OmegaConf.select(hydra, "hydra.runtime.choices.dataset"))
+    metrics, conditions = (
+        json.loads((folder / name).read_text()) for name in (METRICS, EVALUATION)
+    )
+    return FinishedRun(folder, dataset, config, metrics, conditions)
+
+
+def check_comparable(runs: list[FinishedRun]) -> None:
+    """Raise InputError where two runs' numbers mean different things."""
+    first = runs[0]
+    for run in runs[1:]:
+        for key, value in first.conditions.items():
+            if run.conditions.get(key) != value:
+                what = "data sets" if key == "dataset" else f"evaluation settings ({key})"
+                raise InputError(
+                    f"runs of different {what} do not compare: {first.folder} has {value},"
+                    f" {run.folder} has {run.conditions.get(key)}; leave one out, or evaluate again"
+                    " with python evaluate.py run=<folder>"
+                )
+
+
+def group_by_config(runs: list[FinishedRun]) -> list[list[FinishedRun]]:
+    """Runs that differ in nothing but the seed together, in the order of the models' names."""
+    groups: dict[str, list[FinishedRun]] = {}
+    for run in runs:
+        groups.setdefault(json.dumps(_settings(run), sort_keys=True), []).append(run)
+    order = {target: i for i, target in enumerate(MODEL_ORDER)}
+    return sorted(groups.values(), key=lambda g: order.get(g[0].cfg.model._target_, len(order)))
+
+
+def labels(groups: list[list[FinishedRun]]) -> list[str]:
+    """A name for each group: the model's, and where several share it, what sets them apart."""
+    from hydra.utils import get_class
+
+    names = [str(get_class(group[0].cfg.model._target_).label) for group in groups]  # type: ignore[attr-defined]
+    flat = [_flat(_settings(group[0])) for group in groups]
+    found = []
+    for i, name in enumerate(names):
+        same = [j for j, other in enumerate(names) if other == name]
+        keys = [k for k in flat[i] if len({str(flat[j].get(k)) for j in same}) > 1]
+        apart = ", ".join(f"{key.rpartition('.')[2]} {flat[i][key]}" for key in keys)
+        found.append(f"{name} ({apart})" if apart else name)
+    return found
+
+
+def _settings(run: FinishedRun) -> dict[str, Any]:
+    """The part of a run's config that its numbers depend on, but for the seed."""
+    whole: Any = OmegaConf.to_container(run.cfg, resolve=False)
+    kept = {key: whole[key] for key in ("model", "dataset", "trainer")}
+    kept["dataset"] = {k: v for k, v in kept["dataset"].items() if k not in ("data_dir", "seed")}
+    return kept
+
+
+def _flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings by dotted keys."""
+    found: dict[str, Any] = {}
+    for key, value in settings.items():
+        nested = isinstance(value, dict)
+        found |= _flat(value, f"{prefix}{key}.") if nested else {f"{prefix}{key}": value}
+    return found
+
+
+def _mean(key: str, runs: list[FinishedRun]) -> Cell | None:
+    values = [run.metrics[key] for run in runs if key in run.metrics]
+    if not values:
+        return None
+    std = statistics.stdev(values) if len(values) > 1 else None
+    return Cell(statistics.fmean(values), std)
+
+
+def _cell(column: Column, row: int, means: list[dict[str, Cell | None]]) -> Cell | None:
+    """A row's cell, marked where it is the best of several."""
+    cell = means[row][column.key]
+    others = [other[column.key] for other in means]
+    values = [other.mean for other in others if other is not None]
+    if cell is None or column.better is None or len(values) < 2:
+        return cell
+    best = min(values) if column.better == "lower" else max(values)
+    return cell._replace(best=math.isclose(cell.mean, best, rel_tol=1e-9))
+
+
+def _line(cells: Iterable[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def _bold(cell: Cell | None) -> str:
+    if cell is None:
+        return ""
+    return f"**{cell}**" if cell.best else str(cell)

@@ -1,0 +1,250 @@
+"""Comparisons: rows and columns, what is refused, and the page in a browser."""
+
+import csv
+import json
+import re
+import shutil
+import statistics
+import subprocess
+from html.parser import HTMLParser
+
+import pytest
+from conftest import SHORT, run_script
+
+from autoencoders.comparison import Cell, Comparison, check_comparable, read_finished
+from autoencoders.errors import InputError
+
+
+@pytest.fixture(scope="module")
+def multirun(tmp_path_factory):
+    """Four finished runs in one multirun: AE and WAE-GAN, two seeds each."""
+    folder = tmp_path_factory.mktemp("comparison") / "multirun"
+    overrides = (*SHORT, "evaluate=true", "evaluation.images=60", f"hydra.sweep.dir={folder}")
+    done = run_script("train.py", "-m", "model=wae,ae", "seed=1,2", *overrides, cwd=folder.parent)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.fixture(scope="module")
+def compared(multirun):
+    """The folder of a comparison of those runs, and what the command printed."""
+    folder = multirun.parent / "compared"
+    done = run_script(
+        "compare.py",
+        f"multirun={multirun}",
+        f"folder={folder}",
+        "points=100",
+        cwd=multirun.parent,
+    )
+    assert done.returncode == 0, done.stderr
+    return folder, done.stdout
+
+
+@pytest.fixture
+def runs(multirun):
+    return [read_finished(multirun / str(i)) for i in range(4)]
+
+
+def test_seeds_share_a_row(runs):
+    comparison = Comparison(runs)
+    assert [(row.label, len(row.runs)) for row in comparison.rows] == [("AE", 2), ("WAE-GAN", 2)]
+    for row in comparison.rows:
+        values = [run.metrics["prior/fd_cnn"] for run in row.runs]
+        assert row.cells["prior/fd_cnn"].mean == pytest.approx(statistics.fmean(values))
+        assert row.cells["prior/fd_cnn"].std == pytest.approx(statistics.stdev(values))
+
+
+def test_the_best_value_is_marked(runs):
+    comparison = Comparison(runs)
+    for column in comparison.columns:
+        cells = [row.cells[column.key] for row in comparison.rows]
+        means = [cell.mean for cell in cells]
+        best = {"lower": min, "higher": max}.get(column.better)
+        assert [cell.best for cell in cells] == [
+            best is not None and mean == best(means) for mean in means
+        ]
+
+
+def test_other_settings_make_another_row(runs):
+    runs[0].cfg.model.reg_weight = 3
+    labels = [row.label for row in Comparison(runs).rows]
+    assert labels == ["AE", "WAE-GAN (reg_weight 3)", "WAE-GAN (reg_weight 10.0)"]
+
+
+def test_a_single_run_has_no_deviation_and_no_best(runs):
+    (row,) = Comparison(runs[:1]).rows
+    assert all(cell.std is None and not cell.best for cell in row.cells.values())
+
+
+@pytest.mark.parametrize(
+    ("cell", "text"),
+    [
+        (Cell(0.0123456), "0.01235"),
+        (Cell(0.5, 0.0123), "0.5 ± 0.012"),
+        (Cell(1512266.0), "1,512,266"),
+        (Cell(0.0), "0"),
+    ],
+)
+def test_how_a_value_is_written(cell, text):
+    assert str(cell) == text
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("dataset", "MNIST", "different data sets"),
+        ("images", 59, "different evaluation settings (images)"),
+        ("seed", 7, "different evaluation settings (seed)"),
+        ("extractor", "0", "different evaluation settings (extractor)"),
+    ],
+)
+def test_runs_that_do_not_compare(runs, key, value, words):
+    runs[2].conditions[key] = value
+    with pytest.raises(InputError, match=re.escape(words)) as error:
+        check_comparable(runs)
+    for run in (runs[0], runs[2]):
+        assert str(run.folder) in str(error.value)
+
+
+def test_what_a_comparison_leaves(compared):
+    folder, printed = compared
+    names = {"reconstructions", "samples", "interpolation", "interpolations", "embeddings"}
+    names |= {"errors", "sample_quality"}
+    assert {file.stem for file in folder.glob("*.png")} == names
+    for name in ("comparison.md", "comparison.csv", "comparison.json", "index.html"):
+        assert (folder / name).is_file()
+    assert "FD-CNN" in printed
+    assert "WAE-GAN" in printed
+
+
+def test_the_tables_agree(compared, multirun):
+    folder, _ = compared
+    content = json.loads((folder / "comparison.json").read_text())
+    with (folder / "comparison.csv").open() as file:
+        floor, ae, wae = csv.DictReader(file)
+    assert (floor["model"], ae["model"], wae["model"]) == ("real images", "AE", "WAE-GAN")
+    metrics = [json.loads((multirun / f"{i}/metrics.json").read_text()) for i in (2, 3)]
+    expected = statistics.fmean(run["mixture/coverage"] for run in metrics)
+    assert float(ae["mixture/coverage"]) == pytest.approx(expected)
+    assert content["rows"][0]["metrics"]["mixture/coverage"]["mean"] == pytest.approx(expected)
+    everyone = [json.loads((multirun / f"{i}/metrics.json").read_text()) for i in range(4)]
+    mean = statistics.fmean(run["floor/coverage"] for run in everyone)
+    assert float(floor["mixture/coverage"]) == pytest.approx(mean)
+    lines = (folder / "comparison.md").read_text().splitlines()
+    heads = [i for i, line in enumerate(lines) if line.startswith("| ---")]
+    assert all(lines[i + 1].startswith("| real images") for i in heads[:3])
+    assert any("**" in line and "±" in line for line in lines)
+
+
+def test_the_newest_run_of_each_model_is_taken(multirun, tmp_path):
+    for time, source in (("2026-01-01_00-00-00", 0), ("2026-01-02_00-00-00", 1)):
+        shutil.copytree(multirun / str(source), tmp_path / f"outputs/digits/wae/{time}")
+    unfinished = tmp_path / "outputs/digits/wae/2026-01-03_00-00-00"
+    shutil.copytree(multirun / "0", unfinished)
+    (unfinished / "metrics.json").unlink()
+    done = run_script("compare.py", "points=50", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    (folder,) = (tmp_path / "outputs/comparisons/digits").iterdir()
+    (row,) = json.loads((folder / "comparison.json").read_text())["rows"]
+    assert row["runs"] == ["outputs/digits/wae/2026-01-02_00-00-00"]
+
+
+def test_refusals_are_one_line(multirun, tmp_path):
+    unfinished, unevaluated = tmp_path / "unfinished", tmp_path / "unevaluated"
+    for folder, file in ((unfinished, "metrics.json"), (unevaluated, "evaluation.json")):
+        shutil.copytree(multirun / "0", folder)
+        (folder / file).unlink()
+    for arguments, words in (
+        (["dataset=mnist"], "dataset=mnist: no finished run in outputs/mnist; train one"),
+        ([f"runs=[{unfinished}]"], f"{unfinished}: not finished"),
+        ([f"runs=[{unevaluated}]"], f"run python evaluate.py run={unevaluated}"),
+        (["runs=[nowhere]"], "nowhere: not a run's folder"),
+        (["multirun=nowhere"], "multirun=nowhere: no finished run"),
+    ):
+        done = run_script("compare.py", *arguments, cwd=tmp_path)
+        assert done.returncode == 1
+        last = done.stderr.strip().splitlines()[-1]
+        assert last.startswith("error: ")
+        assert words in last
+    assert not (tmp_path / "outputs").exists()
+
+
+class Page(HTMLParser):
+    """Collects a page's images and whatever it would fetch."""
+
+    def __init__(self):
+        super().__init__()
+        self.images, self.fetched = [], []
+
+    def handle_starttag(self, tag, attributes):
+        found = dict(attributes)
+        if tag == "img":
+            self.images.append(found)
+        source = found.get("src") or found.get("href") or ""
+        if tag in ("img", "link", "script") and source and not source.startswith("data:"):
+            self.fetched.append(source)
+
+
+def test_the_page_needs_nothing_else(compared):
+    content = (compared[0] / "index.html").read_text()
+    page = Page()
+    page.feed(content)
+    assert len(page.images) == 7
+    assert page.fetched == []
+    assert "http" not in re.sub(r"data:[^\"]*", "", content)
+    for image in page.images:
+        assert int(image["width"]) > 300
+        assert int(image["height"]) > 100
+        assert image["alt"]
+
+
+SORT = """
+<script>
+  const log = [];
+  const column = [...document.querySelectorAll("#table thead tr:last-child th")]
+    .findIndex(th => th.textContent === "MSE");
+  const button = document.querySelectorAll("#table thead tr:last-child th")[column]
+    .querySelector("button");
+  const read = () => log.push([...document.querySelectorAll("#table tbody tr")]
+    .map(row => [row.cells[0].textContent, row.cells[column].dataset.value].join("=")).join(";"));
+  button.click(); read(); button.click(); read();
+  const sizes = [...document.images].map(i => i.naturalWidth + "x" + i.naturalHeight
+    + "=" + i.getAttribute("width") + "x" + i.getAttribute("height"));
+  document.body.innerHTML = "<pre id=result>" + JSON.stringify({log, sizes}) + "</pre>";
+</script>
+"""
+
+
+def test_the_page_in_a_browser(compared, tmp_path):
+    """It opens without an error in the console, sorts, and each image has the size it says."""
+    browser = next(filter(None, map(shutil.which, ("chromium", "google-chrome"))), None)
+    if browser is None:
+        pytest.skip("no Chromium on this machine")
+    content = (compared[0] / "index.html").read_text()
+    probe = tmp_path / "probe.html"
+    script = SORT.replace("<script>", "<script>addEventListener('load', () => {").replace(
+        "</script>", "});</script>"
+    )
+    probe.write_text(content.replace("</body>", script + "</body>"))
+    done = subprocess.run(
+        [
+            browser,
+            *("--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr"),
+            *("--virtual-time-budget=10000", "--dump-dom", f"file://{probe}"),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert "CONSOLE" not in done.stderr
+    found = json.loads(re.search(r'<pre id="result">(.*?)</pre>', done.stdout, re.S).group(1))
+    orders = [[row.split("=") for row in order.split(";")] for order in found["log"]]
+    for order in orders:
+        assert order[0][0] == "real images"  # the floor stays on top
+    up, down = ([float(value) for _, value in order[1:]] for order in orders)
+    assert up == sorted(up)
+    assert down == sorted(up, reverse=True)
+    assert len(found["sizes"]) == 7
+    for size in found["sizes"]:
+        natural, told = size.split("=")
+        assert natural == told
