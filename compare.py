@@ -4,6 +4,7 @@ import time
 from pathlib import Path
 
 import hydra
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from autoencoders.comparison import Comparison, read_runs
@@ -11,16 +12,17 @@ from autoencoders.errors import one_line_errors
 from autoencoders.runs import make_new
 
 
-def compare(cfg: DictConfig) -> Path:
+def compare(cfg: DictConfig, dataset: str) -> Path:
     """Write exhibits, table and page of the runs that `cfg` names; print the table.
 
     Args:
         cfg: as composed from conf/compare.yaml.
+        dataset: the data set's name, whose newest runs are taken where `cfg` names none.
 
     Returns:
         The comparison's folder.
     """
-    runs = read_runs(cfg)
+    runs = read_runs(cfg, dataset)
     comparison = Comparison(runs)
     # Here and not above: torch takes seconds to import, which a wrong folder need not wait for.
     from autoencoders import exhibits, page, report
@@ -37,7 +39,7 @@ def compare(cfg: DictConfig) -> Path:
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="compare")
 def main(cfg: DictConfig) -> None:
-    compare(cfg)
+    compare(cfg, HydraConfig.get().runtime.choices.dataset)
 
 
 if __name__ == "__main__":

@@ -1,15 +1,18 @@
 """Train an auto-encoder: `python train.py model=wae dataset=fmnist`; `--help` shows the choices."""
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from autoencoders.errors import one_line_errors
 from autoencoders.runs import LAST, check_settings, hyperparameters, load_config, write_metrics
+from autoencoders.sweeps import continued, run_job
 
 
 def train(
@@ -79,6 +82,8 @@ def train(
 @hydra.main(version_base="1.3", config_path="conf", config_name="train")
 def main(cfg: DictConfig) -> float:
     folder = Path(HydraConfig.get().runtime.output_dir)
+    if HydraConfig.get().mode is RunMode.MULTIRUN:
+        return run_job(train, cfg, folder)
     if cfg.resume is not None:
         return train(load_config(folder), folder, resume=True)
     check_settings(cfg)
@@ -87,4 +92,5 @@ def main(cfg: DictConfig) -> float:
 
 if __name__ == "__main__":
     with one_line_errors():
+        sys.argv[1:] = continued(sys.argv[1:])
         main()

@@ -26,6 +26,11 @@ class AtomicCheckpointIO(TorchCheckpointIO):
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(partial, path)
+        except (OSError, RuntimeError) as error:  # torch makes the one into the other
+            raise InputError(
+                f"{path}: cannot be written: {' '.join(str(error).split())}; an earlier checkpoint"
+                f" stays as it is; once there is room, resume={path.parent.parent} goes on from it"
+            ) from error
         finally:
             partial.unlink(missing_ok=True)
 

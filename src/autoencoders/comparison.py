@@ -217,7 +217,7 @@ class Comparison:
             yield {"model": row.label, "runs": len(row.runs), **means, **stds}
 
 
-def read_runs(cfg: DictConfig) -> list[FinishedRun]:
+def read_runs(cfg: DictConfig, dataset: str) -> list[FinishedRun]:
     """The runs that `dataset=`, `runs=` or `multirun=` names.
 
     Raises:
@@ -231,13 +231,13 @@ def read_runs(cfg: DictConfig) -> list[FinishedRun]:
             raise InputError(f"multirun={cfg.multirun}: no finished run in that folder")
         return [read_finished(folder) for folder in folders]
     newest: dict[str, Path] = {}
-    root = Path("outputs", str(cfg.dataset))
+    root = Path("outputs", dataset)
     for path in sorted(root.glob(f"*/*/{METRICS}"), key=lambda path: path.parent.name):
         newest[path.parent.parent.name] = path.parent
     if not newest:
         raise InputError(
-            f"dataset={cfg.dataset}: no finished run in {root}; train one with python train.py"
-            f" dataset={cfg.dataset}, or name folders with runs=[...]"
+            f"dataset={dataset}: no finished run in {root}; train one with python train.py"
+            f" dataset={dataset}, or name folders with runs=[...]"
         )
     return [read_finished(folder) for folder in newest.values()]
 

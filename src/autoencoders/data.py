@@ -4,8 +4,11 @@ A data set is one uint8 tensor: a batch is one indexing operation, and the scali
 happens on the device. A further data set is one more class here with a `load` of its own.
 """
 
+import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated, Any, ClassVar
 
 import pytorch_lightning as pl
@@ -249,9 +252,20 @@ class MNIST(ImageDataModule):
             return
         import torchvision.datasets
 
+        # Beside the data first, each file moved once it is whole: a download that is cut off leaves
+        # nothing half-way, and two at once do not trip over each other.
+        new = not self.data_dir.exists()
         try:
-            getattr(torchvision.datasets, self.label)(str(self.data_dir), download=True)
+            self.data_dir.mkdir(parents=True, exist_ok=True)
+            with TemporaryDirectory(dir=self.data_dir, prefix=".download-") as partial:
+                getattr(torchvision.datasets, self.label)(partial, download=True)
+                self.raw_dir.mkdir(parents=True, exist_ok=True)
+                for file in Path(partial, self.label, "raw").iterdir():
+                    os.replace(file, self.raw_dir / file.name)
         except (RuntimeError, OSError) as error:
+            if new:
+                with suppress(OSError):
+                    self.data_dir.rmdir()
             raise InputError(self._how_to_get(error)) from error
 
     def load(self) -> tuple[Images, Images]:

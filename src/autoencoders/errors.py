@@ -1,6 +1,7 @@
 """Bad input answered in one line: which key or file, what was found, what is allowed."""
 
 import difflib
+import errno
 import os
 import re
 import sys
@@ -12,9 +13,16 @@ from hydra.errors import HydraException, InstantiationException, MissingConfigEx
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 from pydantic import ValidationError
 
+# What a full or protected disk answers with.
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR)
+
 
 class InputError(Exception):
     """The user's input cannot be used; the message is one line that says what to do about it."""
+
+
+# Exceptions that may be the input's fault; `describe` tells.
+FAULTS = (InputError, HydraException, OmegaConfBaseException, ValidationError, OSError)
 
 
 @contextmanager
@@ -30,7 +38,7 @@ def one_line_errors() -> Iterator[None]:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra would print its own several lines and exit
     try:
         yield
-    except (InputError, HydraException, OmegaConfBaseException, ValidationError) as error:
+    except FAULTS as error:
         line = describe(error)
         if line is None:
             raise
@@ -39,9 +47,9 @@ def one_line_errors() -> Iterator[None]:
         del os.environ["HYDRA_FULL_ERROR"]
 
 
-def end(error: InputError) -> NoReturn:
+def end(error: InputError | OSError) -> NoReturn:
     """End the program with `error: <one line>` and exit status 1."""
-    sys.exit(f"error: {error}")
+    sys.exit(f"error: {describe(error)}")
 
 
 def describe(error: Exception, prefix: str = "") -> str | None:
@@ -59,6 +67,8 @@ def describe(error: Exception, prefix: str = "") -> str | None:
         return _describe_instantiation(error)
     if isinstance(error, ValidationError):
         return _describe_validation(error, prefix)
+    if isinstance(error, OSError):
+        return f"{error.filename}: {error.strerror}" if error.errno in NO_ROOM else None
     if isinstance(cause, ConfigKeyError | ConfigAttributeError):
         return _describe_unknown_key(cause)
     return _one_line(error)

@@ -109,13 +109,10 @@ def _interpolation(models: Mapping[str, AutoEncoder], data: ImageDataModule, not
 
 
 def _interpolations(models: Mapping[str, AutoEncoder], data: ImageDataModule, note: str) -> Figure:
-    """Nine pairs, in three blocks of three."""
-    pairs = _pairs(data, 9)
-    blocks = [
-        [row for pair in pairs[start : start + 3] for row in _between(models, *pair, 7)]
-        for start in (0, 3, 6)
-    ]
-    return figures.image_blocks(blocks, f"{data.label}: from one test image to another", note)
+    """Nine pairs, three in a line."""
+    blocks = [_between(models, *pair, 7) for pair in _pairs(data, 9)]
+    title = f"{data.label}: from one test image to another, nine times"
+    return figures.image_blocks(blocks, 3, title, note)
 
 
 def _between(

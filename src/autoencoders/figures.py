@@ -27,6 +27,7 @@ PALETTE = (
 )
 INK = "#333333"
 GAP = 2  # pixels between images
+BLOCK_GAP = 14  # and between groups of them
 
 
 def montage(rows: Sequence[Tensor]) -> Tensor:
@@ -65,20 +66,33 @@ def image_grid(images: Tensor, title: str, note: str = "") -> Figure:
 
 
 def image_blocks(
-    blocks: Sequence[Sequence[tuple[str, Tensor]]], title: str, note: str = ""
+    blocks: Sequence[Sequence[tuple[str, Tensor]]], columns: int, title: str, note: str = ""
 ) -> Figure:
-    """Several groups of labelled rows of images side by side, the labels at the first of each row.
+    """Groups of labelled rows of images in a grid, the labels at the left of it.
 
     Args:
-        blocks: each a sequence of rows as in `image_rows`, all of one shape and with the same
-            labels.
+        blocks: each rows as in `image_rows`, of one shape and with the same labels; in reading
+            order.
+        columns: of the grid.
     """
-    gap = torch.ones(1, *blocks[0][0][1].shape[1:])
-    rows = []
-    for each in zip(*blocks, strict=True):
-        parts = [part for _, images in each for part in (images.cpu(), gap)]
-        rows.append((each[0][0], torch.cat(parts[:-1])))
-    return image_rows(rows, title, note)
+    labels = [label for label, _ in blocks[0]]
+    canvases = [montage([images for _, images in block]) for block in blocks]
+    channels, height, width = canvases[0].shape
+    lines = len(blocks) // columns
+    step_down, step_right = height + BLOCK_GAP, width + BLOCK_GAP
+    canvas = torch.ones(channels, lines * step_down - BLOCK_GAP, columns * step_right - BLOCK_GAP)
+    for i, block in enumerate(canvases):
+        top, left = i // columns * step_down, i % columns * step_right
+        canvas[:, top : top + height, left : left + width] = block
+    figure, axes = _image_figure(canvas, title, note, label_width=1.3)
+    pitch = (height + GAP) / len(labels)
+    starts = [
+        line * step_down + (row + 0.5) * pitch
+        for line in range(lines)
+        for row in range(len(labels))
+    ]
+    axes.set_yticks([start - GAP / 2 for start in starts], labels * lines, fontsize=9, color=INK)
+    return figure
 
 
 def latent_space(
@@ -198,7 +212,7 @@ def bars(
     """
     names = list(dict.fromkeys(name for _, heights in groups for name in heights))
     figure = Figure(
-        figsize=(max(7.0, 1.1 * len(groups) * len(names) + 1), 4.2), layout="constrained"
+        figsize=(max(7.0, 0.8 * len(groups) * len(names) + 1), 4.2), layout="constrained"
     )
     axes = figure.subplots()
     width = 0.8 / len(names)

@@ -10,6 +10,7 @@ from torch import nn
 
 from autoencoders.comparison import FLOOR, SAMPLE_MEASURES, Comparison
 from autoencoders.runs import METRICS, shown
+from autoencoders.sweeps import Job
 
 IMAGES = {  # by their prefix in metrics.json
     "floor": FLOOR,
@@ -66,6 +67,22 @@ def print_comparison(comparison: Comparison, folder: Path) -> None:
             table.add_row(column.name, str(comparison.floor.get(column.key, "")), *marked)
         console.print(table)
     _print_files(console, folder)
+
+
+def print_jobs(jobs: list[Job], monitor: str, folder: Path) -> None:
+    """What became of a multirun's jobs, and how to go on with those that have not finished."""
+    table = Table(title=f"Jobs of {shown(folder)}", title_justify="left")
+    table.add_column("job", justify="right")
+    table.add_column("overrides")
+    table.add_column("status")
+    table.add_column(monitor, justify="right")
+    for job in jobs:
+        value = job.error if job.value is None else f"{job.value:.4g}"
+        table.add_row(job.number, job.overrides, job.status, value)
+    console = Console(soft_wrap=True)
+    console.print(table)
+    if any(job.status != "finished" for job in jobs):
+        console.print(f"python train.py -m resume={shown(folder)}", highlight=False)
 
 
 def _plain_table(metrics: dict[str, float]) -> Table:

@@ -3,7 +3,10 @@
 import itertools
 import json
 import os
+import re
 import shutil
+import sys
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
@@ -11,8 +14,11 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import JobStatus
 from hydra.experimental.callback import Callback
+from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, Field, PositiveInt, ValidationError
+from yaml import YAMLError
 
 from autoencoders.errors import InputError, describe, end
 
@@ -24,6 +30,14 @@ CONFIG = ".hydra/config.yaml"
 HYDRA = ".hydra/hydra.yaml"
 LAST = "checkpoints/last.ckpt"
 METRICS = "metrics.json"
+# What a config read back may make.
+TARGETS = {
+    "model": r"autoencoders\.models(\.[a-z]\w*)?\.[A-Z]\w*",
+    "dataset": r"autoencoders\.data\.[A-Z]\w*",
+    "trainer": r"pytorch_lightning\.Trainer",
+}
+NESTED = r"pytorch_lightning\.(callbacks|profilers|plugins|strategies)\.[A-Z]\w*"
+PACKAGES = ("autoencoders.", "pytorch_lightning.")
 EVALUATION = "evaluation.json"
 MIXTURE = "mixture.safetensors"
 
@@ -40,11 +54,11 @@ class RunFolder(Callback):
         HydraConfig.instance().set_config(config)  # hydra.run.dir is made of the group choices
         try:
             folder = self._choose(config)
-        except InputError as error:
+        except (InputError, OSError) as error:
             end(error)  # Hydra would turn a callback's exception into a warning and go on
         with read_write(config.hydra), open_dict(config.hydra):
             config.hydra.run.dir = str(folder)
-            if config.resume is not None:
+            if config.resume is not None or rank() > 0:
                 config.hydra.output_subdir = None  # the run's own config stays as it is
 
     def _choose(self, config: DictConfig) -> Path:
@@ -52,10 +66,16 @@ class RunFolder(Callback):
         if config.resume is not None:
             return check_resumable(config)
         folder = Path(config.hydra.run.dir)
-        if int(os.environ.get("LOCAL_RANK", 0)) > 0:  # the first process has chosen
+        explicit = any(key.startswith("hydra.run.dir=") for key in config.hydra.overrides.hydra)
+        if rank() > 0:  # the first process chooses
             return folder
+        if int(os.environ.get("WORLD_SIZE", 1)) > 1 and not explicit:
+            raise InputError(
+                f"{os.environ['WORLD_SIZE']} processes were started, which must agree on the run's"
+                " folder: set hydra.run.dir="
+            )
         new_parents = [path for path in folder.parents if not path.exists()]
-        if any(key.startswith("hydra.run.dir=") for key in config.hydra.overrides.hydra):
+        if explicit:
             refuse_occupied(folder)
             if folder.exists():
                 return folder
@@ -72,12 +92,31 @@ class RunFolder(Callback):
                     parent.rmdir()
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        from autoencoders import sweeps
+
         HydraConfig.instance().set_config(config)
         folder = Path(config.hydra.sweep.dir)
-        if any(key.startswith("resume=") for key in config.hydra.overrides.task):
-            end(InputError("resume= continues one run; leave out -m"))
-        if (folder / "multirun.yaml").exists():
-            end(InputError(f"{folder}: holds another multirun; give hydra.sweep.dir= a new folder"))
+        if sweeps.CONTINUED not in os.environ and (folder / sweeps.MULTIRUN).exists():
+            end(
+                InputError(
+                    f"{folder}: holds another multirun; -m resume={folder} continues it; give"
+                    " hydra.sweep.dir= a new folder for another"
+                )
+            )
+
+    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
+        from autoencoders import report, sweeps
+
+        jobs = sweeps.read_jobs(Path(config.hydra.sweep.dir))
+        report.print_jobs(jobs, str(config.monitor), Path(config.hydra.sweep.dir))
+        if any(job.status != "finished" for job in jobs):
+            sys.exit(1)
+
+
+def rank() -> int:
+    """This process's number among those that train one model together."""
+    names = ("RANK", "SLURM_PROCID", "LOCAL_RANK")  # torchrun's, SLURM's, Lightning's
+    return next((int(os.environ[name]) for name in names if name in os.environ), 0)
 
 
 def make_new(folder: Path) -> Path:
@@ -189,12 +228,56 @@ def load_config(folder: Path) -> DictConfig:
     for file in (CONFIG, HYDRA):
         if not (folder / file).is_file():
             raise InputError(f"{folder}: not a run's folder: it has no {file}")
-    config = OmegaConf.load(folder / CONFIG)
-    assert isinstance(config, DictConfig)
-    # A relative data_dir was meant from where the run was started.
-    started_in = Path(OmegaConf.select(OmegaConf.load(folder / HYDRA), "hydra.runtime.cwd"))
-    config.dataset.data_dir = str(started_in / config.dataset.data_dir)
+    try:
+        config: Any = OmegaConf.load(folder / CONFIG)
+        hydra = OmegaConf.load(folder / HYDRA)
+        # A relative data_dir was meant from where the run was started.
+        data_dir = Path(OmegaConf.select(hydra, "hydra.runtime.cwd")) / config.dataset.data_dir
+        refuse_foreign(config, folder / CONFIG)
+    except (YAMLError, OmegaConfBaseException, AttributeError, TypeError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"{folder / CONFIG}: not a run's config: {reason}") from error
+    if not any(data_dir.glob("*/raw")):  # a download must not go where a file says
+        data_dir = Path(os.environ.get("AUTOENCODERS_DATA", "data"))
+    config.dataset.data_dir = str(data_dir)
     return config
+
+
+def refuse_foreign(config: Any, file: Path) -> None:
+    """Raise InputError where a config read back would make anything but this project's models and
+    data sets and what Lightning offers, or write outside of its run.
+
+    Args:
+        config: read from `file`, which may have come from anywhere.
+    """
+    for key in ("model", "dataset", "trainer"):
+        if "_target_" not in config[key]:
+            raise InputError(f"{file}: {key}._target_ is missing: not a run's config")
+    for key, target in _targets(OmegaConf.to_container(config, resolve=False)):
+        # By its form first: to look a name up is to run its module.
+        known = re.fullmatch(TARGETS.get(key, NESTED), str(target))
+        if not known or not get_class(target).__module__.startswith(PACKAGES):
+            raise InputError(
+                f"{file}: {key}._target_={target}: a config read back makes only what this project"
+                " and Lightning offer"
+            )
+    if "default_root_dir" in config.trainer:
+        raise InputError(
+            f"{file}: trainer.default_root_dir={config.trainer.default_root_dir}: a config read"
+            " back writes into its run's folder alone; leave it out"
+        )
+
+
+def _targets(config: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+    """Every _target_ in a config and the dotted key that it stands under."""
+    if isinstance(config, dict):
+        if "_target_" in config:
+            yield key, config["_target_"]
+        for name, value in config.items():
+            yield from _targets(value, f"{key}.{name}" if key else str(name))
+    elif isinstance(config, list):
+        for i, value in enumerate(config):
+            yield from _targets(value, f"{key}.{i}")
 
 
 def hyperparameters(cfg: DictConfig) -> dict[str, Any]:

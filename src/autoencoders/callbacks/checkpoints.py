@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from autoencoders.errors import InputError
 from autoencoders.runs import LAST, shown
@@ -61,7 +62,8 @@ class Checkpoints(ModelCheckpoint):
     def on_exception(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
     ) -> None:
-        if not isinstance(exception, KeyboardInterrupt) or not trainer.is_global_zero:
+        asked_to_stop = isinstance(exception, KeyboardInterrupt | SIGTERMException)
+        if not asked_to_stop or not trainer.is_global_zero:
             return
         if (self.run / LAST).exists():
             command = f"python train.py resume={shown(self.run)}"

@@ -1,0 +1,121 @@
+"""Multiruns: a failed job, an interrupted one, and how both are continued."""
+
+import json
+import math
+import os
+from contextlib import nullcontext
+
+import pytest
+from conftest import SHORT, run_script
+from omegaconf import OmegaConf
+
+from autoencoders import sweeps
+from autoencoders.errors import InputError
+from autoencoders.runs import load_run
+
+JOBS = ("model=ae,vae", "model.lr=0.001,1e30", "model.schedule=constant", *SHORT)
+
+
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory):
+    """A multirun of four jobs, of which two diverge; then one that is made to look interrupted."""
+    root = tmp_path_factory.mktemp("sweep")
+    done = run_script("train.py", "-m", *JOBS, "hydra.sweep.dir=sweep", cwd=root)
+    return root, done
+
+
+def test_a_failed_job_leaves_its_error_and_the_others_go_on(sweep):
+    root, done = sweep
+    assert done.returncode == 1
+    jobs = sweeps.read_jobs(root / "sweep")
+    assert [job.status for job in jobs] == ["finished", "failed", "finished", "failed"]
+    for job in jobs:
+        if job.status == "failed":
+            assert "training has diverged" in job.error
+            assert "Traceback" in (root / f"sweep/{job.number}/error.txt").read_text()
+            assert not (root / f"sweep/{job.number}/metrics.json").exists()
+        else:
+            metrics = json.loads((root / f"sweep/{job.number}/metrics.json").read_text())
+            assert job.value == metrics["val/mse"]
+
+
+def test_a_table_ends_it(sweep):
+    _, done = sweep
+    assert "Traceback" not in done.stderr
+    for text in ("model=vae", "model.lr=1e+30", "failed", "finished", "val/mse"):
+        assert text in done.stdout
+    assert done.stdout.rstrip().endswith("python train.py -m resume=sweep")
+
+
+def contents(folder):
+    """Every file but hydra.yaml, which names the last command."""
+    files = {file for file in folder.rglob("*") if file.is_file()} - {folder / ".hydra/hydra.yaml"}
+    return {file: file.read_bytes() for file in files}
+
+
+def test_it_is_continued(sweep):
+    """What is finished stays, what was interrupted goes on, what failed is tried again."""
+    root, _ = sweep
+    finished, interrupted = root / "sweep/0", root / "sweep/2"
+    (interrupted / "metrics.json").unlink()
+    kept = contents(finished)
+    done = run_script("train.py", "-m", "resume=sweep", cwd=root)
+    assert done.returncode == 1  # two jobs diverge again
+    assert contents(finished) == kept
+    statuses = [job.status for job in sweeps.read_jobs(root / "sweep")]
+    assert statuses == ["finished", "failed", "finished", "failed"]
+    assert load_run(interrupted).metrics["epochs"] == 2
+    assert sorted(path.name for path in root.iterdir()) == ["sweep"]
+
+
+def test_other_arguments_are_refused(sweep):
+    root, _ = sweep
+    done = run_script("train.py", "-m", "resume=sweep", "seed=3", cwd=root)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].endswith("leave out seed=3")
+    done = run_script("train.py", "-m", *JOBS, "hydra.sweep.dir=sweep", cwd=root)
+    assert done.returncode == 1
+    assert "-m resume=sweep continues it" in done.stderr.splitlines()[-1]
+
+
+def test_the_arguments_of_another_command_stay():
+    for arguments in (["model=ae"], ["resume=somewhere"], ["-m", "model=ae,vae"]):
+        assert sweeps.continued(arguments) == arguments
+
+
+def test_the_arguments_come_from_the_folder(tmp_path, monkeypatch):
+    monkeypatch.delenv(sweeps.CONTINUED, raising=False)
+    hydra = ["hydra.sweep.dir=old", "hydra.mode=MULTIRUN", "hydra/launcher=joblib"]
+    content = {"hydra": {"overrides": {"task": ["model=ae,vae"], "hydra": hydra}}}
+    OmegaConf.save(OmegaConf.create(content), tmp_path / "multirun.yaml")
+    assert sweeps.continued(["-m", f"resume={tmp_path}"]) == [
+        *("-m", "hydra/launcher=joblib", "model=ae,vae", f"hydra.sweep.dir='{tmp_path}'")
+    ]
+    assert os.environ.pop(sweeps.CONTINUED)
+    with pytest.raises(InputError, match=r"nowhere: not a multirun's folder"):
+        sweeps.continued(["--multirun", "resume=nowhere"])
+
+
+def test_a_failed_job_returns_nan(tmp_path, monkeypatch):
+    def fail(cfg, folder, resume):
+        raise RuntimeError("the power fails\nand more")
+
+    monkeypatch.setattr(sweeps, "as_single_run", lambda *_: nullcontext())
+    monkeypatch.setattr(sweeps, "check_settings", lambda cfg: None)
+    assert math.isnan(sweeps.run_job(fail, OmegaConf.create({"monitor": "val/mse"}), tmp_path))
+    first = (tmp_path / "error.txt").read_text().splitlines()[0]
+    assert first == "RuntimeError: the power fails"
+
+
+def test_jobs_of_several_processes_take_turns(tmp_path):
+    """Two jobs of two processes each: neither hangs, and there are no folders beside theirs."""
+    overrides = (*SHORT, "trainer=ddp", "trainer.accelerator=cpu", "trainer.max_epochs=1")
+    done = run_script(
+        "train.py", "-m", "model=ae,wae", *overrides, "hydra.sweep.dir=sweep", cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    assert [job.status for job in sweeps.read_jobs(tmp_path / "sweep")] == ["finished"] * 2
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["sweep"]
+    assert sorted(path.name for path in (tmp_path / "sweep").iterdir()) == [
+        *("0", "1", "multirun.yaml")
+    ]
