@@ -32,14 +32,16 @@ def test_a_folder_that_is_no_runs(tmp_path):
         load_run(tmp_path)
 
 
-@pytest.mark.parametrize(("data_dir", "expected"), [("data", "/home/me/data"), ("/abs", "/abs")])
-def test_a_relative_data_dir_is_where_the_run_was_started(data_dir, expected, tmp_path):
-    cfg = compose_train("dataset=mnist", f"dataset.data_dir={data_dir}")
+def test_a_relative_data_dir_is_where_the_run_was_started(tmp_path, monkeypatch):
+    monkeypatch.setenv("AUTOENCODERS_DATA", "/elsewhere")
+    cfg = compose_train("dataset=mnist", "dataset.data_dir=data")
     (tmp_path / ".hydra").mkdir()
     OmegaConf.save(cfg, tmp_path / ".hydra/config.yaml")
-    started = OmegaConf.create({"hydra": {"runtime": {"cwd": "/home/me"}}})
+    started = OmegaConf.create({"hydra": {"runtime": {"cwd": str(tmp_path / "started")}}})
     OmegaConf.save(started, tmp_path / ".hydra/hydra.yaml")
-    assert Path(load_config(tmp_path).dataset.data_dir) == Path(expected)
+    assert load_config(tmp_path).dataset.data_dir == "/elsewhere"  # there is no data (any more)
+    (tmp_path / "started/data/MNIST/raw").mkdir(parents=True)
+    assert Path(load_config(tmp_path).dataset.data_dir) == tmp_path / "started/data"
 
 
 @pytest.mark.parametrize("override", ["seed=-1", "monitor=test/mse", "trainer.max_epochs=0"])

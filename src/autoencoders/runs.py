@@ -234,7 +234,7 @@ def load_config(folder: Path) -> DictConfig:
         # A relative data_dir was meant from where the run was started.
         data_dir = Path(OmegaConf.select(hydra, "hydra.runtime.cwd")) / config.dataset.data_dir
         refuse_foreign(config, folder / CONFIG)
-    except (YAMLError, OmegaConfBaseException, AttributeError, TypeError) as error:
+    except (YAMLError, OmegaConfBaseException, AttributeError, TypeError, OSError) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"{folder / CONFIG}: not a run's config: {reason}") from error
     if not any(data_dir.glob("*/raw")):  # a download must not go where a file says

@@ -1,5 +1,6 @@
 """When checkpoints are written."""
 
+import signal
 from pathlib import Path
 
 import pytorch_lightning as pl
@@ -63,6 +64,8 @@ class Checkpoints(ModelCheckpoint):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
     ) -> None:
         asked_to_stop = isinstance(exception, KeyboardInterrupt | SIGTERMException)
+        if isinstance(exception, SIGTERMException):
+            exception.code = 128 + signal.SIGTERM  # or the program would end as if all were well
         if not asked_to_stop or not trainer.is_global_zero:
             return
         if (self.run / LAST).exists():
