@@ -94,3 +94,26 @@ def test_mmds_gradient_is_finite_where_codes_coincide():
 def test_mmd_needs_pairs():
     with pytest.raises(ValueError, match="at least two points in each sample, got 1 and 5"):
         mmd(torch.zeros(1, 2), torch.zeros(5, 2))
+
+
+@pytest.mark.parametrize("shares", [1, 2, 4])
+def test_processes_that_share_a_batch_estimate_the_same_mmd(shares):
+    """Under DDP each process estimates MMD^2 on its share of the batch, and the gradients are
+    averaged: the mean of the shares' estimates has the expectation of the whole batch's."""
+    d, n, repeats, shift = 3, 32, 600, 0.7
+    generator = torch.Generator().manual_seed(shares)
+    estimates = []
+    for _ in range(repeats):
+        x = shift + torch.randn(n, d, generator=generator)
+        y = torch.randn(n, d, generator=generator)
+        parts = zip(x.chunk(shares), y.chunk(shares), strict=True)
+        estimates.append(
+            torch.stack([mmd(a, b, kernel="rbf", scales=(1.0,)) for a, b in parts]).mean()
+        )
+    found = torch.stack(estimates)
+    # Differences of two draws are Gaussian with variance 2, and the kernel exp(-|u|^2 / 2d) too.
+    width = 2 * d
+    near = (1 + 4 / width) ** (-d / 2)
+    expected = 2 * near * (1 - math.exp(-d * shift**2 / (width + 4)))
+    error = found.std() / repeats**0.5
+    assert abs(found.mean() - expected) < 4 * error

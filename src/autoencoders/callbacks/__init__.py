@@ -7,7 +7,7 @@ from pytorch_lightning.callbacks import Callback
 
 from autoencoders.callbacks.checkpoints import Checkpoints
 from autoencoders.callbacks.exhibits import Exhibits
-from autoencoders.callbacks.guards import SeedEpochs, StopOnNonFinite
+from autoencoders.callbacks.guards import SeedEpochs, ShareBuffers, StopOnNonFinite
 from autoencoders.callbacks.progress import ProgressBar
 from autoencoders.callbacks.record import EpochLogger, RunRecord
 
@@ -18,6 +18,7 @@ __all__ = [
     "ProgressBar",
     "RunRecord",
     "SeedEpochs",
+    "ShareBuffers",
     "StopOnNonFinite",
     "for_run",
 ]
@@ -27,6 +28,7 @@ def for_run(cfg: DictConfig, folder: Path) -> list[Callback]:
     """The callbacks of every run that writes into `folder`."""
     return [
         SeedEpochs(cfg.seed),
+        ShareBuffers(),
         StopOnNonFinite(),
         Exhibits(folder / "figures"),
         Checkpoints(folder, cfg.monitor),

@@ -40,6 +40,25 @@ class SeedEpochs(Callback):
         torch.manual_seed(int(entropy.generate_state(1, np.uint64)[0]))
 
 
+class ShareBuffers(Callback):
+    """Gives every process the first one's running statistics before an evaluation.
+
+    Each process's batch normalization has seen images of its own; the checkpoint holds the first
+    one's statistics, and it is that model whose metrics are wanted.
+    """
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._share(trainer, pl_module)
+
+    def on_test_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._share(trainer, pl_module)
+
+    def _share(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.world_size > 1:
+            for buffer in pl_module.buffers():
+                torch.distributed.broadcast(buffer, 0)
+
+
 class StopOnNonFinite(Callback):
     """Ends a run whose loss is no number any more, before a checkpoint is written of it."""
 

@@ -1,0 +1,108 @@
+"""Several processes: they stay together, make the step of one, and test each image once."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import ROOT, SHORT
+
+from autoencoders.checkpoints import load_weights
+from autoencoders.data import Digits, to_pixels
+from autoencoders.models import AE, VAE, WAEGAN, WAEMMD
+from autoencoders.models.base import inference
+
+MODELS = {"ae": AE, "vae": VAE, "wae": WAEGAN, "wae_mmd": WAEMMD}
+WORKER = Path(__file__).with_name("ddp_worker.py")
+TORCHRUN = (sys.executable, "-m", "torch.distributed.run")
+
+
+def free_port():
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
+
+
+def work(processes, what, folder, name):
+    """Have one or two processes do `what`; return what each wrote after each epoch."""
+    folder.mkdir()
+    launcher = (
+        (*TORCHRUN, f"--nproc-per-node={processes}", f"--master-port={free_port()}")
+        if processes > 1
+        else (sys.executable,)
+    )
+    done = subprocess.run(
+        [*launcher, WORKER, what, folder, name],
+        env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"},
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
+    assert done.returncode == 0, done.stderr
+    return {
+        (epoch, rank): torch.load(folder / f"epoch{epoch}-rank{rank}.pt", weights_only=False)
+        for epoch in range(2)
+        for rank in range(processes)
+    }
+
+
+@pytest.mark.parametrize("name", ["ae", "vae", "wae"])
+def test_two_processes_make_the_step_of_one(name, tmp_path):
+    alone, both = work(1, "step", tmp_path / "1", name), work(2, "step", tmp_path / "2", name)
+    expected = alone[0, 0]["gradients"]
+    assert len(expected) == (2 if name == "wae" else 1)
+    for rank in range(2):
+        for ours, theirs in zip(both[0, rank]["gradients"], expected, strict=True):
+            for gradient, reference in zip(ours, theirs, strict=True):
+                torch.testing.assert_close(gradient, reference, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_processes_stay_together_and_test_each_image_once(name, tmp_path):
+    folder = tmp_path / "run"
+    kept = work(2, "whole", folder, name)
+    for epoch in range(2):
+        first, second = (kept[epoch, rank]["parameters"] for rank in range(2))
+        assert all(torch.equal(first[key], second[key]) for key in first)
+    assert not torch.equal(*(kept[e, 0]["parameters"]["encoder.head.bias"] for e in range(2)))
+
+    metrics = json.loads((folder / "metrics.json").read_text())
+    data = Digits(val_size=200)
+    data.setup()
+    model = MODELS[name](latent_dim=3, hidden_dim=2)
+    load_weights(model, folder / "checkpoints/last.ckpt")
+    x = to_pixels(data.test.images)
+    with inference(model):
+        error = ((model.reconstruct(x) - x) ** 2).mean().item()
+    assert metrics["test/mse"] == pytest.approx(error, rel=1e-5)
+    writers = {path.name.split(".")[-2] for path in folder.rglob("events.out*")}
+    assert len(writers) == 1  # process numbers: the first alone writes
+
+
+def test_torchrun_with_two_nodes(tmp_path):
+    port = free_port()
+    overrides = (*SHORT, "trainer=ddp", "trainer.devices=1", "+trainer.num_nodes=2")
+    command = [ROOT / "train.py", *overrides, "trainer.accelerator=cpu", "hydra.run.dir=run"]
+    nodes = [
+        subprocess.Popen(
+            [
+                *TORCHRUN,
+                *("--nnodes=2", f"--node-rank={rank}", "--nproc-per-node=1"),
+                *("--master-addr=127.0.0.1", f"--master-port={port}"),
+                *command,
+            ],
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    outputs = [node.communicate(timeout=200) for node in nodes]
+    assert [node.returncode for node in nodes] == [0, 0], outputs
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+    assert json.loads((tmp_path / "run/metrics.json").read_text())["epochs"] == 2
