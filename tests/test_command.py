@@ -9,8 +9,11 @@ import time
 
 import pytest
 from conftest import ROOT, SHORT
+from hydra.core.global_hydra import GlobalHydra
 
+import train
 from autoencoders.checkpoints import read_checkpoint
+from autoencoders.errors import one_line_errors
 from autoencoders.runs import load_run
 
 
@@ -106,11 +109,65 @@ BAD_INPUT = {
     "monitor=loss": ["monitor=loss: must match pattern"],
     "resume=nowhere": ["resume=nowhere: not a run to continue", ".hydra/config.yaml"],
     "ckpt_path=nowhere": ["nowhere: no such checkpoint"],
+    "model.betas=[0.9]": ["model.betas.1=", "Field required"],
+    "model.betas=[0.9,1.0]": ["model.betas.1=1.0: must be less than 1"],
+    "model.lr=0": ["model.lr=0: must be greater than 0"],
+    "model.lr=nan": ["model.lr=nan: must be a finite number"],
+    "model.hidden_dim=1.5": ["model.hidden_dim=1.5: must be a valid integer"],
+    "model.architecture=dcgan": ["model.architecture=dcgan: must be 'tutorial' or 'paper'"],
+    "model.input_noise=-0.1": ["model.input_noise=-0.1: must be greater than or equal to 0"],
+    "model.lr_steps=[[1,0.5]]": ["schedule=cosine with lr_steps=[(1, 0.5)]"],
+    "model.kernel=rbf": ["model.kernel: no such key"],
+    "model.latent_dim": ["model.latent_dim"],
+    "model.latent_dim=": ["model.latent_dim="],
+    "model.latent_dim=[": ["model.latent_dim=["],
+    "dataset=cifar": ["dataset=cifar: no such choice; allowed: digits, fmnist, mnist"],
+    "dataset.batch_size=many": ["dataset.batch_size=many: must be a valid integer"],
+    "dataset.val_size=-1": ["dataset.val_size=-1: must be greater than or equal to 0"],
+    "dataset.workers=4": ["dataset.workers: no such key"],
+    "trainer=tpu": ["trainer=tpu: no such choice; allowed: ddp, debug, default, gpu"],
+    "trainer.max_epochs=ten": ["trainer.max_epochs=ten: must be a valid integer"],
+    "trainer.devices=0": ["trainer: "],
+    "trainer.devices=many": ["trainer: "],
+    "trainer.accelerator=abacus": ["trainer: "],
+    "trainer.strategy=magic": ["trainer: "],
+    "+trainer.limit_train_batches=-1": ["trainer: "],
+    "experiment=mine": ["experiment=mine: no such choice; allowed: paper, tutorial"],
+    "seed=-1": ["seed=-1: must be greater than or equal to 0"],
+    "seed=1.5": ["seed=1.5: must be a valid integer"],
+    "+seed=3": ["seed"],
+    "monitor=test/mse": ["monitor=test/mse: must match pattern"],
+    "monitor=null": ["monitor=None: must be a valid string"],
+    "evaluate=perhaps": ["evaluate=perhaps: must be a valid boolean"],
+    "evaluation.images=3": ["evaluation.images=3: must be greater than or equal to 20"],
+    "evaluation.features=clip": ["evaluation.features=clip: must be 'cnn' or 'inception'"],
+    "evaluation.neighbours=0": ["evaluation.neighbours=0: must be greater than 0"],
+    "evaluation.components=many": ["evaluation.components=many: must be a valid integer"],
+    "evaluation.neighbors=3": ["evaluation.neighbors: no such key; did you mean neighbours?"],
+    "resume=[a,b]": ["resume="],
 }
 
 
 @pytest.mark.parametrize("argument", BAD_INPUT)
-def test_bad_input_gets_one_clear_line_and_leaves_nothing(argument, train_py, tmp_path):
+def test_bad_input_gets_one_clear_line_and_leaves_nothing(argument, tmp_path, monkeypatch):
+    """As the command runs, but in this process, since there are many."""
+    monkeypatch.setattr(sys, "argv", ["train.py", f"--config-path={ROOT}/conf", argument])
+    monkeypatch.chdir(tmp_path)
+    GlobalHydra.instance().clear()
+    with pytest.raises(SystemExit) as ended, one_line_errors():
+        train.main()
+    line = ended.value.code
+    assert line.startswith("error: ")
+    assert "\n" not in line
+    for part in BAD_INPUT[argument]:
+        assert part in line
+    assert not (tmp_path / "outputs").exists()
+
+
+@pytest.mark.parametrize(
+    "argument", ["model=gan", "modle=wae", "model.latent_dim=0", "trainer.accelerator=abacus"]
+)
+def test_bad_input_ends_the_command(argument, train_py, tmp_path):
     done = train_py(argument)
     assert done.returncode == 1
     assert "Traceback" not in done.stderr

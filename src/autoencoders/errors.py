@@ -9,7 +9,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
-from hydra.errors import HydraException, InstantiationException, MissingConfigException
+from hydra.errors import (
+    HydraException,
+    InstantiationException,
+    MissingConfigException,
+    OverrideParseException,
+)
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 from pydantic import ValidationError
 
@@ -63,6 +68,8 @@ def describe(error: Exception, prefix: str = "") -> str | None:
         group, _, choice = (error.missing_cfg_file or "").rpartition("/")
         allowed = ", ".join(option for option in error.options)
         return f"{group}={choice}: no such choice; allowed: {allowed}"
+    if isinstance(error, OverrideParseException):
+        return f"{error.override}: not an override that can be read: {_one_line(error)}"
     if isinstance(error, InstantiationException):
         return _describe_instantiation(error)
     if isinstance(error, ValidationError):

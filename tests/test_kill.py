@@ -1,0 +1,88 @@
+"""A run killed again and again, at random moments, and resumed each time.
+
+`AUTOENCODERS_KILLS=30 pytest -n 0 -s tests/test_kill.py` kills it 30 times and prints the counts.
+"""
+
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+
+import torch
+from conftest import ROOT, SHORT
+
+from autoencoders.checkpoints import read_checkpoint
+
+KILLS = int(os.environ.get("AUTOENCODERS_KILLS", 3))
+EPOCHS = 2 * KILLS + 4
+RUN = (*SHORT, f"trainer.max_epochs={EPOCHS}", "trainer.precision=32-true", "hydra.run.dir=run")
+
+
+def start(folder, *arguments):
+    return subprocess.Popen(
+        [sys.executable, ROOT / "train.py", *arguments],
+        cwd=folder,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def saved_epochs(run):
+    return read_checkpoint(run / "checkpoints/last.ckpt")["loops"]["fit_loop"]["epoch_progress"][
+        "total"
+    ]["processed"]
+
+
+def test_a_run_killed_at_random_moments_ends_as_if_nothing_had_happened(tmp_path):
+    undisturbed = tmp_path / "undisturbed"
+    undisturbed.mkdir()
+    assert start(undisturbed, *RUN).wait(600) == 0
+
+    chance = random.Random(0)
+    run = tmp_path / "run"
+    counts = {"before the first checkpoint": 0, "in training": 0, "after it": 0}
+    kills = epochs = 0
+    while True:
+        begun = (run / "checkpoints/last.ckpt").exists()
+        if not begun and run.exists():  # nothing to resume: begin again, elsewhere
+            run.rename(tmp_path / f"nothing-{kills}")
+        process = start(tmp_path, *(["resume=run"] if begun else RUN))
+        # From the start of training on, within the time of the next epochs.
+        deadline = time.monotonic() + chance.uniform(0, 12)
+        while process.poll() is None and (kills >= KILLS or time.monotonic() < deadline):
+            time.sleep(0.01)
+        if process.poll() is not None:
+            assert process.returncode == 0, process.stderr.read()
+            if kills >= KILLS:
+                break
+            (run / "metrics.json").unlink()  # finished before its time: let it resume its end
+            continue
+        process.kill()
+        process.wait(60)
+        kills += 1
+        if not (run / "checkpoints/last.ckpt").exists():
+            counts["before the first checkpoint"] += 1
+            continue
+        now = saved_epochs(run)  # readable, and never behind what was saved
+        assert now >= epochs
+        counts["after it" if now == EPOCHS else "in training"] += 1
+        epochs = now
+        if (run / "metrics.json").exists():
+            json.loads((run / "metrics.json").read_text())
+            (run / "metrics.json").unlink()
+
+    print(f"{kills} kills: {counts}")
+    ours, theirs = (
+        read_checkpoint(folder / "checkpoints/last.ckpt") for folder in (run, undisturbed / "run")
+    )
+    for name, value in theirs["state_dict"].items():
+        assert torch.equal(ours["state_dict"][name], value), name
+    metrics, expected = (
+        json.loads((folder / "metrics.json").read_text()) for folder in (run, undisturbed / "run")
+    )
+    for name in expected:
+        if name.startswith(("test/", "val/", "train/")):
+            assert metrics[name] == expected[name], name
