@@ -10,7 +10,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from autoencoders.errors import one_line_errors
+from autoencoders.errors import InputError, one_line_errors
 from autoencoders.runs import LAST, check_settings, hyperparameters, load_config, write_metrics
 from autoencoders.sweeps import continued, run_job
 
@@ -27,7 +27,10 @@ def train(
         extra_callbacks: Lightning callbacks beside those of every run.
 
     Returns:
-        The metric `cfg.monitor`, which a sweep minimises.
+        The metric `cfg.objective`, which a sweep minimises.
+
+    Raises:
+        InputError: something in `cfg` cannot be used.
     """
     # Here and not above: torch takes seconds to import, which `--help` need not wait for.
     import pytorch_lightning as pl
@@ -76,7 +79,10 @@ def train(
         trainer.logger.log_final(hyperparameters(cfg), metrics)
         write_metrics(folder, metrics)
         report.print_run(metrics, folder)
-    return metrics[cfg.monitor]
+    if cfg.objective not in metrics:
+        known = ", ".join(name for name in metrics if "/" in name)
+        raise InputError(f"objective={cfg.objective}: no such metric; allowed: {known}")
+    return metrics[cfg.objective]
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="train")

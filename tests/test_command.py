@@ -82,7 +82,7 @@ def test_help_shows_groups_choices_and_examples(train_py):
     assert done.returncode == 0
     assert "model: ae, vae, wae, wae_mmd" in done.stdout
     assert "dataset: digits, fmnist, mnist" in done.stdout
-    assert sum(line.startswith("  python train.py") for line in done.stdout.splitlines()) == 5
+    assert sum(line.startswith("  python train.py") for line in done.stdout.splitlines()) == 6
 
 
 BAD_INPUT = {

@@ -60,7 +60,7 @@ def test_everything_is_measured(digits):
     for name in ("mmd", "sliced_wasserstein", "frechet"):
         assert {f"latent/{name}", f"latent/{name}_floor"} < found.metrics.keys()
     assert {"latent/knn_accuracy", "latent/probe_accuracy"} < found.metrics.keys()
-    assert set(found.class_shares) == {"test images", "prior", "mixture"}
+    assert set(found.class_shares) == {"real images", "prior", "mixture"}
     for share in found.class_shares.values():
         assert share.sum().item() == pytest.approx(1)
     assert found.metrics["floor/fd_cnn"] < found.metrics["prior/fd_cnn"]

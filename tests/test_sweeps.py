@@ -3,8 +3,10 @@
 import json
 import math
 import os
+import sqlite3
 from contextlib import nullcontext
 
+import optuna
 import pytest
 from conftest import SHORT, run_script
 from omegaconf import OmegaConf
@@ -102,7 +104,7 @@ def test_a_failed_job_returns_nan(tmp_path, monkeypatch):
 
     monkeypatch.setattr(sweeps, "as_single_run", lambda *_: nullcontext())
     monkeypatch.setattr(sweeps, "check_settings", lambda cfg: None)
-    assert math.isnan(sweeps.run_job(fail, OmegaConf.create({"monitor": "val/mse"}), tmp_path))
+    assert math.isnan(sweeps.run_job(fail, OmegaConf.create({"objective": "val/mse"}), tmp_path))
     first = (tmp_path / "error.txt").read_text().splitlines()[0]
     assert first == "RuntimeError: the power fails"
 
@@ -119,3 +121,75 @@ def test_jobs_of_several_processes_take_turns(tmp_path):
     assert sorted(path.name for path in (tmp_path / "sweep").iterdir()) == [
         *("0", "1", "multirun.yaml")
     ]
+
+
+SEARCH = (
+    *SHORT,
+    *("evaluate=true", "evaluation.images=30", "model.hidden_dim=2", "hydra.sweep.dir=search"),
+)
+
+
+def test_a_search_finds_minimises_and_is_continued(tmp_path):
+    """Three trials on the validation images; then one more, after an interruption."""
+    done = run_script(
+        "train.py", "-m", "sweep=search_wae", "hydra.sweeper.trials=3", *SEARCH, cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    folder = tmp_path / "search"
+    for name in ("history", "importance"):
+        assert (folder / f"{name}.png").stat().st_size > 5000
+    study = optuna.load_study(study_name="search", storage=f"sqlite:///{folder / 'study.db'}")
+    assert [trial.state.name for trial in study.trials] == ["COMPLETE"] * 3
+    for trial in study.trials:
+        metrics = json.loads((folder / f"{trial.number}/metrics.json").read_text())
+        assert trial.value == metrics["prior/fd_cnn"]
+        conditions = json.loads((folder / f"{trial.number}/evaluation.json").read_text())
+        assert conditions["split"] == "val"
+        cfg = load_run(folder / str(trial.number)).cfg
+        assert cfg.model.reg_weight == pytest.approx(trial.params["model.reg_weight"])
+        assert isinstance(trial.params["model.latent_dim"], int)
+    assert len({trial.params["model.lr"] for trial in study.trials}) == 3
+
+    # As an interruption leaves it: a trial that was asked for, and its folder half done.
+    (folder / "2/metrics.json").unlink()
+    with sqlite3.connect(folder / "study.db") as database:
+        database.execute("UPDATE trials SET state = 'RUNNING' WHERE number = 2")
+        database.execute("DELETE FROM trial_values WHERE trial_id = 3")
+    again = run_script("train.py", "-m", "resume=search", cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+    study = optuna.load_study(study_name="search", storage=f"sqlite:///{folder / 'study.db'}")
+    assert [trial.state.name for trial in study.trials] == ["COMPLETE"] * 3
+    metrics = json.loads((folder / "2/metrics.json").read_text())
+    assert study.trials[2].value == metrics["prior/fd_cnn"]
+
+
+def test_a_grid_is_a_sweep_of_its_own(tmp_path):
+    fewer = ("hydra.sweeper.params.model='ae,vae'", "hydra.sweeper.params.seed='0,1'")
+    done = run_script(
+        "train.py", "-m", "sweep=grid", *SHORT, *fewer, "hydra.sweep.dir=sweep", cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    overrides = [job.overrides for job in sweeps.read_jobs(tmp_path / "sweep")]
+    assert overrides == [f"model={m} seed={s}" for m in ("ae", "vae") for s in (0, 1)]
+
+
+@pytest.mark.parametrize(
+    "launcher",
+    [
+        ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2"),
+        ("hydra/launcher=submitit_local", "hydra.launcher.timeout_min=5"),
+    ],
+    ids=["joblib", "submitit"],
+)
+def test_jobs_in_processes_of_their_own(launcher, tmp_path):
+    """One job fails; the other finishes, and the table tells."""
+    done = run_script(
+        "train.py",
+        *("-m", *launcher, "model=ae", "model.lr=0.001,1e30", "model.schedule=constant", *SHORT),
+        "hydra.sweep.dir=sweep",
+        cwd=tmp_path,
+    )
+    assert done.returncode == 1
+    statuses = [job.status for job in sweeps.read_jobs(tmp_path / "sweep")]
+    assert statuses == ["finished", "failed"], done.stderr
+    assert "training has diverged" in done.stdout

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, 
 from torch import Tensor
 
 from autoencoders import exhibits
-from autoencoders.data import ImageDataModule, to_pixels
+from autoencoders.data import ImageDataModule, Images, to_pixels
 from autoencoders.errors import InputError, describe
 from autoencoders.metrics import latents
 from autoencoders.metrics.features import Extractor, Inception, fingerprint, load_extractor
@@ -36,7 +36,8 @@ PROJECTED = 2500  # codes in TensorBoard's projector, each with its thumbnail
 class Settings(BaseModel):
     """What an evaluation depends on; runs compare only where these agree.
 
-    images: how many test images, and as many generated and training ones, at most.
+    split: `test`, or `val` where something is chosen by the numbers, as in a search.
+    images: how many images of it, and as many generated and training ones, at most.
     features: `cnn`, the data set's own extractor, or `inception`.
     components: of the Gaussian mixture that is fitted on the training codes.
     neighbours: k of precision and recall, density and coverage.
@@ -45,6 +46,7 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
+    split: Literal["test", "val"] = "test"
     images: Annotated[int, Field(ge=20)] = 10_000
     features: Literal["cnn", "inception"] = "cnn"
     components: PositiveInt = 10
@@ -77,7 +79,7 @@ class Evaluation(NamedTuple):
     metrics: numbers by name, `<of what>/<measure>`.
     mixture: fitted on the training codes.
     samples: by sampler, uint8, (n, C, H, W).
-    class_shares: of the test images and the samples, as the classifier sees them, (classes,) each;
+    class_shares: of the real images and the samples, as the classifier sees them, (classes,) each;
         empty with features that know no classes.
     closest: the samples from the prior that come nearest to a training image, and those images,
         uint8, (CLOSEST, C, H, W) each.
@@ -104,8 +106,8 @@ def evaluate(model: AutoEncoder, data: ImageDataModule, settings: Settings) -> E
     """
     start = time.perf_counter()
     extractor = choose_extractor(data, settings)
-    n = min(settings.images, len(data.test), len(data.train))
-    test = data.test.subset(torch.arange(n))
+    test = judged_on(data, settings)
+    n = len(test)
     generator = torch.Generator().manual_seed(settings.seed)
     torch.manual_seed(settings.seed)  # the VAE's draws from its posterior
     train_codes, codes = encode(model, data.train.images), encode(model, test.images)
@@ -169,20 +171,36 @@ def evaluate_run(
     write_whole(folder / EVALUATION, json.dumps(conditions(data, settings), indent=2) + "\n")
     if board:
         codes = found.codes.mean[:PROJECTED]
-        names = [data.class_names[label] for label in data.test.labels[: len(codes)].tolist()]
-        thumbnails = to_pixels(data.test.images[: len(codes)])
-        board.add_embedding(codes, names, thumbnails, epochs, "test codes")
+        images, labels = judged_on(data, settings)[: len(codes)]
+        names = [data.class_names[label] for label in labels.tolist()]
+        board.add_embedding(codes, names, to_pixels(images), epochs, "test codes")
     return found.metrics
 
 
 def conditions(data: ImageDataModule, settings: Settings) -> dict[str, Any]:
     """What two evaluations must share for their numbers to compare."""
-    n = min(settings.images, len(data.test), len(data.train))
+    n = len(judged_on(data, settings))
     extractor = fingerprint(data.extractor) if settings.features == "cnn" else "inception"
     return {"dataset": data.label, **settings.model_dump(), "images": n, "extractor": extractor}
 
 
+def judged_on(data: ImageDataModule, settings: Settings) -> Images:
+    """The first images of the split that is asked for, no more than there are training images."""
+    images = data.val if settings.split == "val" else data.test
+    return images.subset(torch.arange(min(settings.images, len(images), len(data.train))))
+
+
 def choose_extractor(data: ImageDataModule, settings: Settings) -> Extractor:
+    """The extractor that the settings name.
+
+    Raises:
+        InputError: there is none for this data set, or no split to judge on.
+    """
+    if settings.split == "val" and not data.val_size:
+        raise InputError(
+            "evaluation.split=val: there is no validation set with dataset.val_size=0; set a larger"
+            " dataset.val_size"
+        )
     return Inception() if settings.features == "inception" else load_extractor(data.extractor)
 
 
@@ -210,7 +228,7 @@ def judge_images(
     """Metrics of sets of images against the test images, and the shares of the classes in each."""
     metrics: dict[str, float] = {}
     real = extractor.extract(test)
-    shares = {} if real.classes is None else {"test images": _shares(real.classes)}
+    shares = {} if real.classes is None else {"real images": _shares(real.classes)}
     for name, found in ((name, extractor.extract(those)) for name, those in images.items()):
         measures = {
             extractor.name: frechet_distance(real.values, found.values),

@@ -69,13 +69,13 @@ def print_comparison(comparison: Comparison, folder: Path) -> None:
     _print_files(console, folder)
 
 
-def print_jobs(jobs: list[Job], monitor: str, folder: Path) -> None:
+def print_jobs(jobs: list[Job], objective: str, folder: Path) -> None:
     """What became of a multirun's jobs, and how to go on with those that have not finished."""
     table = Table(title=f"Jobs of {shown(folder)}", title_justify="left")
     table.add_column("job", justify="right")
     table.add_column("overrides")
     table.add_column("status")
-    table.add_column(monitor, justify="right")
+    table.add_column(objective, justify="right")
     for job in jobs:
         value = job.error if job.value is None else f"{job.value:.4g}"
         table.add_row(job.number, job.overrides, job.status, value)

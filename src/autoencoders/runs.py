@@ -108,7 +108,7 @@ class RunFolder(Callback):
         from autoencoders import report, sweeps
 
         jobs = sweeps.read_jobs(Path(config.hydra.sweep.dir))
-        report.print_jobs(jobs, str(config.monitor), Path(config.hydra.sweep.dir))
+        report.print_jobs(jobs, str(config.objective), Path(config.hydra.sweep.dir))
         if any(job.status != "finished" for job in jobs):
             sys.exit(1)
 

@@ -68,7 +68,7 @@ def run_job(train: Train, cfg: DictConfig, folder: Path) -> float:
         The metric to minimise; nan of a job that has failed.
     """
     if (folder / METRICS).exists():
-        return float(json.loads((folder / METRICS).read_text())[cfg.monitor])
+        return float(json.loads((folder / METRICS).read_text())[cfg.objective])
     (folder / ERROR).unlink(missing_ok=True)
     resume = (folder / LAST).exists()
     try:
@@ -120,7 +120,7 @@ class Job(NamedTuple):
 
     overrides: those that tell it from the others.
     status: `finished`, `failed`, `interrupted` or `not begun`.
-    value: of the metric `monitor`, where it has finished.
+    value: of the metric `objective`, where it has finished.
     error: one line, where it has failed.
     """
 
@@ -146,8 +146,8 @@ def read_jobs(folder: Path) -> list[Job]:
 def _read_job(folder: Path, overrides: str) -> Job:
     number = folder.name
     if (folder / METRICS).exists():
-        monitor = OmegaConf.load(folder / CONFIG).monitor
-        value = json.loads((folder / METRICS).read_text()).get(monitor)
+        objective = OmegaConf.load(folder / CONFIG).objective
+        value = json.loads((folder / METRICS).read_text()).get(objective)
         return Job(number, overrides, "finished", value)
     if (folder / ERROR).exists():
         line = (folder / ERROR).read_text().partition("\n")[0]

@@ -1,0 +1,137 @@
+"""Hydra's sweeper `optuna_search`: hyperparameters by Optuna's TPE, one job a trial.
+
+Hydra finds sweepers in the package `hydra_plugins` alone. (The one of the name `optuna` that can be
+installed wants Optuna 2.)
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from hydra.core.plugins import Plugins
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, OmegaConf
+
+STUDY = "study.db"
+
+
+@dataclass
+class OptunaSearchConf:
+    """What `hydra.sweeper` takes, see `OptunaSearch`."""
+
+    _target_: str = "hydra_plugins.autoencoders_search.OptunaSearch"
+    space: dict[str, Any] = field(default_factory=dict)
+    trials: int = 20
+    workers: int = 1
+    seed: int = 0
+
+
+ConfigStore.instance().store(group="hydra/sweeper", name="optuna_search", node=OptunaSearchConf)
+
+
+class OptunaSearch(Sweeper):
+    """Minimises what train.py returns, with the tree-structured Parzen estimator.
+
+    The study lies in the multirun's folder (study.db, SQLite) beside a folder for each trial, so
+    that `-m resume=<folder>` goes on with it.
+
+    Args:
+        space: by key, `{low, high}`, with `log: true` on a logarithmic scale and whole numbers
+            where both are, or `{choices: [...]}`.
+        trials: how many, finished and failed ones counted.
+        workers: trials at once, which a parallel launcher makes use of.
+        seed: of the sampler.
+    """
+
+    def __init__(self, space: DictConfig, trials: int, workers: int, seed: int) -> None:
+        self.space: Any = OmegaConf.to_container(space, resolve=True)
+        self.trials = trials
+        self.workers = workers
+        self.seed = seed
+
+    def setup(
+        self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
+    ) -> None:
+        self.config: Any = config
+        self.launcher: Any = Plugins.instance().instantiate_launcher(
+            hydra_context=hydra_context, task_function=task_function, config=config
+        )
+
+    def sweep(self, arguments: list[str]) -> None:
+        import optuna  # takes a second: only who searches pays
+
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        folder = Path(self.config.hydra.sweep.dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        OmegaConf.save(self.config, folder / "multirun.yaml")
+        study = optuna.create_study(
+            storage=f"sqlite:///{folder / STUDY}",
+            study_name="search",
+            sampler=optuna.samplers.TPESampler(seed=self.seed + self._begun(folder)),
+            load_if_exists=True,
+        )
+        running = (optuna.trial.TrialState.RUNNING,)
+        for trial in study.get_trials(states=running):  # what an interruption has left
+            self._run(study, [trial.number], [trial.params], arguments)
+        while (left := self.trials - len(study.trials)) > 0:
+            asked = [study.ask(self._distributions()) for _ in range(min(left, self.workers))]
+            self._run(study, [t.number for t in asked], [t.params for t in asked], arguments)
+        draw(study, folder)
+
+    def _run(
+        self, study: Any, numbers: Sequence[int], params: Sequence[dict], arguments: list[str]
+    ) -> None:
+        jobs = [[*arguments, *(f"{key}={value}" for key, value in p.items())] for p in params]
+        returns = self.launcher.launch(jobs, initial_job_idx=numbers[0])
+        from optuna.trial import TrialState
+
+        for number, job in zip(numbers, returns, strict=True):
+            value = float(job.return_value)
+            if math.isfinite(value):
+                study.tell(number, value)
+            else:
+                study.tell(number, state=TrialState.FAIL)
+
+    def _distributions(self) -> dict[str, Any]:
+        from optuna.distributions import (
+            CategoricalDistribution,
+            FloatDistribution,
+            IntDistribution,
+        )
+
+        found: dict[str, Any] = {}
+        for key, spec in self.space.items():
+            if "choices" in spec:
+                found[key] = CategoricalDistribution(spec["choices"])
+            else:
+                whole = isinstance(spec["low"], int) and isinstance(spec["high"], int)
+                kind = IntDistribution if whole else FloatDistribution
+                found[key] = kind(spec["low"], spec["high"], log=spec.get("log", False))
+        return found
+
+    def _begun(self, folder: Path) -> int:
+        """How many trials there are: a sampler that starts anew must not draw the same again."""
+        return sum(path.name.isdigit() for path in folder.iterdir())
+
+
+def draw(study: Any, folder: Path) -> None:
+    """The search's history and the importance of its hyperparameters, as PNG files."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from optuna.trial import TrialState
+    from optuna.visualization import matplotlib as plots
+
+    values = {trial.value for trial in study.get_trials(states=(TrialState.COMPLETE,))}
+    drawn: dict[str, Any] = {"history": plots.plot_optimization_history}
+    if len(values) > 1:  # of one value, nothing is important
+        drawn["importance"] = plots.plot_param_importances
+    for name, plot in drawn.items():
+        figure = plot(study).figure
+        figure.set_size_inches(8, 4.5)
+        figure.tight_layout()
+        figure.savefig(folder / f"{name}.png", dpi=150)
