@@ -10,6 +10,7 @@ from html.parser import HTMLParser
 
 import pytest
 from conftest import SHORT, run_script
+from omegaconf import OmegaConf
 
 from autoencoders.comparison import Cell, Comparison, check_comparable, read_finished
 from autoencoders.errors import InputError
@@ -248,3 +249,27 @@ def test_the_page_in_a_browser(compared, tmp_path):
     for size in found["sizes"]:
         natural, told = size.split("=")
         assert natural == told
+
+
+def test_a_search_is_drawn(multirun, tmp_path):
+    """Runs that differ in several numbers: named by their folder, the six best in images."""
+    root = tmp_path / "search"
+    for i in range(8):
+        shutil.copytree(multirun / "0", root / str(i))
+        config = OmegaConf.load(root / f"{i}/.hydra/config.yaml")
+        config.model.reg_weight = 2.0**i
+        config.model.lr = 0.001 * (1 + i % 3)
+        config.model.discriminator_lr = 0.001 * (1 + i % 2)
+        OmegaConf.save(config, root / f"{i}/.hydra/config.yaml")
+        metrics = json.loads((root / f"{i}/metrics.json").read_text())
+        metrics["prior/fd_cnn"] = 10.0 - i
+        (root / f"{i}/metrics.json").write_text(json.dumps(metrics))
+    comparison = Comparison([read_finished(root / str(i)) for i in range(8)])
+    assert [row.label for row in comparison.rows] == [f"WAE-GAN ({i})" for i in range(8)]
+    assert comparison.varied().keys() == {"reg_weight", "lr", "discriminator_lr"}
+    assert [row.label for row in comparison.best(2)] == ["WAE-GAN (6)", "WAE-GAN (7)"]
+    done = run_script(
+        "compare.py", f"multirun={root}", "folder=compared", "points=30", cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "compared/search.png").stat().st_size > 10_000

@@ -149,10 +149,31 @@ class Comparison:
         floors = {c.key: _mean(c.floor, runs) for c in self.columns if c.floor}
         self.floor = {key: Cell(cell.mean) for key, cell in floors.items() if cell is not None}
 
+    @property
+    def distance(self) -> str:
+        """The measure whose values are Frechet distances: `fd_cnn` or `fid`."""
+        return "fid" if self.conditions["features"] == "inception" else "fd_cnn"
+
     def sections(self) -> list[tuple[str, list[Column]]]:
         """The columns by section, in order."""
         names = dict.fromkeys(column.section for column in self.columns)
         return [(name, [c for c in self.columns if c.section == name]) for name in names]
+
+    def varied(self) -> dict[str, list[float]]:
+        """The numbers among the model's keys in which rows differ, a value for each row."""
+        models: Any = [_settings(row.runs[0])["model"] for row in self.rows]
+        shared = [key for key in models[0] if all(key in model for model in models)]
+        numbers = {key: [model[key] for model in models] for key in shared}
+        return {
+            key: values
+            for key, values in numbers.items()
+            if len(set(map(str, values))) > 1 and all(isinstance(v, int | float) for v in values)
+        }
+
+    def best(self, n: int) -> list[Row]:
+        """The n rows whose samples from the prior come nearest to real images, in table order."""
+        nearest = sorted(self.rows, key=lambda row: row.cells[f"prior/{self.distance}"].mean)[:n]
+        return [row for row in self.rows if row in nearest]
 
     def write(self, folder: Path) -> None:
         """Write comparison.md, comparison.csv and comparison.json."""
@@ -298,9 +319,15 @@ def labels(groups: list[list[FinishedRun]]) -> list[str]:
     for i, name in enumerate(names):
         same = [j for j, other in enumerate(names) if other == name]
         keys = [k for k in flat[i] if len({str(flat[j].get(k)) for j in same}) > 1]
-        apart = ", ".join(f"{key.rpartition('.')[2]} {flat[i][key]}" for key in keys)
+        apart = ", ".join(f"{key.rpartition('.')[2]} {_short(flat[i][key])}" for key in keys)
+        if len(keys) > 2:  # a search: the numbers would not fit beside a row of images
+            apart = groups[i][0].folder.name
         found.append(f"{name} ({apart})" if apart else name)
     return found
+
+
+def _short(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def _settings(run: FinishedRun) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """What is shown of trained models: of one run, and of several side by side."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,10 +15,11 @@ from autoencoders.models.base import inference
 from autoencoders.runs import load_run
 
 if TYPE_CHECKING:
-    from autoencoders.comparison import Comparison
+    from autoencoders.comparison import Comparison, Row
     from autoencoders.evaluation import Evaluation
 
 SAMPLES = "decoded draws from the prior"
+SHOWN = 6  # rows of a comparison at most that are shown in images, the best of a search
 
 
 def of_model(model: AutoEncoder, data: ImageDataModule, epochs: int) -> dict[str, Figure]:
@@ -151,23 +152,33 @@ def _embeddings(
 
 def of_comparison(comparison: "Comparison", points: int) -> dict[str, Figure]:
     """Exhibits 1 to 5 of the runs of a comparison, the first run of each row standing for it."""
-    first = {row.label: load_run(row.runs[0].folder) for row in comparison.rows}
+    shown = comparison.best(SHOWN)
+    first = {row.label: load_run(row.runs[0].folder) for row in shown}
     data = next(iter(first.values())).data
     models = {label: run.model for label, run in first.items()}
     note = shared_parameters({label: parameters(r.model, r.epochs) for label, r in first.items()})
-    return {**of_models(models, data, note, points), **_scores(comparison, data, note)}
+    drawn = {**of_models(models, data, note, points), **_scores(comparison, shown, data, note)}
+    varied = comparison.varied()
+    if len(varied) > 1 and len(comparison.rows) > 2:
+        key = f"prior/{comparison.distance}"
+        reached = ("Fréchet distance", [row.cells[key].mean for row in comparison.rows])
+        title = f"{data.label}: what was searched, and what it gave"
+        drawn["search"] = figures.parallel_coordinates(varied, reached, title)
+    return drawn
 
 
-def _scores(comparison: "Comparison", data: ImageDataModule, note: str) -> dict[str, Figure]:
+def _scores(
+    comparison: "Comparison", shown: Sequence["Row"], data: ImageDataModule, note: str
+) -> dict[str, Figure]:
     """Exhibit 5: the errors of the reconstructions, and the quality of what is generated."""
 
     def heights(keys: Mapping[str, str]) -> list[tuple[str, dict[str, float]]]:
         return [
             (row.label, {name: row.cells[k].mean for name, k in keys.items() if k in row.cells})
-            for row in comparison.rows
+            for row in shown
         ]
 
-    distance = "fid" if comparison.conditions["features"] == "inception" else "fd_cnn"
+    distance = comparison.distance
     name = {"fid": "FID", "fd_cnn": "FD-CNN"}[distance]
     kinds = ("reconstruction", "prior", "mixture")
     floor = comparison.floor[f"prior/{distance}"].mean

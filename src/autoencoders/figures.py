@@ -6,9 +6,11 @@ classes.
 
 import logging
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
@@ -231,6 +233,45 @@ def bars(
         axes.legend(
             frameon=False, ncols=len(names) + 1, loc="lower center", bbox_to_anchor=(0.5, 1)
         )
+    return _headed(figure, title, note)
+
+
+def parallel_coordinates(
+    settings: Mapping[str, Sequence[float]],
+    objective: tuple[str, Sequence[float]],
+    title: str,
+    note: str = "",
+) -> Figure:
+    """A line for each trial of a search, through its settings to what it reached.
+
+    Args:
+        settings: by name, a value for each trial; an axis each, logarithmic where the largest is
+            over ten times the least.
+        objective: its name and values, the last axis; the lower, the darker the line.
+    """
+    columns = {**settings, objective[0]: objective[1]}
+    figure = Figure(figsize=(2.2 * len(columns) + 1, 4.6), layout="constrained")
+    axes = figure.subplots()
+    heights = []
+    white = {"facecolor": "white", "edgecolor": "none", "pad": 1, "alpha": 0.8}
+    number: dict[str, Any] = {"color": INK, "va": "center", "bbox": white, "zorder": 3}
+    for x, (name, values) in enumerate(columns.items()):
+        numbers = np.asarray(values, dtype=float)
+        log = numbers.min() > 0 and numbers.max() > 10 * numbers.min()
+        scaled = np.log(numbers) if log else numbers
+        low, span = scaled.min(), max(np.ptp(scaled), 1e-12)
+        heights.append((scaled - low) / span)
+        axes.plot([x, x], [0, 1], color=INK, lw=1)
+        for height in (0, 0.5, 1):
+            value = np.exp(low + height * span) if log else low + height * span
+            axes.text(x + 0.03, height, f"{value:.3g}", fontsize=9, **number)
+        axes.text(x, 1.08, f"{name}{' (log)' if log else ''}", ha="center", fontsize=11, color=INK)
+    lines = np.array(heights).T
+    for line in lines[np.argsort(-lines[:, -1])]:  # the best on top
+        axes.plot(range(len(columns)), line, lw=1.8, color=colormaps["viridis"](0.9 * line[-1]))
+    axes.set_xlim(-0.3, len(columns) - 0.5)
+    axes.set_ylim(-0.05, 1.15)
+    axes.axis("off")
     return _headed(figure, title, note)
 
 

@@ -80,7 +80,7 @@ class OptunaSearch(Sweeper):
         while (left := self.trials - len(study.trials)) > 0:
             asked = [study.ask(self._distributions()) for _ in range(min(left, self.workers))]
             self._run(study, [t.number for t in asked], [t.params for t in asked], arguments)
-        draw(study, folder)
+        draw(study, folder, str(self.config.objective))
 
     def _run(
         self, study: Any, numbers: Sequence[int], params: Sequence[dict], arguments: list[str]
@@ -118,7 +118,7 @@ class OptunaSearch(Sweeper):
         return sum(path.name.isdigit() for path in folder.iterdir())
 
 
-def draw(study: Any, folder: Path) -> None:
+def draw(study: Any, folder: Path, objective: str) -> None:
     """The search's history and the importance of its hyperparameters, as PNG files."""
     import matplotlib
 
@@ -131,7 +131,7 @@ def draw(study: Any, folder: Path) -> None:
     if len(values) > 1:  # of one value, nothing is important
         drawn["importance"] = plots.plot_param_importances
     for name, plot in drawn.items():
-        figure = plot(study).figure
+        figure = plot(study, target=lambda trial: trial.value, target_name=objective).figure
         figure.set_size_inches(8, 4.5)
         figure.tight_layout()
         figure.savefig(folder / f"{name}.png", dpi=150)
