@@ -8,7 +8,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from autoencoders.comparison import Comparison, read_runs
-from autoencoders.errors import one_line_errors
+from autoencoders.errors import InputError, one_line_errors
 from autoencoders.runs import make_new
 
 
@@ -22,6 +22,8 @@ def compare(cfg: DictConfig, dataset: str) -> Path:
     Returns:
         The comparison's folder.
     """
+    if not isinstance(cfg.points, int) or cfg.points < 10:
+        raise InputError(f"points={cfg.points}: must be a whole number of at least 10")
     runs = read_runs(cfg, dataset)
     comparison = Comparison(runs)
     # Here and not above: torch takes seconds to import, which a wrong folder need not wait for.

@@ -4,7 +4,7 @@ import hydra
 from omegaconf import DictConfig
 
 from autoencoders.errors import one_line_errors
-from autoencoders.runs import hyperparameters, load_run, to_evaluate, write_metrics
+from autoencoders.runs import EVALUATED, hyperparameters, load_run, to_evaluate, write_metrics
 
 
 def evaluate(cfg: DictConfig) -> dict[str, float]:
@@ -31,11 +31,10 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
     settings = Settings.of(cfg)
     run = load_run(run_folder, checkpoint)
     folder = run_folder if checkpoint == "last" else run_folder / checkpoint
-    accelerator = run.cfg.trainer.accelerator
     logger = callbacks.EpochLogger(folder)
     trainer = pl.Trainer(
-        accelerator=accelerator,
-        precision=choose_precision(run.cfg.trainer.precision, accelerator),
+        accelerator="auto",
+        precision=choose_precision(run.cfg.trainer.precision, "auto"),
         devices=1,
         logger=logger,
         callbacks=[callbacks.SeedEpochs(run.cfg.seed), callbacks.ProgressBar()],
@@ -43,11 +42,13 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
         enable_model_summary=False,
     )
     (tested,) = trainer.test(run.model, run.data, verbose=False)
-    model = run.model.eval()
+    model = run.model.eval().to(trainer.strategy.root_device)  # Lightning has moved it to the CPU
     drawn = exhibits.of_model(model, run.data, run.epochs)
     exhibits.leave(drawn, folder / "figures", logger.experiment, run.epochs)
     found = evaluate_run(model, run.data, settings, folder, run.epochs, logger.experiment)
-    metrics = {**run.metrics, **tested, **found, "epochs": run.epochs}
+    replaced = EVALUATED if checkpoint == "last" else (*EVALUATED, "train/", "val/")
+    kept = {name: v for name, v in run.metrics.items() if not name.startswith(replaced)}
+    metrics = {**kept, **tested, **found, "epochs": run.epochs}
     logger.log_final(hyperparameters(run.cfg), metrics)
     write_metrics(folder, metrics)
     report.print_run(metrics, folder)

@@ -1,5 +1,6 @@
 """Train an auto-encoder: `python train.py model=wae dataset=fmnist`; `--help` shows the choices."""
 
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,8 +11,15 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from autoencoders.errors import InputError, one_line_errors
-from autoencoders.runs import LAST, check_settings, hyperparameters, load_config, write_metrics
+from autoencoders.errors import one_line_errors
+from autoencoders.runs import (
+    LAST,
+    check_settings,
+    hyperparameters,
+    load_config,
+    objective_of,
+    write_metrics,
+)
 from autoencoders.sweeps import continued, run_job
 
 
@@ -56,12 +64,13 @@ def train(
         load_weights(model, Path(cfg.ckpt_path))
 
     record = callbacks.RunRecord()
+    further = instantiate(cfg.trainer.get("callbacks") or [], _convert_="all")
     trainer = instantiate(
         cfg.trainer,
         precision=choose_precision(cfg.trainer.precision, cfg.trainer.accelerator),
         strategy=choose_strategy(cfg.trainer),
         logger=callbacks.EpochLogger(folder),
-        callbacks=[*callbacks.for_run(cfg, folder), record, *extra_callbacks],
+        callbacks=[*callbacks.for_run(cfg, folder), record, *extra_callbacks, *further],
         plugins=[AtomicCheckpointIO()],
         _convert_="all",
     )
@@ -73,16 +82,15 @@ def train(
     metrics = record.summary(trainer, model)
     if trainer.is_global_zero:
         if cfg.evaluate:
-            model.eval()
+            model.eval().to(trainer.strategy.root_device)  # Lightning has moved it to the CPU
             board = trainer.logger.experiment
             metrics |= evaluate_run(model, data, settings, folder, trainer.current_epoch, board)
         trainer.logger.log_final(hyperparameters(cfg), metrics)
         write_metrics(folder, metrics)
         report.print_run(metrics, folder)
-    if cfg.objective not in metrics:
-        known = ", ".join(name for name in metrics if "/" in name)
-        raise InputError(f"objective={cfg.objective}: no such metric; allowed: {known}")
-    return metrics[cfg.objective]
+    if not trainer.is_global_zero:  # the others have not evaluated
+        return metrics.get(cfg.objective, math.nan)
+    return objective_of(metrics, cfg)
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="train")

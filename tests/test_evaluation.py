@@ -166,3 +166,15 @@ def test_a_missing_extractor_is_noticed_before_training(tmp_path, monkeypatch):
 def test_settings_refuse_what_they_do_not_know():
     with pytest.raises(ValidationError):
         Settings(pictures=3)
+
+
+def test_one_latent_dimension_is_enough(digits):
+    found = evaluate(VAE(latent_dim=1, hidden_dim=2).eval(), digits, Settings(images=40))
+    assert math.isfinite(found.metrics["latent/frechet"])
+    assert math.isfinite(found.metrics["mixture/fd_cnn"])
+
+
+def test_an_objective_that_evaluation_alone_can_give(tmp_path):
+    done = run_script("train.py", *SHORT, "objective=prior/fd_cnn", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "which evaluate=false leaves out" in done.stderr.splitlines()[-1]

@@ -17,6 +17,7 @@ import torchvision.datasets
 from conftest import ROOT, SHORT, compose_train, run_script, write_data_set
 from omegaconf import OmegaConf
 
+from autoencoders import sweeps
 from autoencoders.checkpoints import AtomicCheckpointIO, read_checkpoint
 from autoencoders.data import MNIST
 from autoencoders.errors import InputError
@@ -245,3 +246,61 @@ def test_torchrun_without_a_common_folder(tmp_path):
     assert done.returncode == 1
     assert "must agree on the run's folder: set hydra.run.dir=" in done.stderr.splitlines()[-1]
     assert not (tmp_path / "outputs").exists()
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("model.latent_dim", "${oc.create:{_target_: torch.load, f: x, weights_only: false}}"),
+        ("seed", "${oc.env:HOME}"),
+        ("model.lr", "1${oc.decode:'{}'}"),
+    ],
+)
+def test_an_interpolation_that_does_more_than_refer(key, value, run):
+    change(run, key, value)
+    with pytest.raises(InputError, match=rf"config\.yaml: {key}=.*may refer to other keys"):
+        load_config(run)
+
+
+def test_a_profiler_that_writes_elsewhere(run, tmp_path):
+    change(run, "trainer.callbacks", [{"_target_": "pytorch_lightning.callbacks.ModelCheckpoint"}])
+    change(run, "trainer.callbacks.0.dirpath", str(tmp_path / "elsewhere"))
+    with pytest.raises(InputError, match=r"trainer\.callbacks\.0\.dirpath=.*leave it out"):
+        load_config(run)
+
+
+@pytest.mark.parametrize("content", ["{", "[1]", '"text"', ""])
+def test_damaged_metrics(content, run):
+    (run / "metrics.json").write_text(content)
+    with pytest.raises(InputError, match=r"metrics\.json: "):
+        load_run(run)
+
+
+def test_a_model_that_is_gone(run):
+    change(run, "model._target_", "autoencoders.models.rae.RAE")
+    with pytest.raises(InputError, match=r"config\.yaml: not a run's config: .*RAE"):
+        load_config(run)
+
+
+@pytest.mark.parametrize(
+    ("task", "hydra", "words"),
+    [
+        (["model.latent_dim={_target_: torch.save, obj: 1, f: pwned}"], [], "latent_dim._target_"),
+        ([], ["hydra.launcher._target_=os.system"], "hydra.launcher._target_=os.system"),
+        ([], ["hydra.job.env_set.PYTHONSTARTUP=x"], "start a new multirun with it"),
+    ],
+)
+def test_a_multirun_that_would_do_more(task, hydra, words, tmp_path):
+    content = {"hydra": {"overrides": {"task": [*SHORT, *task], "hydra": hydra}}}
+    OmegaConf.save(OmegaConf.create(content), tmp_path / "multirun.yaml")
+    done = run_script("train.py", "-m", f"resume={tmp_path}", cwd=tmp_path)
+    assert done.returncode == 1
+    assert words in done.stdout + done.stderr
+    assert not (tmp_path / "pwned").exists()
+
+
+@pytest.mark.parametrize("content", ["", "hydra: null", "[", "hydra: {overrides: 3}"])
+def test_a_multirun_file_that_is_none(content, tmp_path):
+    (tmp_path / "multirun.yaml").write_text(content)
+    with pytest.raises(InputError, match=r"multirun\.yaml: not a multirun's config"):
+        sweeps.continued(["-m", f"resume={tmp_path}"])

@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+import re
 import statistics
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from autoencoders.errors import InputError
 from autoencoders.runs import EVALUATION, HYDRA, METRICS, load_config, shown, write_whole
+from autoencoders.trust import read_json
 
 FLOOR = "real images"
 MODEL_ORDER = tuple(f"autoencoders.models.{name}" for name in ("AE", "VAE", "WAEGAN", "WAEMMD"))
@@ -150,6 +152,11 @@ class Comparison:
         self.floor = {key: Cell(cell.mean) for key, cell in floors.items() if cell is not None}
 
     @property
+    def split(self) -> str:
+        """What the images that models are judged on are called."""
+        return {"test": "test", "val": "validation"}[self.conditions["split"]]
+
+    @property
     def distance(self) -> str:
         """The measure whose values are Frechet distances: `fd_cnn` or `fid`."""
         return "fid" if self.conditions["features"] == "inception" else "fd_cnn"
@@ -179,7 +186,7 @@ class Comparison:
         """Write comparison.md, comparison.csv and comparison.json."""
         write_whole(folder / "comparison.md", self.to_markdown())
         write_whole(folder / "comparison.json", json.dumps(self.to_records(), indent=2) + "\n")
-        with (folder / "comparison.csv").open("w", newline="") as file:
+        with (folder / "comparison.csv").open("w", newline="", encoding="utf-8") as file:
             keys = [f"{key}{part}" for key in self._keys() for part in ("", " std")]
             writer = csv.DictWriter(file, ["model", "runs", *keys])
             writer.writeheader()
@@ -220,7 +227,7 @@ class Comparison:
         n = self.conditions["images"]
         features = self.conditions["features"]
         return (
-            f"{n:,} images of each kind against the {n:,} test images, on the features of"
+            f"{n:,} images of each kind against {n:,} {self.split} images, on the features of"
             f" {'the data set' + chr(39) + 's own CNN' if features == 'cnn' else 'Inception v3'}."
             f" The row '{FLOOR}' is what training images reach by the same measures (in the latent"
             " space: draws from the prior); best values are marked; ± is the standard deviation"
@@ -245,9 +252,12 @@ def read_runs(cfg: DictConfig, dataset: str) -> list[FinishedRun]:
         InputError: no run there, or one that has not finished or not been evaluated.
     """
     if cfg.runs:
-        return [read_finished(Path(str(folder))) for folder in cfg.runs]
+        named = cfg.runs if OmegaConf.is_list(cfg.runs) else [cfg.runs]
+        paths = dict.fromkeys(Path(str(folder)) for folder in named)
+        return [read_finished(path) for path in paths]
     if cfg.multirun is not None:
-        folders = sorted(path.parent for path in Path(str(cfg.multirun)).glob(f"*/{METRICS}"))
+        folders = [path.parent for path in Path(str(cfg.multirun)).glob(f"*/{METRICS}")]
+        folders.sort(key=lambda path: (len(path.name), path.name))
         if not folders:
             raise InputError(f"multirun={cfg.multirun}: no finished run in that folder")
         return [read_finished(folder) for folder in folders]
@@ -280,9 +290,9 @@ def read_finished(folder: Path) -> FinishedRun:
         )
     hydra = OmegaConf.load(folder / HYDRA)
     dataset = str(OmegaConf.select(hydra, "hydra.runtime.choices.dataset"))
-    metrics, conditions = (
-        json.loads((folder / name).read_text()) for name in (METRICS, EVALUATION)
-    )
+    if not re.fullmatch(r"\w+", dataset):  # it names the comparison's folder
+        raise InputError(f"{folder / HYDRA}: {dataset!r} is no data set's name")
+    metrics, conditions = (read_json(folder / name) for name in (METRICS, EVALUATION))
     return FinishedRun(folder, dataset, config, metrics, conditions)
 
 
@@ -315,14 +325,16 @@ def labels(groups: list[list[FinishedRun]]) -> list[str]:
 
     names = [str(get_class(group[0].cfg.model._target_).label) for group in groups]  # type: ignore[attr-defined]
     flat = [_flat(_settings(group[0])) for group in groups]
-    found = []
+    found: list[str] = []
     for i, name in enumerate(names):
         same = [j for j, other in enumerate(names) if other == name]
         keys = [k for k in flat[i] if len({str(flat[j].get(k)) for j in same}) > 1]
         apart = ", ".join(f"{key.rpartition('.')[2]} {_short(flat[i][key])}" for key in keys)
         if len(keys) > 2:  # a search: the numbers would not fit beside a row of images
             apart = groups[i][0].folder.name
-        found.append(f"{name} ({apart})" if apart else name)
+        label = f"{name} ({apart})" if apart else name
+        again = sum(other.partition(" #")[0] == label for other in found)
+        found.append(f"{label} #{again + 1}" if again else label)
     return found
 
 
@@ -333,7 +345,7 @@ def _short(value: Any) -> str:
 def _settings(run: FinishedRun) -> dict[str, Any]:
     """The part of a run's config that its numbers depend on, but for the seed."""
     whole: Any = OmegaConf.to_container(run.cfg, resolve=False)
-    kept = {key: whole[key] for key in ("model", "dataset", "trainer")}
+    kept = {key: whole.get(key) for key in ("model", "dataset", "trainer", "ckpt_path")}
     kept["dataset"] = {k: v for k, v in kept["dataset"].items() if k not in ("data_dir", "seed")}
     return kept
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 import torch
 from omegaconf import DictConfig
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 from torch import Tensor
 
 from autoencoders import exhibits
@@ -21,13 +21,15 @@ from autoencoders.metrics.samples import (
     kernel_distance,
     nearest,
     overlap,
+    radii,
 )
 from autoencoders.models import AutoEncoder
 from autoencoders.models.base import inference
 from autoencoders.runs import EVALUATION, MIXTURE, write_whole
 from autoencoders.samplers import Mixture
 
-BATCH = 500
+BATCH = 100  # activations that stay in a processor's cache
+SEARCHED = 2000  # images of a kind whose nearest training image is looked for
 CLOSEST = 12  # samples that are shown beside their nearest training image
 SAMPLERS = ("prior", "mixture")
 PROJECTED = 2500  # codes in TensorBoard's projector, each with its thumbnail
@@ -51,7 +53,7 @@ class Settings(BaseModel):
     features: Literal["cnn", "inception"] = "cnn"
     components: PositiveInt = 10
     neighbours: PositiveInt = 5
-    seed: NonNegativeInt = 0
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
 
     @classmethod
     def of(cls, cfg: DictConfig) -> "Settings":
@@ -105,7 +107,7 @@ def evaluate(model: AutoEncoder, data: ImageDataModule, settings: Settings) -> E
         InputError: there are no features for this data set.
     """
     start = time.perf_counter()
-    extractor = choose_extractor(data, settings)
+    extractor = choose_extractor(data, settings).to(model.device)
     test = judged_on(data, settings)
     n = len(test)
     generator = torch.Generator().manual_seed(settings.seed)
@@ -121,7 +123,7 @@ def evaluate(model: AutoEncoder, data: ImageDataModule, settings: Settings) -> E
     }
     metrics, shares = judge_images(images, test.images, extractor, settings.neighbours)
     to_train = {
-        name: nearest(those, data.train.images)
+        name: nearest(those[:SEARCHED], data.train.images)
         for name, those in {"floor": test.images, **{s: images[s] for s in SAMPLERS}}.items()
     }
     metrics |= {f"{name}/nearest_train": found[0].mean().item() for name, found in to_train.items()}
@@ -173,7 +175,7 @@ def evaluate_run(
         codes = found.codes.mean[:PROJECTED]
         images, labels = judged_on(data, settings)[: len(codes)]
         names = [data.class_names[label] for label in labels.tolist()]
-        board.add_embedding(codes, names, to_pixels(images), epochs, "test codes")
+        board.add_embedding(codes, names, to_pixels(images), epochs, f"{settings.split} codes")
     return found.metrics
 
 
@@ -194,12 +196,18 @@ def choose_extractor(data: ImageDataModule, settings: Settings) -> Extractor:
     """The extractor that the settings name.
 
     Raises:
-        InputError: there is none for this data set, or no split to judge on.
+        InputError: there is none for this data set, or too little to judge on.
     """
     if settings.split == "val" and not data.val_size:
         raise InputError(
             "evaluation.split=val: there is no validation set with dataset.val_size=0; set a larger"
             " dataset.val_size"
+        )
+    most = min(settings.images, data.val_size if settings.split == "val" else settings.images)
+    if settings.neighbours >= most:
+        raise InputError(
+            f"evaluation.neighbours={settings.neighbours}: needs more images to judge on than"
+            f" {most}; allowed: at most {most - 1}"
         )
     return Inception() if settings.features == "inception" else load_extractor(data.extractor)
 
@@ -228,12 +236,13 @@ def judge_images(
     """Metrics of sets of images against the test images, and the shares of the classes in each."""
     metrics: dict[str, float] = {}
     real = extractor.extract(test)
+    real_radii = radii(real.values, neighbours)
     shares = {} if real.classes is None else {"real images": _shares(real.classes)}
     for name, found in ((name, extractor.extract(those)) for name, those in images.items()):
         measures = {
             extractor.name: frechet_distance(real.values, found.values),
             "kernel_distance": kernel_distance(real.values, found.values),
-            **overlap(real.values, found.values, neighbours)._asdict(),
+            **overlap(real.values, found.values, neighbours, real_radii)._asdict(),
         }
         if found.classes is not None:
             share = _shares(found.classes)

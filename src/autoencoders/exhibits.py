@@ -132,8 +132,11 @@ def _between(
 def _pairs(data: ImageDataModule, n: int) -> list[tuple[Tensor, Tensor]]:
     """Pairs of test images of neighbouring classes, 0 and 1, 2 and 3, and so on."""
     x, labels = to_pixels(data.test.images), data.test.labels
-    of_class = [x[labels == index] for index in range(len(data.class_names))]
-    chosen = [of_class[i % len(of_class)][i // len(of_class)] for i in range(2 * n)]
+    of_class = [x[labels == index] for index in labels.unique()]
+    chosen = []
+    for i in range(2 * n):
+        images = of_class[i % len(of_class)]
+        chosen.append(images[i // len(of_class) % len(images)])
     return list(zip(chosen[::2], chosen[1::2], strict=True))
 
 
@@ -191,7 +194,7 @@ def _scores(
         ),
         "sample_quality": figures.bars(
             heights({kind: f"{kind}/{distance}" for kind in kinds}),
-            f"{data.label}: distance of generated images from test images",
+            f"{data.label}: distance of generated from {comparison.split} images",
             f"{name}, lower is better",
             note,
             floor=("real images", floor),

@@ -192,6 +192,8 @@ def tsne(points: Tensor) -> np.ndarray:
 
     logging.getLogger("openTSNE").setLevel(logging.ERROR)  # it tells of its choices as warnings
     values = points.flatten(1).float().cpu().numpy()
+    if values.shape[1] == 1:  # on a line, which the start needs as a plane
+        values = np.hstack([values, np.zeros_like(values)])
     perplexity = min(30.0, (len(values) - 1) / 3)
     return np.asarray(
         TSNE(perplexity=perplexity, random_state=0, n_jobs=torch.get_num_threads()).fit(values)

@@ -19,7 +19,7 @@ DPI = 130
 def write(comparison: Comparison, drawn: Mapping[str, Figure], folder: Path) -> None:
     """Write <folder>/index.html."""
     columns = [column for _, section in comparison.sections() for column in section]
-    page = Template(TEMPLATE.read_text()).substitute(
+    page = Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
         title=escape(f"Auto-encoders on {comparison.conditions['dataset']}"),
         caption=escape(comparison.caption()),
         sections="".join(

@@ -5,6 +5,7 @@ import warnings
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from torch import nn
 
@@ -58,7 +59,7 @@ def print_comparison(comparison: Comparison, folder: Path) -> None:
         table.add_column("")
         table.add_column(FLOOR, justify="right", style="dim")
         for row in comparison.rows:
-            table.add_column(row.label, justify="right")
+            table.add_column(escape(row.label), justify="right")
         for column in columns:
             cells = [row.cells.get(column.key) for row in comparison.rows]
             marked = [
@@ -78,7 +79,7 @@ def print_jobs(jobs: list[Job], objective: str, folder: Path) -> None:
     table.add_column(objective, justify="right")
     for job in jobs:
         value = job.error if job.value is None else f"{job.value:.4g}"
-        table.add_row(job.number, job.overrides, job.status, value)
+        table.add_row(job.number, escape(job.overrides), job.status, escape(value))
     console = Console(soft_wrap=True)
     console.print(table)
     if any(job.status != "finished" for job in jobs):
@@ -98,7 +99,7 @@ def _plain_table(metrics: dict[str, float]) -> Table:
 
 def _images_table(metrics: dict[str, float]) -> Table:
     """What is generated against the test images, beside training images."""
-    table = Table(title="Against the test images", title_justify="left")
+    table = Table(title="Against images that were held out", title_justify="left")
     table.add_column("")
     for heading in IMAGES.values():
         table.add_column(heading, justify="right")

@@ -3,10 +3,8 @@
 import itertools
 import json
 import os
-import re
 import shutil
 import sys
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
@@ -14,13 +12,13 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import JobStatus
 from hydra.experimental.callback import Callback
-from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, Field, PositiveInt, ValidationError
 from yaml import YAMLError
 
 from autoencoders.errors import InputError, describe, end
+from autoencoders.trust import read_json, refuse_foreign
 
 if TYPE_CHECKING:  # torch and Lightning take seconds, which a mistyped key need not wait for
     from autoencoders.data import ImageDataModule
@@ -30,14 +28,18 @@ CONFIG = ".hydra/config.yaml"
 HYDRA = ".hydra/hydra.yaml"
 LAST = "checkpoints/last.ckpt"
 METRICS = "metrics.json"
-# What a config read back may make.
-TARGETS = {
-    "model": r"autoencoders\.models(\.[a-z]\w*)?\.[A-Z]\w*",
-    "dataset": r"autoencoders\.data\.[A-Z]\w*",
-    "trainer": r"pytorch_lightning\.Trainer",
-}
-NESTED = r"pytorch_lightning\.(callbacks|profilers|plugins|strategies)\.[A-Z]\w*"
-PACKAGES = ("autoencoders.", "pytorch_lightning.")
+EVALUATED = (
+    "floor/",
+    "reconstruction/",
+    "prior/",
+    "mixture/",
+    "latent/",
+)  # an evaluation's metrics
+# What reading anything else as a run's config raises.
+NOT_A_CONFIG = (
+    *(YAMLError, OmegaConfBaseException, AttributeError, TypeError, KeyError, OSError, ImportError),
+    UnicodeDecodeError,
+)
 EVALUATION = "evaluation.json"
 MIXTURE = "mixture.safetensors"
 
@@ -109,7 +111,9 @@ class RunFolder(Callback):
 
         jobs = sweeps.read_jobs(Path(config.hydra.sweep.dir))
         report.print_jobs(jobs, str(config.objective), Path(config.hydra.sweep.dir))
-        if any(job.status != "finished" for job in jobs):
+        searched = "trials" in config.hydra.sweeper  # a search goes on past its failed trials
+        done = ("finished", "failed") if searched else ("finished",)
+        if any(job.status not in done for job in jobs):
             sys.exit(1)
 
 
@@ -182,6 +186,7 @@ class _Settings(BaseModel):
     monitor: Annotated[str, Field(pattern="^(train|val)/")]
     ckpt_path: str | None
     evaluate: bool
+    objective: str
     trainer: _TrainerSettings
 
 
@@ -191,6 +196,11 @@ def check_settings(config: DictConfig) -> None:
         _Settings.model_validate(OmegaConf.to_container(config, resolve=False))
     except ValidationError as error:
         raise InputError(describe(error)) from error
+    if not config.evaluate and str(config.objective).startswith(EVALUATED):
+        raise InputError(
+            f"objective={config.objective}: is measured after training, which evaluate=false leaves"
+            " out"
+        )
 
 
 def to_evaluate(config: DictConfig) -> tuple[Path, str]:
@@ -207,8 +217,13 @@ def to_evaluate(config: DictConfig) -> tuple[Path, str]:
     if config.run is not None:
         key, folder, checkpoint = f"run={config.run}", Path(str(config.run)), "last"
     else:
-        path = Path(str(config.ckpt_path))
-        key, folder, checkpoint = f"ckpt_path={path}", path.parent.parent, path.stem
+        path = Path(str(config.ckpt_path)).resolve()
+        key, folder, checkpoint = f"ckpt_path={config.ckpt_path}", path.parent.parent, path.stem
+        if path.parent.name != "checkpoints" or path.suffix != ".ckpt":
+            raise InputError(
+                f"{key}: not a run's checkpoint: give <run>/checkpoints/<name>.ckpt, as train.py"
+                " left it"
+            )
     if not (folder / CONFIG).is_file():
         raise InputError(f"{key}: {folder} is not a run's folder: it has no {CONFIG}")
     if not (folder / METRICS).is_file():
@@ -231,10 +246,10 @@ def load_config(folder: Path) -> DictConfig:
     try:
         config: Any = OmegaConf.load(folder / CONFIG)
         hydra = OmegaConf.load(folder / HYDRA)
+        refuse_foreign(config, folder / CONFIG)
         # A relative data_dir was meant from where the run was started.
         data_dir = Path(OmegaConf.select(hydra, "hydra.runtime.cwd")) / config.dataset.data_dir
-        refuse_foreign(config, folder / CONFIG)
-    except (YAMLError, OmegaConfBaseException, AttributeError, TypeError, OSError) as error:
+    except NOT_A_CONFIG as error:
         reason = " ".join(str(error).split())
         raise InputError(f"{folder / CONFIG}: not a run's config: {reason}") from error
     if not any(data_dir.glob("*/raw")):  # a download must not go where a file says
@@ -243,41 +258,16 @@ def load_config(folder: Path) -> DictConfig:
     return config
 
 
-def refuse_foreign(config: Any, file: Path) -> None:
-    """Raise InputError where a config read back would make anything but this project's models and
-    data sets and what Lightning offers, or write outside of its run.
+def objective_of(metrics: dict[str, float], cfg: DictConfig) -> float:
+    """The metric that `cfg.objective` names.
 
-    Args:
-        config: read from `file`, which may have come from anywhere.
+    Raises:
+        InputError: there is none of that name.
     """
-    for key in ("model", "dataset", "trainer"):
-        if "_target_" not in config[key]:
-            raise InputError(f"{file}: {key}._target_ is missing: not a run's config")
-    for key, target in _targets(OmegaConf.to_container(config, resolve=False)):
-        # By its form first: to look a name up is to run its module.
-        known = re.fullmatch(TARGETS.get(key, NESTED), str(target))
-        if not known or not get_class(target).__module__.startswith(PACKAGES):
-            raise InputError(
-                f"{file}: {key}._target_={target}: a config read back makes only what this project"
-                " and Lightning offer"
-            )
-    if "default_root_dir" in config.trainer:
-        raise InputError(
-            f"{file}: trainer.default_root_dir={config.trainer.default_root_dir}: a config read"
-            " back writes into its run's folder alone; leave it out"
-        )
-
-
-def _targets(config: Any, key: str = "") -> Iterator[tuple[str, Any]]:
-    """Every _target_ in a config and the dotted key that it stands under."""
-    if isinstance(config, dict):
-        if "_target_" in config:
-            yield key, config["_target_"]
-        for name, value in config.items():
-            yield from _targets(value, f"{key}.{name}" if key else str(name))
-    elif isinstance(config, list):
-        for i, value in enumerate(config):
-            yield from _targets(value, f"{key}.{i}")
+    if cfg.objective not in metrics:
+        known = ", ".join(name for name in metrics if "/" in name)
+        raise InputError(f"objective={cfg.objective}: no such metric; allowed: {known}")
+    return float(metrics[cfg.objective])
 
 
 def hyperparameters(cfg: DictConfig) -> dict[str, Any]:
@@ -325,7 +315,7 @@ def load_run(folder: str | Path, checkpoint: str = "last") -> Run:
     path = folder / "checkpoints" / f"{checkpoint}.ckpt"
     load_weights(model, path)
     metrics_file = folder / METRICS
-    metrics = json.loads(metrics_file.read_text()) if metrics_file.exists() else {}
+    metrics = read_json(metrics_file) if metrics_file.exists() else {}
     epochs = read_checkpoint(path)["loops"]["fit_loop"]["epoch_progress"]["total"]["processed"]
     return Run(model.eval(), cfg, data, metrics, epochs)
 
@@ -338,7 +328,7 @@ def write_metrics(folder: Path, metrics: dict[str, float]) -> None:
 def write_whole(path: Path, content: str) -> None:
     """Write a text file whole or not at all: beside it first, then renamed."""
     partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(content)
+    partial.write_text(content, encoding="utf-8")
     os.replace(partial, path)
 
 

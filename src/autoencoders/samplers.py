@@ -7,6 +7,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+MOST = 20_000  # codes that a mixture is fitted on
+
 
 class Sampler(Protocol):
     """Draws codes. A further one needs a name for tables and this method."""
@@ -39,11 +41,14 @@ class Mixture:
 
     @classmethod
     def fit(cls, codes: Tensor, components: int = 10, seed: int = 0) -> "Mixture":
-        """Fit by expectation-maximisation (scikit-learn's) on codes (N, latent_dim)."""
+        """Fit by expectation-maximisation (scikit-learn's) on codes (N, latent_dim), of which
+        20,000 are enough."""
         from sklearn.mixture import GaussianMixture  # takes a second: only who needs it pays
 
         components = min(components, len(codes))
-        fitted = GaussianMixture(components, random_state=seed).fit(codes.double().cpu().numpy())
+        chosen = torch.randperm(len(codes), generator=torch.Generator().manual_seed(seed))[:MOST]
+        points = codes.cpu()[chosen.sort().values].double().numpy()
+        fitted = GaussianMixture(components, random_state=seed).fit(points)
         found = (fitted.weights_, fitted.means_, fitted.covariances_)
         return cls(*(torch.from_numpy(values) for values in found))
 

@@ -1,6 +1,5 @@
 """The jobs of a multirun: what becomes of each, and how a multirun is continued."""
 
-import json
 import os
 import sys
 import traceback
@@ -13,12 +12,22 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, read_write
 
 from autoencoders.errors import FAULTS, InputError, describe
-from autoencoders.runs import CONFIG, LAST, METRICS, check_settings, load_config, write_whole
+from autoencoders.runs import (
+    CONFIG,
+    LAST,
+    METRICS,
+    NOT_A_CONFIG,
+    check_settings,
+    load_config,
+    objective_of,
+    write_whole,
+)
+from autoencoders.trust import read_json, refuse_foreign, refuse_foreign_settings
 
 ERROR = "error.txt"
 MULTIRUN = "multirun.yaml"
 OVERRIDES = ".hydra/overrides.yaml"
-CONTINUED = "AUTOENCODERS_CONTINUED_MULTIRUN"  # tells jobs, also those in other processes
+CONTINUED = "AUTOENCODERS_CONTINUED_MULTIRUN"  # set where one is; reaches jobs of other processes
 
 Train = Callable[[DictConfig, Path, bool], float]
 
@@ -46,11 +55,17 @@ def continued(arguments: list[str]) -> list[str]:
             f"resume={folder}: continues that multirun with its own arguments; leave out"
             f" {' '.join(others)}"
         )
-    overrides = OmegaConf.load(folder / MULTIRUN).hydra.overrides
+    try:
+        overrides: Any = OmegaConf.load(folder / MULTIRUN).hydra.overrides
+        task, typed = list(overrides.task), list(overrides.hydra)
+    except NOT_A_CONFIG as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"{folder / MULTIRUN}: not a multirun's config: {reason}") from error
     own = ("hydra.sweep.dir=", "hydra.mode=")
-    hydra = [override for override in overrides.hydra if not override.startswith(own)]
+    hydra = [override for override in typed if not override.startswith(own)]
+    refuse_foreign_settings(hydra, folder / MULTIRUN)
     os.environ[CONTINUED] = "1"
-    return ["-m", *hydra, *overrides.task, f"hydra.sweep.dir='{folder}'"]
+    return ["-m", *hydra, *task, f"hydra.sweep.dir='{folder}'"]
 
 
 def run_job(train: Train, cfg: DictConfig, folder: Path) -> float:
@@ -67,11 +82,13 @@ def run_job(train: Train, cfg: DictConfig, folder: Path) -> float:
     Returns:
         The metric to minimise; nan of a job that has failed.
     """
-    if (folder / METRICS).exists():
-        return float(json.loads((folder / METRICS).read_text())[cfg.objective])
-    (folder / ERROR).unlink(missing_ok=True)
-    resume = (folder / LAST).exists()
     try:
+        if os.environ.get(CONTINUED):
+            refuse_foreign(cfg, folder.parent / MULTIRUN)
+        if (folder / METRICS).exists():
+            return objective_of(read_json(folder / METRICS), cfg)
+        (folder / ERROR).unlink(missing_ok=True)
+        resume = (folder / LAST).exists()
         with as_single_run(folder, resume):
             if resume:
                 return train(load_config(folder), folder, True)
@@ -145,11 +162,11 @@ def read_jobs(folder: Path) -> list[Job]:
 
 def _read_job(folder: Path, overrides: str) -> Job:
     number = folder.name
+    if (folder / ERROR).exists():
+        line = (folder / ERROR).read_text(encoding="utf-8").partition("\n")[0]
+        return Job(number, overrides, "failed", error=line)
     if (folder / METRICS).exists():
         objective = OmegaConf.load(folder / CONFIG).objective
-        value = json.loads((folder / METRICS).read_text()).get(objective)
+        value = read_json(folder / METRICS).get(objective)
         return Job(number, overrides, "finished", value)
-    if (folder / ERROR).exists():
-        line = (folder / ERROR).read_text().partition("\n")[0]
-        return Job(number, overrides, "failed", error=line)
     return Job(number, overrides, "interrupted" if (folder / LAST).exists() else "not begun")

@@ -8,7 +8,7 @@ one from the training set; `extractors.json` keeps each file's SHA-256 and test 
 import hashlib
 import json
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import torch
 from safetensors.torch import load_file
@@ -19,7 +19,7 @@ from autoencoders.errors import InputError
 
 FOLDER = Path(__file__).parent / "extractors"
 RECORD = FOLDER / "extractors.json"
-BATCH = 500
+BATCH = 100  # activations that stay in a processor's cache
 
 
 class Features(NamedTuple):
@@ -33,17 +33,22 @@ class Features(NamedTuple):
     classes: Tensor | None = None
 
 
-class Extractor(Protocol):
+class Extractor(nn.Module):
     """What turns images into features; `name` is what the Frechet distance on them is called."""
 
     name: str
+    home: Tensor  # lies where the network computes
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("home", torch.zeros(()), persistent=False)
 
     def extract(self, images: Tensor) -> Features:
-        """uint8 images (N, C, H, W) -> their features."""
-        ...
+        """uint8 images (N, C, H, W) -> their features, on the CPU."""
+        raise NotImplementedError
 
 
-class FeatureCNN(nn.Module):
+class FeatureCNN(Extractor):
     """A classifier of small images whose penultimate activations are the features.
 
     Five 3x3 convolutions with batch normalization on three scales, then the mean over positions.
@@ -76,8 +81,8 @@ class FeatureCNN(nn.Module):
     def extract(self, images: Tensor) -> Features:
         """uint8 images (N, C, H, W) -> their features, in evaluation mode."""
         self.eval()
-        device = next(self.parameters()).device
-        outputs = [self(to_pixels(batch.to(device))) for batch in images.split(BATCH)]
+        batches = [batch.to(self.home.device) for batch in images.split(BATCH)]
+        outputs = [self(to_pixels(batch)) for batch in batches]
         values = torch.cat([features.double().cpu() for features, _ in outputs])
         return Features(values, torch.cat([logits.softmax(1).cpu() for _, logits in outputs]))
 
@@ -99,7 +104,7 @@ def load_extractor(name: str) -> FeatureCNN:
     return extractor.eval().to(memory_format=torch.channels_last)
 
 
-class Inception:
+class Inception(Extractor):
     """torch-fidelity's Inception v3, whose Frechet distance is the FID that papers report.
 
     Its weights are downloaded at first use (`pip install 'autoencoders[inception]'`).
@@ -114,12 +119,14 @@ class Inception:
     name = "fid"
 
     def __init__(self, network: nn.Module | None = None) -> None:
+        super().__init__()
         self.network = network or _download_inception()
 
     @torch.no_grad()
     def extract(self, images: Tensor) -> Features:
         colour = images.expand(-1, 3, -1, -1)  # grey ones get three equal channels
-        outputs = [self.network(batch).flatten(1) for batch in colour.split(BATCH)]
+        batches = [batch.to(self.home.device) for batch in colour.split(BATCH)]
+        outputs = [self.network(batch).flatten(1) for batch in batches]
         return Features(torch.cat([features.double().cpu() for features in outputs]))
 
 

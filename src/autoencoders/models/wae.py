@@ -58,6 +58,7 @@ class WAEGAN(AutoEncoder):
     def step_discriminator(self, z: Tensor) -> Losses:
         """D's step, on codes (B, latent_dim) that carry no gradient to the encoder."""
         _, optimizer = self.optimizers()  # type: ignore[attr-defined]
+        self.discriminator.requires_grad_(True)
         code_logits = self.discriminator(z)
         prior_logits = self.discriminator(self.sample_prior(len(z)))
         loss = discriminator_loss(prior_logits, code_logits)
@@ -70,14 +71,13 @@ class WAEGAN(AutoEncoder):
     def step_autoencoder(self, x: Tensor, out: Pass) -> Losses:
         """The encoder's and the decoder's step, against the D that has just stepped."""
         optimizer, _ = self.optimizers()  # type: ignore[attr-defined]
-        self.discriminator.requires_grad_(False)  # it passes gradients on and collects none
+        self.discriminator.requires_grad_(False)  # it passes gradients on and keeps none
         penalty = adversarial_penalty(self.discriminator(out.z))
         reconstruction = self.reconstruction(x, out)
         loss = reconstruction + self.reg_weight * penalty
         optimizer.zero_grad()
         self.manual_backward(loss)
         optimizer.step()
-        self.discriminator.requires_grad_(True)
         return {"loss": loss, "reconstruction": reconstruction, "penalty": penalty}
 
     def on_train_epoch_end(self) -> None:

@@ -16,6 +16,8 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
+from autoencoders.errors import InputError
+
 STUDY = "study.db"
 
 
@@ -62,7 +64,10 @@ class OptunaSearch(Sweeper):
         )
 
     def sweep(self, arguments: list[str]) -> None:
-        import optuna  # takes a second: only who searches pays
+        try:
+            import optuna  # takes a second: only who searches pays
+        except ModuleNotFoundError as error:
+            raise InputError("a search needs Optuna: pip install -e '.[sweep]'") from error
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         folder = Path(self.config.hydra.sweep.dir)
