@@ -22,7 +22,7 @@ def test_a_failed_write_leaves_the_old_checkpoint(tmp_path, monkeypatch):
         raise OSError("No space left on device")
 
     monkeypatch.setattr(torch, "save", fail)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(InputError, match="No space"):
         AtomicCheckpointIO().save_checkpoint({"state_dict": {}, "epoch": 2}, path)
     assert read_checkpoint(path)["epoch"] == 1
 

@@ -69,7 +69,7 @@ def test_the_best_value_is_marked(runs):
 def test_other_settings_make_another_row(runs):
     runs[0].cfg.model.reg_weight = 3
     labels = [row.label for row in Comparison(runs).rows]
-    assert labels == ["AE", "WAE-GAN (reg_weight 3)", "WAE-GAN (reg_weight 10.0)"]
+    assert labels == ["AE", "WAE-GAN (reg_weight 3)", "WAE-GAN (reg_weight 10)"]
 
 
 def test_a_single_run_has_no_deviation_and_no_best(runs):

@@ -90,7 +90,8 @@ def test_a_run_leaves_its_files(run):
 
 def test_a_run_is_read_back_with_its_numbers(run):
     _, folder, _ = run
-    model, cfg, data, metrics = load_run(folder)
+    model, cfg, data, metrics, epochs = load_run(folder)
+    assert epochs == metrics["epochs"]
     assert cfg.trainer.max_epochs == 2
     assert not model.training
     x = to_pixels(data.test.images)
@@ -279,7 +280,7 @@ def test_weights_start_a_new_run(tmp_path):
 @pytest.mark.parametrize("dataset", ["mnist", "fmnist"])
 def test_the_other_data_sets(dataset, data_dir, tmp_path):
     short_run(tmp_path, f"dataset={dataset}", f"dataset.data_dir={data_dir}", "dataset.val_size=20")
-    model, _, data, metrics = load_run(tmp_path)
+    model, _, data, metrics, _ = load_run(tmp_path)
     x = to_pixels(data.test.images)
     mse = ((model.reconstruct(x) - x) ** 2).mean().item()
     assert metrics["test/mse"] == pytest.approx(mse, rel=1e-4)
@@ -320,5 +321,5 @@ def test_models_learn_the_real_data(name, dataset, real_data_dir, tmp_path):
         "trainer.max_epochs=1",
         "trainer.limit_train_batches=120",
     )
-    _, _, data, metrics = load_run(tmp_path)
+    _, _, data, metrics, _ = load_run(tmp_path)
     assert metrics["test/mse"] < 0.8 * error_of_the_mean_image(data)

@@ -58,7 +58,6 @@ class WAEGAN(AutoEncoder):
     def step_discriminator(self, z: Tensor) -> Losses:
         """D's step, on codes (B, latent_dim) that carry no gradient to the encoder."""
         _, optimizer = self.optimizers()  # type: ignore[attr-defined]
-        self.discriminator.requires_grad_(True)
         code_logits = self.discriminator(z)
         prior_logits = self.discriminator(self.sample_prior(len(z)))
         loss = discriminator_loss(prior_logits, code_logits)
@@ -73,6 +72,7 @@ class WAEGAN(AutoEncoder):
         optimizer, _ = self.optimizers()  # type: ignore[attr-defined]
         self.discriminator.requires_grad_(False)  # it passes gradients on and keeps none
         penalty = adversarial_penalty(self.discriminator(out.z))
+        self.discriminator.requires_grad_(True)
         reconstruction = self.reconstruction(x, out)
         loss = reconstruction + self.reg_weight * penalty
         optimizer.zero_grad()
