@@ -50,7 +50,7 @@ def test_a_run_killed_at_random_moments_ends_as_if_nothing_had_happened(tmp_path
         if not begun and run.exists():  # nothing to resume: begin again, elsewhere
             run.rename(tmp_path / f"nothing-{kills}")
         process = start(tmp_path, *(["resume=run"] if begun else RUN))
-        # From the start of training on, within the time of the next epochs.
+        # While it starts, while it trains or while it writes: any moment of the first 12 seconds.
         deadline = time.monotonic() + chance.uniform(0, 12)
         while process.poll() is None and (kills >= KILLS or time.monotonic() < deadline):
             time.sleep(0.01)

@@ -55,8 +55,6 @@ def test_fewer_codes_than_components():
 
 def test_sample_decodes_what_a_sampler_draws():
     class Zeros:
-        name = "zeros"
-
         def draw(self, n, generator=None):
             return torch.zeros(n, 3)
 

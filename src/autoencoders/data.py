@@ -116,9 +116,7 @@ class ImageDataModule(pl.LightningDataModule):
     """
 
     label: ClassVar[str]  # the data set's name in figures and tables
-    extractor: ClassVar[
-        str
-    ]  # its feature extractor, see metrics/features.py; "" where there is none
+    extractor: ClassVar[str] = ""  # the name of its feature extractor, where one ships
     channels: ClassVar[int]
     image_size: ClassVar[int]
     class_names: ClassVar[tuple[str, ...]]

@@ -85,7 +85,7 @@ class Evaluation(NamedTuple):
         empty with features that know no classes.
     closest: the samples from the prior that come nearest to a training image, and those images,
         uint8, (CLOSEST, C, H, W) each.
-    codes: of the test images.
+    codes: of the real images.
     """
 
     metrics: dict[str, float]
@@ -97,10 +97,10 @@ class Evaluation(NamedTuple):
 
 
 def evaluate(model: AutoEncoder, data: ImageDataModule, settings: Settings) -> Evaluation:
-    """Measure a trained model on its data set's test images; the same numbers for the same seed.
+    """Measure a trained model on the split's images; the same numbers for the same seed.
 
     Samples from the prior and from a Gaussian mixture fitted on the training codes, and the
-    reconstructions, are rounded to 8 bits, as the test images are. As many training images, which
+    reconstructions, are rounded to 8 bits, as the real images are. As many training images, which
     are as good as a model's could be, are the floor.
 
     Raises:

@@ -11,9 +11,7 @@ MOST = 20_000  # codes that a mixture is fitted on
 
 
 class Sampler(Protocol):
-    """Draws codes. A further one needs a name for tables and this method."""
-
-    name: str
+    """Draws codes. A further one needs this method alone."""
 
     def draw(self, n: int, generator: torch.Generator | None = None) -> Tensor:
         """n codes, (n, latent_dim), on the CPU."""
@@ -31,8 +29,6 @@ class Mixture:
         means: (K, latent_dim).
         covariances: (K, latent_dim, latent_dim).
     """
-
-    name = "mixture"
 
     def __init__(self, weights: Tensor, means: Tensor, covariances: Tensor) -> None:
         self.weights = weights
