@@ -2,9 +2,11 @@
 
 import functools
 import os
+import signal
 import struct
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -80,6 +82,26 @@ def run_script(
         text=True,
         timeout=300,
     )
+
+
+def interrupt(sent: signal.Signals, cwd: Path) -> tuple[int, str, str]:
+    """Send a signal to a long run of train.py once it has finished an epoch; return its exit
+    status, and what it printed on stdout and stderr."""
+    process = subprocess.Popen(
+        [sys.executable, ROOT / "train.py", *SHORT, "trainer.max_epochs=100"],
+        cwd=cwd,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell's background jobs, which pytest may be one of, start with Ctrl-C ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    deadline = time.monotonic() + 120
+    while not list(cwd.rglob("best.ckpt")) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    process.send_signal(sent)
+    out, err = process.communicate(timeout=60)
+    return process.returncode, out, err
 
 
 @pytest.fixture

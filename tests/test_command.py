@@ -3,12 +3,10 @@
 import json
 import re
 import signal
-import subprocess
 import sys
-import time
 
 import pytest
-from conftest import ROOT, SHORT
+from conftest import ROOT, SHORT, interrupt
 from hydra.core.global_hydra import GlobalHydra
 
 import train
@@ -41,21 +39,8 @@ def test_a_multirun_leaves_a_folder_a_job(train_py, tmp_path):
 
 
 def test_ctrl_c_saves_and_the_printed_command_resumes(train_py, tmp_path):
-    process = subprocess.Popen(
-        [sys.executable, ROOT / "train.py", *SHORT, "trainer.max_epochs=100"],
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        # A shell's background jobs, which pytest may be one of, start with Ctrl-C ignored.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
-    deadline = time.monotonic() + 120
-    while not list(tmp_path.rglob("best.ckpt")) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
-    assert process.returncode != 0
+    status, out, err = interrupt(signal.SIGINT, tmp_path)
+    assert status != 0
     (checkpoint,) = tmp_path.rglob("last.ckpt")
     epochs = read_checkpoint(checkpoint)["epoch"] + 1
     (line,) = [line for line in out.splitlines() if "resume=" in line]

@@ -6,15 +6,13 @@ import os
 import pickle
 import signal
 import subprocess
-import sys
 import threading
-import time
 from pathlib import Path
 
 import pytest
 import torch
 import torchvision.datasets
-from conftest import ROOT, SHORT, compose_train, run_script, write_data_set
+from conftest import SHORT, compose_train, interrupt, run_script, write_data_set
 from omegaconf import OmegaConf
 
 from autoencoders import sweeps
@@ -179,19 +177,8 @@ def test_outputs_that_cannot_be_written(tmp_path):
 
 
 def test_sigterm_keeps_the_finished_epochs(tmp_path):
-    process = subprocess.Popen(
-        [sys.executable, ROOT / "train.py", *SHORT, "trainer.max_epochs=1000"],
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    deadline = time.monotonic() + 120
-    while not list(tmp_path.rglob("best.ckpt")) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    process.send_signal(signal.SIGTERM)
-    out, err = process.communicate(timeout=60)
-    assert process.returncode == 128 + signal.SIGTERM
+    status, out, err = interrupt(signal.SIGTERM, tmp_path)
+    assert status == 128 + signal.SIGTERM
     assert "continue with: python train.py resume=" in out
     assert "Traceback" not in err
     (checkpoint,) = tmp_path.rglob("last.ckpt")
