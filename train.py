@@ -98,8 +98,8 @@ def main(cfg: DictConfig) -> float:
     folder = Path(HydraConfig.get().runtime.output_dir)
     if HydraConfig.get().mode is RunMode.MULTIRUN:
         return run_job(train, cfg, folder)
-    if cfg.resume is not None:
-        return train(load_config(folder), folder, resume=True)
+    if cfg.resume is not None:  # from its start, where it was cut off before its first checkpoint
+        return train(load_config(folder), folder, resume=(folder / LAST).exists())
     check_settings(cfg)
     return train(cfg, folder)
 

@@ -192,6 +192,18 @@ def test_a_run_that_diverges(train_py, tmp_path):
     assert all(value.isfinite().all() for value in weights.values())
 
 
+def test_a_run_cut_off_before_its_first_checkpoint_starts_again(train_py, tmp_path):
+    assert train_py(*SHORT, "hydra.run.dir=run").returncode == 0
+    metrics = json.loads((tmp_path / "run/metrics.json").read_text())
+    for file in (tmp_path / "run").glob("checkpoints/*"):
+        file.unlink()
+    (tmp_path / "run/metrics.json").unlink()
+    assert train_py("resume=run").returncode == 0
+    again = json.loads((tmp_path / "run/metrics.json").read_text())
+    assert again["test/mse"] == metrics["test/mse"]
+    assert load_run(tmp_path / "run").epochs == 2
+
+
 def test_an_interrupted_run_is_neither_overwritten_nor_resumed_with_another_config(
     train_py, tmp_path
 ):

@@ -16,7 +16,7 @@ from conftest import ROOT, SHORT
 from autoencoders.checkpoints import read_checkpoint
 
 KILLS = int(os.environ.get("AUTOENCODERS_KILLS", 3))
-EPOCHS = 2 * KILLS + 4
+EPOCHS = 8 * KILLS
 RUN = (*SHORT, f"trainer.max_epochs={EPOCHS}", "trainer.precision=32-true", "hydra.run.dir=run")
 
 
@@ -39,19 +39,31 @@ def saved_epochs(run):
 def test_a_run_killed_at_random_moments_ends_as_if_nothing_had_happened(tmp_path):
     undisturbed = tmp_path / "undisturbed"
     undisturbed.mkdir()
-    assert start(undisturbed, *RUN).wait(600) == 0
+    begun = time.monotonic()
+    process = start(undisturbed, *RUN)
+    while process.poll() is None and not (undisturbed / "run/checkpoints/last.ckpt").exists():
+        time.sleep(0.01)
+    trains = time.monotonic()
+    assert process.wait(600) == 0
+    # While it starts, while it trains or while it writes: any moment of a life that gets through
+    # several of the run's parts between two kills.
+    longest = trains - begun + 3 * (time.monotonic() - trains) / KILLS
 
     chance = random.Random(0)
     run = tmp_path / "run"
-    counts = {"before the first checkpoint": 0, "in training": 0, "after it": 0}
+    counts = {
+        "before it began": 0,
+        "before the first checkpoint": 0,
+        "in training": 0,
+        "after it": 0,
+    }
     kills = epochs = 0
     while True:
-        begun = (run / "checkpoints/last.ckpt").exists()
+        begun = (run / ".hydra/overrides.yaml").exists()  # the last that Hydra writes of a config
         if not begun and run.exists():  # nothing to resume: begin again, elsewhere
             run.rename(tmp_path / f"nothing-{kills}")
         process = start(tmp_path, *(["resume=run"] if begun else RUN))
-        # While it starts, while it trains or while it writes: any moment of the first 12 seconds.
-        deadline = time.monotonic() + chance.uniform(0, 12)
+        deadline = time.monotonic() + chance.uniform(0, longest)
         while process.poll() is None and (kills >= KILLS or time.monotonic() < deadline):
             time.sleep(0.01)
         if process.poll() is not None:
@@ -64,7 +76,9 @@ def test_a_run_killed_at_random_moments_ends_as_if_nothing_had_happened(tmp_path
         process.wait(60)
         kills += 1
         if not (run / "checkpoints/last.ckpt").exists():
-            counts["before the first checkpoint"] += 1
+            assert epochs == 0
+            began = (run / ".hydra/overrides.yaml").exists()
+            counts["before the first checkpoint" if began else "before it began"] += 1
             continue
         now = saved_epochs(run)  # readable, and never behind what was saved
         assert now >= epochs

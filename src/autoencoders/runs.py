@@ -142,7 +142,7 @@ def check_resumable(config: DictConfig) -> Path:
         InputError: it is not of a run that was begun and interrupted, or other keys are set.
     """
     folder = Path(str(config.resume))
-    for file in (CONFIG, LAST):
+    for file in (CONFIG, HYDRA):
         if not (folder / file).is_file():
             raise InputError(
                 f"resume={folder}: not a run to continue: it has no {file}; give a run's folder,"

@@ -66,12 +66,8 @@ class Checkpoints(ModelCheckpoint):
         asked_to_stop = isinstance(exception, KeyboardInterrupt | SIGTERMException)
         if isinstance(exception, SIGTERMException):
             exception.code = 128 + signal.SIGTERM  # or the program would end as if all were well
-        if not asked_to_stop or not trainer.is_global_zero:
-            return
-        if (self.run / LAST).exists():
+        if asked_to_stop and trainer.is_global_zero:
             command = f"python train.py resume={shown(self.run)}"
             print(
                 f"interrupted; {trainer.current_epoch} epochs are saved; continue with: {command}"
             )
-        else:
-            print("interrupted before training began: there is nothing to resume")
