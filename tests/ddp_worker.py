@@ -51,7 +51,7 @@ def step(folder, name):
     torch.manual_seed(0)
     model = MODELS[name](latent_dim=3, hidden_dim=2, schedule="constant")
     without_norm(model)
-    prior = torch.randn(BATCH, 3)
+    prior = torch.randn(BATCH, 3, dtype=torch.float64)
     model.sample_prior = lambda n, generator=None: prior[RANK::WORLD][:n]
     VAE.draw = lambda self, mean, log_var: (
         mean + (log_var / 2).exp() * torch.sin(37 * mean.detach())
@@ -67,6 +67,7 @@ def step(folder, name):
         max_epochs=2,
         accelerator="cpu",
         devices=WORLD,
+        precision="64-true",  # so that rounding hides nothing
         strategy="ddp_find_unused_parameters_true" if WORLD > 1 else "auto",
         logger=False,
         enable_checkpointing=False,
