@@ -20,7 +20,7 @@ from autoencoders.runs import (
     objective_of,
     write_metrics,
 )
-from autoencoders.sweeps import continued, run_job
+from autoencoders.sweeps import continued, killed_workers, run_job
 
 
 def train(
@@ -107,4 +107,5 @@ def main(cfg: DictConfig) -> float:
 if __name__ == "__main__":
     with one_line_errors():
         sys.argv[1:] = continued(sys.argv[1:])
-        main()
+        with killed_workers():
+            main()

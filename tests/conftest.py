@@ -84,11 +84,11 @@ def run_script(
     )
 
 
-def interrupt(sent: signal.Signals, cwd: Path) -> tuple[int, str, str]:
+def interrupt(sent: signal.Signals, cwd: Path, *arguments: str) -> tuple[int, str, str]:
     """Send a signal to a long run of train.py once it has finished an epoch; return its exit
     status, and what it printed on stdout and stderr."""
     process = subprocess.Popen(
-        [sys.executable, ROOT / "train.py", *SHORT, "trainer.max_epochs=100"],
+        [sys.executable, ROOT / "train.py", *arguments, *SHORT, "trainer.max_epochs=100"],
         cwd=cwd,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -97,7 +97,8 @@ def interrupt(sent: signal.Signals, cwd: Path) -> tuple[int, str, str]:
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     deadline = time.monotonic() + 120
-    while not list(cwd.rglob("best.ckpt")) and time.monotonic() < deadline:
+    while process.poll() is None and not list(cwd.rglob("best.ckpt")):
+        assert time.monotonic() < deadline
         time.sleep(0.1)
     process.send_signal(sent)
     out, err = process.communicate(timeout=60)

@@ -3,12 +3,17 @@
 import json
 import math
 import os
+import signal
 import sqlite3
+import subprocess
+import sys
+import time
 from contextlib import nullcontext
 
 import optuna
+import psutil
 import pytest
-from conftest import SHORT, run_script
+from conftest import ROOT, SHORT, interrupt, run_script
 from omegaconf import OmegaConf
 
 from autoencoders import sweeps
@@ -193,3 +198,46 @@ def test_jobs_in_processes_of_their_own(launcher, tmp_path):
     statuses = [job.status for job in sweeps.read_jobs(tmp_path / "sweep")]
     assert statuses == ["finished", "failed"], done.stderr
     assert "training has diverged" in done.stdout
+
+
+def test_ctrl_c_ends_the_multirun_and_says_how_to_go_on(tmp_path):
+    status, out, err = interrupt(
+        signal.SIGINT, tmp_path, "-m", "model=ae,vae", "hydra.sweep.dir=sweep"
+    )
+    assert status != 0
+    assert "continue with: python train.py -m resume=sweep" in out
+    assert "Traceback" not in err
+    assert [job.status for job in sweeps.read_jobs(tmp_path / "sweep")] == ["interrupted"]
+
+
+def test_a_job_whose_process_is_killed(tmp_path):
+    """As the operating system does where memory runs out: one line, and a multirun to continue."""
+    process = subprocess.Popen(
+        [
+            *(sys.executable, ROOT / "train.py", "-m", "hydra/launcher=joblib"),
+            *("hydra.launcher.n_jobs=2", "model=ae,vae", "hydra.sweep.dir=sweep", *SHORT),
+            "trainer.max_epochs=200",
+        ],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 120
+    while len(list(tmp_path.rglob("best.ckpt"))) < 2 and time.monotonic() < deadline:
+        time.sleep(0.1)
+    workers = [
+        child
+        for child in psutil.Process(process.pid).children(recursive=True)
+        if any("popen_loky" in word for word in child.cmdline())
+    ]
+    workers[0].send_signal(signal.SIGKILL)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert err.splitlines()[-1] == (
+        "error: sweep: a job's process was killed, perhaps for want of memory;"
+        " python train.py -m resume=sweep goes on"
+    )
+    assert "Traceback" not in err
+    assert [job.status for job in sweeps.read_jobs(tmp_path / "sweep")] == ["interrupted"] * 2
+    assert "interrupted" in out

@@ -4,6 +4,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -66,6 +67,33 @@ def continued(arguments: list[str]) -> list[str]:
     refuse_foreign_settings(hydra, folder / MULTIRUN)
     os.environ[CONTINUED] = "1"
     return ["-m", *hydra, *task, f"hydra.sweep.dir='{folder}'"]
+
+
+@contextmanager
+def killed_workers() -> Iterator[None]:
+    """Say how to go on where a launcher's process, and with it a job, was killed from outside.
+
+    Raises:
+        InputError: it was; the jobs' table is printed before.
+    """
+    try:
+        yield
+    except Exception as error:
+        # joblib's, and submitit's, which need not be installed.
+        if (
+            not isinstance(error, BrokenProcessPool)
+            and "UncompletedJob" not in type(error).__name__
+        ):
+            raise
+        from autoencoders import report
+
+        folder = Path(HydraConfig.get().sweep.dir)
+        objective = str(OmegaConf.load(folder / MULTIRUN).objective)
+        report.print_jobs(read_jobs(folder), objective, folder)
+        raise InputError(
+            f"{folder}: a job's process was killed, perhaps for want of memory;"
+            f" python train.py -m resume={folder} goes on"
+        ) from error
 
 
 def run_job(train: Train, cfg: DictConfig, folder: Path) -> float:

@@ -9,6 +9,7 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from autoencoders.errors import InputError
 from autoencoders.runs import LAST, shown
+from autoencoders.sweeps import MULTIRUN
 
 
 class Checkpoints(ModelCheckpoint):
@@ -67,7 +68,9 @@ class Checkpoints(ModelCheckpoint):
         if isinstance(exception, SIGTERMException):
             exception.code = 128 + signal.SIGTERM  # or the program would end as if all were well
         if asked_to_stop and trainer.is_global_zero:
-            command = f"python train.py resume={shown(self.run)}"
-            print(
-                f"interrupted; {trainer.current_epoch} epochs are saved; continue with: {command}"
+            multirun = (self.run.parent / MULTIRUN).exists()
+            what = (
+                f"-m resume={shown(self.run.parent)}" if multirun else f"resume={shown(self.run)}"
             )
+            epochs = trainer.current_epoch
+            print(f"interrupted; {epochs} epochs are saved; continue with: python train.py {what}")
