@@ -46,7 +46,7 @@ def train(
     from hydra.utils import instantiate
 
     from autoencoders import callbacks, report
-    from autoencoders.checkpoints import AtomicCheckpointIO, load_weights
+    from autoencoders.checkpoints import AtomicCheckpointIO, load_weights, read_checkpoint
     from autoencoders.cuda_graph import choose_strategy
     from autoencoders.evaluation import Settings, choose_extractor, evaluate_run
     from autoencoders.precision import choose_precision
@@ -60,7 +60,9 @@ def train(
     settings = Settings.of(cfg)
     if cfg.evaluate:
         choose_extractor(data, settings)  # better missed now than after hours of training
-    if cfg.ckpt_path and not resume:
+    if resume:
+        read_checkpoint(folder / LAST)  # a damaged one, before anything is written
+    elif cfg.ckpt_path:
         load_weights(model, Path(cfg.ckpt_path))
 
     record = callbacks.RunRecord()
@@ -98,10 +100,12 @@ def main(cfg: DictConfig) -> float:
     folder = Path(HydraConfig.get().runtime.output_dir)
     if HydraConfig.get().mode is RunMode.MULTIRUN:
         return run_job(train, cfg, folder)
-    if cfg.resume is not None:  # from its start, where it was cut off before its first checkpoint
-        return train(load_config(folder), folder, resume=(folder / LAST).exists())
+    resume = cfg.resume is not None
+    if resume:
+        cfg = load_config(folder)
     check_settings(cfg)
-    return train(cfg, folder)
+    # A run that was cut off before its first checkpoint starts again.
+    return train(cfg, folder, resume=resume and (folder / LAST).exists())
 
 
 if __name__ == "__main__":

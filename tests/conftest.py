@@ -2,6 +2,7 @@
 
 import functools
 import os
+import shutil
 import signal
 import struct
 import subprocess
@@ -110,3 +111,19 @@ def train_py(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Runs `python train.py <arguments>` from an empty folder, where its outputs/ go."""
 
     return functools.partial(run_script, "train.py", cwd=tmp_path)
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a finished and evaluated run of the command."""
+    root = tmp_path_factory.mktemp("finished")
+    evaluated = ("evaluate=true", "evaluation.images=40", "hydra.run.dir=run")
+    done = run_script("train.py", *SHORT, *evaluated, cwd=root)
+    assert done.returncode == 0, done.stderr
+    return root / "run"
+
+
+@pytest.fixture
+def run(finished: Path, tmp_path: Path) -> Path:
+    """A copy of it that a test may spoil."""
+    return Path(shutil.copytree(finished, tmp_path / "run"))

@@ -3,15 +3,10 @@
 import json
 import re
 import signal
-import sys
 
-import pytest
-from conftest import ROOT, SHORT, interrupt
-from hydra.core.global_hydra import GlobalHydra
+from conftest import SHORT, interrupt
 
-import train
 from autoencoders.checkpoints import read_checkpoint
-from autoencoders.errors import one_line_errors
 from autoencoders.runs import load_run
 
 
@@ -68,99 +63,6 @@ def test_help_shows_groups_choices_and_examples(train_py):
     assert "model: ae, vae, wae, wae_mmd" in done.stdout
     assert "dataset: digits, fmnist, mnist" in done.stdout
     assert sum(line.startswith("  python train.py") for line in done.stdout.splitlines()) == 6
-
-
-BAD_INPUT = {
-    "model=gan": ["model=gan: no such choice", "ae, vae, wae, wae_mmd"],
-    "modle=wae": ["modle: no such key", "did you mean model?"],
-    "model.latent=3": ["model.latent: no such key", "latent_dim"],
-    "+model.depth=3": ["model.depth=3", "Unexpected keyword argument"],
-    "trainer.max_time=1": ["trainer.max_time: no such key", "+trainer.max_time="],
-    "model.latent_dim=0": ["model.latent_dim=0: must be greater than 0"],
-    "model.latent_dim=many": ["model.latent_dim=many: must be a valid integer"],
-    "model.reg_weight=-1": ["model.reg_weight=-1: must be greater than or equal to 0"],
-    "model.prior_std=0": ["model.prior_std=0: must be greater than 0"],
-    "model.cost=l1": ["model.cost=l1: must be 'bce' or 'mse'"],
-    "model.schedule=linear": ["model.schedule=linear", "'constant', 'step' or 'cosine'"],
-    "dataset.batch_size=1": ["dataset.batch_size=1: must be greater than or equal to 2"],
-    "dataset.val_size=1500": ["dataset.val_size=1500", "allowed: at most 1498"],
-    "dataset.val_size=0": ["monitor=val/mse: there is no validation set"],
-    "trainer.max_epochs=0": ["trainer.max_epochs=0: must be greater than 0"],
-    "trainer.precision=17": ["trainer.precision=17: no such choice", "bf16-mixed"],
-    "+trainer.epochs=5": ["trainer: ", "unexpected keyword argument 'epochs'"],
-    "trainer=gpu": ["trainer: "],
-    "model.schedule=step": ["schedule=step with lr_steps=[]"],
-    "seed=abc": ["seed=abc: must be a valid integer"],
-    "monitor=loss": ["monitor=loss: must match pattern"],
-    "resume=nowhere": ["resume=nowhere: not a run to continue", ".hydra/config.yaml"],
-    "ckpt_path=nowhere": ["nowhere: no such checkpoint"],
-    "model.betas=[0.9]": ["model.betas.1=", "Field required"],
-    "model.betas=[0.9,1.0]": ["model.betas.1=1.0: must be less than 1"],
-    "model.lr=0": ["model.lr=0: must be greater than 0"],
-    "model.lr=nan": ["model.lr=nan: must be a finite number"],
-    "model.hidden_dim=1.5": ["model.hidden_dim=1.5: must be a valid integer"],
-    "model.architecture=dcgan": ["model.architecture=dcgan: must be 'tutorial' or 'paper'"],
-    "model.input_noise=-0.1": ["model.input_noise=-0.1: must be greater than or equal to 0"],
-    "model.lr_steps=[[1,0.5]]": ["schedule=cosine with lr_steps=[(1, 0.5)]"],
-    "model.kernel=rbf": ["model.kernel: no such key"],
-    "model.latent_dim": ["model.latent_dim"],
-    "model.latent_dim=": ["model.latent_dim="],
-    "model.latent_dim=[": ["model.latent_dim=["],
-    "dataset=cifar": ["dataset=cifar: no such choice; allowed: digits, fmnist, mnist"],
-    "dataset.batch_size=many": ["dataset.batch_size=many: must be a valid integer"],
-    "dataset.val_size=-1": ["dataset.val_size=-1: must be greater than or equal to 0"],
-    "dataset.workers=4": ["dataset.workers: no such key"],
-    "trainer=tpu": ["trainer=tpu: no such choice; allowed: ddp, debug, default, gpu"],
-    "trainer.max_epochs=ten": ["trainer.max_epochs=ten: must be a valid integer"],
-    "trainer.devices=0": ["trainer: "],
-    "trainer.devices=many": ["trainer: "],
-    "trainer.accelerator=abacus": ["trainer: "],
-    "trainer.strategy=magic": ["trainer: "],
-    "+trainer.limit_train_batches=-1": ["trainer: "],
-    "experiment=mine": ["experiment=mine: no such choice; allowed: paper, tutorial"],
-    "seed=-1": ["seed=-1: must be greater than or equal to 0"],
-    "seed=1.5": ["seed=1.5: must be a valid integer"],
-    "+seed=3": ["seed"],
-    "monitor=test/mse": ["monitor=test/mse: must match pattern"],
-    "monitor=null": ["monitor=None: must be a valid string"],
-    "evaluate=perhaps": ["evaluate=perhaps: must be a valid boolean"],
-    "evaluation.images=3": ["evaluation.images=3: must be greater than or equal to 20"],
-    "evaluation.features=clip": ["evaluation.features=clip: must be 'cnn' or 'inception'"],
-    "evaluation.neighbours=0": ["evaluation.neighbours=0: must be greater than 0"],
-    "evaluation.components=many": ["evaluation.components=many: must be a valid integer"],
-    "evaluation.neighbors=3": ["evaluation.neighbors: no such key; did you mean neighbours?"],
-    "resume=[a,b]": ["resume="],
-}
-
-
-@pytest.mark.parametrize("argument", BAD_INPUT)
-def test_bad_input_gets_one_clear_line_and_leaves_nothing(argument, tmp_path, monkeypatch):
-    """As the command runs, but in this process, since there are many."""
-    monkeypatch.setattr(sys, "argv", ["train.py", f"--config-path={ROOT}/conf", argument])
-    monkeypatch.chdir(tmp_path)
-    GlobalHydra.instance().clear()
-    with pytest.raises(SystemExit) as ended, one_line_errors():
-        train.main()
-    line = ended.value.code
-    assert line.startswith("error: ")
-    assert "\n" not in line
-    for part in BAD_INPUT[argument]:
-        assert part in line
-    assert not (tmp_path / "outputs").exists()
-
-
-@pytest.mark.parametrize(
-    "argument", ["model=gan", "modle=wae", "model.latent_dim=0", "trainer.accelerator=abacus"]
-)
-def test_bad_input_ends_the_command(argument, train_py, tmp_path):
-    done = train_py(argument)
-    assert done.returncode == 1
-    assert "Traceback" not in done.stderr
-    last = done.stderr.rstrip().splitlines()[-1]
-    assert last.startswith("error: ")
-    for part in BAD_INPUT[argument]:
-        assert part in last
-    assert not (tmp_path / "outputs").exists()
 
 
 def test_no_data_and_no_network(train_py, tmp_path):

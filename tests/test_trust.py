@@ -5,7 +5,6 @@ import json
 import os
 import pickle
 import signal
-import subprocess
 import threading
 from pathlib import Path
 
@@ -21,23 +20,6 @@ from autoencoders.data import MNIST
 from autoencoders.errors import InputError
 from autoencoders.runs import load_config, load_run
 from train import train
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    """A finished run of the command."""
-    root = tmp_path_factory.mktemp("trust")
-    done = run_script("train.py", *SHORT, "hydra.run.dir=run", cwd=root)
-    assert done.returncode == 0, done.stderr
-    return root / "run"
-
-
-@pytest.fixture
-def run(finished, tmp_path):
-    """A copy of it that a test may spoil."""
-    copy = tmp_path / "run"
-    subprocess.run(["cp", "-r", finished, copy], check=True)
-    return copy
 
 
 def change(run, key, value):
@@ -249,10 +231,14 @@ def test_an_interpolation_that_does_more_than_refer(key, value, run):
         load_config(run)
 
 
-def test_a_profiler_that_writes_elsewhere(run, tmp_path):
-    change(run, "trainer.callbacks", [{"_target_": "pytorch_lightning.callbacks.ModelCheckpoint"}])
-    change(run, "trainer.callbacks.0.dirpath", str(tmp_path / "elsewhere"))
-    with pytest.raises(InputError, match=r"trainer\.callbacks\.0\.dirpath=.*leave it out"):
+@pytest.mark.parametrize(
+    ("callback", "key"),
+    [("ModelCheckpoint", "dirpath"), ("SpikeDetection", "exclude_batches_path")],
+)
+def test_a_callback_that_writes_elsewhere(callback, key, run, tmp_path):
+    change(run, "trainer.callbacks", [{"_target_": f"pytorch_lightning.callbacks.{callback}"}])
+    change(run, f"trainer.callbacks.0.{key}", str(tmp_path / "elsewhere"))
+    with pytest.raises(InputError, match=rf"trainer\.callbacks\.0\.{key}=.*leave it out"):
         load_config(run)
 
 

@@ -63,6 +63,8 @@ def describe(error: Exception, prefix: str = "") -> str | None:
     Args:
         prefix: the config group that a ValidationError's keys are of.
     """
+    if isinstance(error, InputError):
+        return _one_line(error)
     cause = error.__cause__
     if isinstance(error, MissingConfigException) and error.options is not None:
         group, _, choice = (error.missing_cfg_file or "").rpartition("/")

@@ -65,13 +65,14 @@ class RunFolder(Callback):
 
     def _choose(self, config: DictConfig) -> Path:
         self.made: list[Path] = []
+        first = rank() == 0
         if config.resume is not None:
             return check_resumable(config)
         folder = Path(config.hydra.run.dir)
         explicit = any(key.startswith("hydra.run.dir=") for key in config.hydra.overrides.hydra)
-        if rank() > 0:  # the first process chooses
+        if not first:  # it is the first process that chooses
             return folder
-        if int(os.environ.get("WORLD_SIZE", 1)) > 1 and not explicit:
+        if _number("WORLD_SIZE", 1) > 1 and not explicit:
             raise InputError(
                 f"{os.environ['WORLD_SIZE']} processes were started, which must agree on the run's"
                 " folder: set hydra.run.dir="
@@ -120,7 +121,22 @@ class RunFolder(Callback):
 def rank() -> int:
     """This process's number among those that train one model together."""
     names = ("RANK", "SLURM_PROCID", "LOCAL_RANK")  # torchrun's, SLURM's, Lightning's
-    return next((int(os.environ[name]) for name in names if name in os.environ), 0)
+    return next((_number(name) for name in names if name in os.environ), 0)
+
+
+def _number(variable: str, default: int = 0) -> int:
+    """An environment variable's value.
+
+    Raises:
+        InputError: it is no whole number.
+    """
+    value = os.environ.get(variable, str(default))
+    if not value.isdecimal():
+        raise InputError(
+            f"{variable}={value}: must be a whole number, as torchrun or SLURM sets it; unset it to"
+            " train in one process"
+        )
+    return int(value)
 
 
 def make_new(folder: Path) -> Path:

@@ -21,7 +21,7 @@ NESTED = r"pytorch_lightning\.callbacks\.[A-Z]\w*"
 PACKAGES = ("autoencoders.", "pytorch_lightning.")
 # A reference to another key, or what the data sets' files say: no resolver that makes something.
 INTERPOLATIONS = r"\$\{[\w.]+\}|\$\{oc\.env:AUTOENCODERS_DATA,data\}"
-PATHS = ("default_root_dir", "dirpath", "filename", "log_dir", "save_dir")
+PATHS = ("path", "dir", "file", "filename")  # how keys end that say where to write
 # Of Hydra's own settings, how many jobs run where: nothing that names a program.
 HYDRA = (
     r"hydra/launcher=\w+",
@@ -46,7 +46,7 @@ def refuse_foreign(config: Any, file: Path) -> None:
         parent, _, name = key.rpartition(".")
         if name == "_target_":
             _refuse_target(parent, str(value), file)
-        elif name in PATHS and parent.startswith("trainer"):
+        elif name.endswith(PATHS) and parent.startswith("trainer"):
             raise InputError(
                 f"{file}: {key}={value}: a config read back writes into its run's folder alone;"
                 " leave it out"

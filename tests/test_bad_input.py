@@ -1,0 +1,469 @@
+"""Bad input, as it would be typed: exit status 1, one clear last line, and nothing left behind.
+
+`pytest -n 0 -s tests/test_bad_input.py` prints the table of commands and answers.
+"""
+
+import os
+import pickle
+import runpy
+import shlex
+import shutil
+import struct
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import ROOT, run_script, write_data_set, write_idx
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import OmegaConf
+
+CONFIG, HYDRA = "run/.hydra/config.yaml", "run/.hydra/hydra.yaml"
+
+# `python train.py <argument>`: what the line says.
+OVERRIDES = {
+    "model=gan": ["model=gan: no such choice", "ae, vae, wae, wae_mmd"],
+    "modle=wae": ["modle: no such key", "did you mean model?"],
+    "model.latent=3": ["model.latent: no such key", "latent_dim"],
+    "+model.depth=3": ["model.depth=3", "Unexpected keyword argument"],
+    "trainer.max_time=1": ["trainer.max_time: no such key", "+trainer.max_time="],
+    "model.latent_dim=0": ["model.latent_dim=0: must be greater than 0"],
+    "model.latent_dim=many": ["model.latent_dim=many: must be a valid integer"],
+    "model.reg_weight=-1": ["model.reg_weight=-1: must be greater than or equal to 0"],
+    "model.prior_std=0": ["model.prior_std=0: must be greater than 0"],
+    "model.cost=l1": ["model.cost=l1: must be 'bce' or 'mse'"],
+    "model.schedule=linear": ["model.schedule=linear", "'constant', 'step' or 'cosine'"],
+    "dataset.batch_size=1": ["dataset.batch_size=1: must be greater than or equal to 2"],
+    "dataset.val_size=1500": ["dataset.val_size=1500", "allowed: at most 1498"],
+    "dataset.val_size=0": ["monitor=val/mse: there is no validation set"],
+    "trainer.max_epochs=0": ["trainer.max_epochs=0: must be greater than 0"],
+    "trainer.precision=17": ["trainer.precision=17: no such choice", "bf16-mixed"],
+    "+trainer.epochs=5": ["trainer: ", "unexpected keyword argument 'epochs'"],
+    "trainer=gpu": ["trainer: "],
+    "model.schedule=step": ["schedule=step with lr_steps=[]"],
+    "seed=abc": ["seed=abc: must be a valid integer"],
+    "monitor=loss": ["monitor=loss: must match pattern"],
+    "resume=nowhere": ["resume=nowhere: not a run to continue", ".hydra/config.yaml"],
+    "ckpt_path=nowhere": ["nowhere: no such checkpoint"],
+    "model.betas=[0.9]": ["model.betas.1=", "Field required"],
+    "model.betas=[0.9,1.0]": ["model.betas.1=1.0: must be less than 1"],
+    "model.lr=0": ["model.lr=0: must be greater than 0"],
+    "model.lr=nan": ["model.lr=nan: must be a finite number"],
+    "model.hidden_dim=1.5": ["model.hidden_dim=1.5: must be a valid integer"],
+    "model.architecture=dcgan": ["model.architecture=dcgan: must be 'tutorial' or 'paper'"],
+    "model.input_noise=-0.1": ["model.input_noise=-0.1: must be greater than or equal to 0"],
+    "model.lr_steps=[[1,0.5]]": ["schedule=cosine with lr_steps=[(1, 0.5)]"],
+    "model.kernel=rbf": ["model.kernel: no such key"],
+    "model.latent_dim": ["model.latent_dim"],
+    "model.latent_dim=": ["model.latent_dim="],
+    "model.latent_dim=[": ["model.latent_dim=["],
+    "dataset=cifar": ["dataset=cifar: no such choice; allowed: digits, fmnist, mnist"],
+    "dataset.batch_size=many": ["dataset.batch_size=many: must be a valid integer"],
+    "dataset.val_size=-1": ["dataset.val_size=-1: must be greater than or equal to 0"],
+    "dataset.workers=4": ["dataset.workers: no such key"],
+    "trainer=tpu": ["trainer=tpu: no such choice; allowed: ddp, debug, default, gpu"],
+    "trainer.max_epochs=ten": ["trainer.max_epochs=ten: must be a valid integer"],
+    "trainer.devices=0": ["trainer: "],
+    "trainer.devices=many": ["trainer: "],
+    "trainer.accelerator=abacus": ["trainer: "],
+    "trainer.strategy=magic": ["trainer: "],
+    "+trainer.limit_train_batches=-1": ["trainer: "],
+    "experiment=mine": ["experiment=mine: no such choice; allowed: paper, tutorial"],
+    "seed=-1": ["seed=-1: must be greater than or equal to 0"],
+    "seed=1.5": ["seed=1.5: must be a valid integer"],
+    "+seed=3": ["seed"],
+    "monitor=test/mse": ["monitor=test/mse: must match pattern"],
+    "monitor=null": ["monitor=None: must be a valid string"],
+    "evaluate=perhaps": ["evaluate=perhaps: must be a valid boolean"],
+    "evaluation.images=3": ["evaluation.images=3: must be greater than or equal to 20"],
+    "evaluation.features=clip": ["evaluation.features=clip: must be 'cnn' or 'inception'"],
+    "evaluation.neighbours=0": ["evaluation.neighbours=0: must be greater than 0"],
+    "evaluation.components=many": ["evaluation.components=many: must be a valid integer"],
+    "evaluation.neighbors=3": ["evaluation.neighbors: no such key; did you mean neighbours?"],
+    "resume=[a,b]": ["resume="],
+    "model.kernel=linear model=wae_mmd": ["model.kernel=linear: must be 'imq' or 'rbf'"],
+    "monitor=val/fid": ["monitor=val/fid: no such metric; allowed: ", "val/mse"],
+    "evaluate=false objective=prior/fd_cnn": ["which evaluate=false leaves out"],
+}
+
+Spoil = Callable[[Path], Any]
+
+
+def nothing(folder):
+    """All is as it should be, but for the command."""
+
+
+def content(name: str, value: str | bytes) -> Spoil:
+    """The file of that name has this content."""
+
+    def spoil(folder):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(value.encode() if isinstance(value, str) else value)
+
+    return spoil
+
+
+def without(*names: str) -> Spoil:
+    """The files of those names are missing."""
+    return lambda folder: [(folder / name).unlink() for name in names]
+
+
+def cut(name: str, length: int) -> Spoil:
+    """The file ends after so many bytes."""
+    return lambda folder: (folder / name).write_bytes((folder / name).read_bytes()[:length])
+
+
+def changed(key: str, value: Any, file: str = CONFIG, lacking: str = "") -> Spoil:
+    """The run's config has another value; `lacking` is a file that the run lacks."""
+
+    def spoil(folder):
+        config = OmegaConf.load(folder / file)
+        OmegaConf.update(config, key, value, force_add=True)
+        OmegaConf.save(config, folder / file)
+        if lacking:
+            (folder / lacking).unlink()
+
+    return spoil
+
+
+def images(file: str, damage: Callable[[bytes], bytes]) -> Spoil:
+    """A small MNIST lies in data/, one file of it damaged."""
+
+    def spoil(folder):
+        write_data_set(folder / "data/MNIST/raw")
+        path = folder / "data/MNIST/raw" / file
+        path.write_bytes(damage(path.read_bytes()))
+
+    return spoil
+
+
+class Malicious:
+    def __reduce__(self):
+        return os.system, ("touch pwned",)
+
+
+def twice(folder):
+    """A second run, of another data set."""
+    shutil.copytree(folder / "run", folder / "other")
+    content(
+        "other/evaluation.json",
+        (folder / "run/evaluation.json").read_text().replace("digits", "MNIST"),
+    )(folder)
+
+
+OFFLINE = "HTTPS_PROXY=http://127.0.0.1:9 HTTP_PROXY=http://127.0.0.1:9"
+TRAIN_IMAGES, TRAIN_LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
+LAST, BEST = "run/checkpoints/last.ckpt", "run/checkpoints/best.ckpt"
+
+# The command, with a finished run in run/; what is wrong there; what the line says.
+COMMANDS: list[tuple[str, Spoil, list[str]]] = [
+    # run folders
+    ("train.py resume=run", nothing, ["resume=run: holds a finished run", "ckpt_path="]),
+    ("train.py resume=run model.lr=1", without("run/metrics.json"), ["leave out model.lr=1"]),
+    (
+        "train.py resume=run",
+        without("run/metrics.json", HYDRA),
+        ["resume=run: not a run to continue", "hydra.yaml"],
+    ),
+    (
+        "train.py hydra.run.dir=run",
+        nothing,
+        ["hydra.run.dir=run: holds a finished run", "give another folder"],
+    ),
+    (
+        "train.py hydra.run.dir=run",
+        without("run/metrics.json"),
+        ["holds an unfinished run; resume=run continues it"],
+    ),
+    ("train.py hydra.run.dir=run/metrics.json/x", nothing, ["run/metrics.json", "Not a directory"]),
+    (
+        "train.py -m resume=nowhere",
+        nothing,
+        ["resume=nowhere: not a multirun's folder", "multirun.yaml"],
+    ),
+    ("train.py -m resume=run", nothing, ["resume=run: not a multirun's folder", "leave out -m"]),
+    ("train.py -m resume=a,b", nothing, ["resume=a,b: not a multirun's folder"]),
+    ("train.py -m resume=run seed=3", content("run/multirun.yaml", ""), ["leave out seed=3"]),
+    (
+        "train.py -m resume=run",
+        content("run/multirun.yaml", ""),
+        ["run/multirun.yaml: not a multirun's config"],
+    ),
+    (
+        "train.py -m resume=run",
+        content("run/multirun.yaml", "hydra: {overrides: 3}"),
+        ["run/multirun.yaml: not a multirun's config"],
+    ),
+    (
+        "train.py -m seed=1,2 hydra.sweep.dir=run",
+        content("run/multirun.yaml", ""),
+        ["run: holds another multirun", "-m resume=run continues it"],
+    ),
+    ("evaluate.py", nothing, ["give either run=, a finished run's folder"]),
+    ("evaluate.py run=run ckpt_path=b", nothing, ["give either run="]),
+    ("evaluate.py run=nowhere", nothing, ["run=nowhere: nowhere is not a run's folder"]),
+    (
+        "evaluate.py run=run",
+        without("run/metrics.json"),
+        ["holds no finished run", "resume=run finishes it"],
+    ),
+    ("evaluate.py run=run evaluation.neighbors=3", nothing, ["did you mean neighbours?"]),
+    (
+        "evaluate.py run=run evaluation.split=train",
+        nothing,
+        ["evaluation.split=train: must be 'test' or 'val'"],
+    ),
+    ("evaluate.py run=run", content("run/metrics.json", "{"), ["run/metrics.json: damaged"]),
+    ("compare.py runs=[nowhere]", nothing, ["nowhere: not a run's folder"]),
+    (
+        "compare.py runs=[run]",
+        without("run/metrics.json"),
+        ["run: not finished", "resume=run goes on"],
+    ),
+    (
+        "compare.py runs=[run]",
+        without("run/evaluation.json"),
+        ["run: not evaluated", "evaluate.py run=run"],
+    ),
+    (
+        "compare.py runs=[run]",
+        content("run/evaluation.json", "[1]"),
+        ["run/evaluation.json: expected a JSON object, found list"],
+    ),
+    ("compare.py runs=[run,other]", twice, ["runs of different data sets do not compare"]),
+    (
+        "compare.py runs=[run] points=3",
+        nothing,
+        ["points=3: must be a whole number of at least 10"],
+    ),
+    ("compare.py multirun=nowhere", nothing, ["multirun=nowhere: no finished run"]),
+    (
+        "compare.py dataset=mnist",
+        nothing,
+        ["dataset=mnist: no finished run in outputs/mnist; train one"],
+    ),
+    (
+        "compare.py dataset=cifar",
+        nothing,
+        ["dataset=cifar: no such choice; allowed: digits, fmnist, mnist"],
+    ),
+    # configs read back
+    ("evaluate.py run=run", content(CONFIG, ""), ["run/.hydra/config.yaml: not a run's config"]),
+    (
+        "evaluate.py run=run",
+        content(CONFIG, "model: ["),
+        ["run/.hydra/config.yaml: not a run's config"],
+    ),
+    (
+        "compare.py runs=[run]",
+        content(CONFIG, b"\xff\xfe\x00"),
+        ["run/.hydra/config.yaml: not a run's config"],
+    ),
+    (
+        "evaluate.py run=run",
+        changed("model._target_", "os.system"),
+        ["config.yaml: model._target_=os.system"],
+    ),
+    (
+        "train.py resume=run",
+        changed("trainer.callbacks.0._target_", "os.remove", lacking="run/metrics.json"),
+        ["_target_=os.remove"],
+    ),
+    (
+        "train.py resume=run",
+        changed("trainer.default_root_dir", "/tmp", lacking="run/metrics.json"),
+        ["trainer.default_root_dir=/tmp", "leave it out"],
+    ),
+    (
+        "train.py resume=run",
+        changed("trainer.max_epochs", -3, lacking="run/metrics.json"),
+        ["trainer.max_epochs=-3: must be greater than 0"],
+    ),
+    (
+        "compare.py runs=[run]",
+        changed("seed", "${oc.env:HOME}"),
+        ["seed=${oc.env:HOME}", "may refer to other keys"],
+    ),
+    (
+        "evaluate.py run=run",
+        changed("model.depth", 3),
+        ["model.depth=3", "Unexpected keyword argument"],
+    ),
+    (
+        "evaluate.py run=run",
+        changed("model.latent_dim", 4),
+        ["last.ckpt: is of another model or shape", "set model.latent_dim=3"],
+    ),
+    (
+        "compare.py runs=[run]",
+        changed("hydra.runtime.choices.dataset", "../x", HYDRA),
+        ["'../x' is no data set's name"],
+    ),
+    # checkpoints
+    ("evaluate.py run=run", cut(LAST, 1000), [f"{LAST}: not a checkpoint that can be read safely"]),
+    (
+        "evaluate.py run=run",
+        content(LAST, ""),
+        [f"{LAST}: not a checkpoint that can be read safely"],
+    ),
+    (
+        "evaluate.py run=run",
+        content(LAST, pickle.dumps(Malicious())),
+        [f"{LAST}: ", "asks for code to be run"],
+    ),
+    (
+        "evaluate.py run=run",
+        lambda f: torch.save({"x": Malicious()}, f / LAST),
+        [f"{LAST}: ", "asks for code to be run"],
+    ),
+    (
+        "evaluate.py run=run",
+        lambda f: torch.save({"x": 1}, f / LAST),
+        [f"{LAST}: expected a checkpoint with a state_dict"],
+    ),
+    (f"evaluate.py ckpt_path={BEST}", without(BEST), [f"{BEST}: no such checkpoint"]),
+    ("evaluate.py ckpt_path=run", nothing, ["ckpt_path=run: not a run's checkpoint"]),
+    ("train.py ckpt_path=run", nothing, ["run: no such checkpoint"]),
+    (
+        f"train.py model=vae ckpt_path={LAST}",
+        nothing,
+        [f"{LAST}: is of another model or shape than this VAE"],
+    ),
+    (f"train.py ckpt_path={LAST}", nothing, ["set model.latent_dim=3 model.hidden_dim=2"]),
+    (
+        f"train.py ckpt_path={CONFIG}",
+        nothing,
+        ["config.yaml: not a checkpoint that can be read safely"],
+    ),
+    (
+        "train.py resume=run",
+        lambda f: (cut(LAST, 1000)(f), without("run/metrics.json")(f)),
+        [f"{LAST}: not a checkpoint that can be read safely"],
+    ),
+    # data files
+    (
+        "train.py dataset=mnist",
+        images(TRAIN_IMAGES, lambda b: b[:1000]),
+        [f"data/MNIST/raw/{TRAIN_IMAGES}: expected 75280 bytes, found 1000; delete the file"],
+    ),
+    (
+        "train.py dataset=mnist",
+        images(TRAIN_IMAGES, lambda b: b""),
+        [f"{TRAIN_IMAGES}: expected an IDX file of bytes"],
+    ),
+    (
+        "train.py dataset=mnist",
+        images(TRAIN_IMAGES, lambda b: b"<html>" + b),
+        [f"{TRAIN_IMAGES}: expected an IDX file of bytes"],
+    ),
+    (
+        "train.py dataset=mnist",
+        images(TRAIN_LABELS, lambda b: b[:4] + struct.pack(">I", 95) + b[8:-1]),
+        ["expected 96 labels, found 95"],
+    ),
+    (
+        "train.py dataset=mnist",
+        images(TRAIN_LABELS, lambda b: b[:-1] + b"\x0a"),
+        ["expected labels 0 to 9, found 10"],
+    ),
+    (
+        "train.py dataset=mnist",
+        lambda f: (
+            images(TRAIN_LABELS, bytes)(f),
+            write_idx(f / "data/MNIST/raw" / TRAIN_IMAGES, torch.zeros(96, 32, 32)),
+        ),
+        ["expected N x 28 x 28 pixels, found 96 x 32 x 32"],
+    ),
+    (
+        "train.py dataset=mnist dataset.val_size=95",
+        images(TRAIN_LABELS, bytes),
+        ["dataset.val_size=95", "allowed: at most 94"],
+    ),
+    ("evaluate.py run=run dataset.batch_size=3", nothing, ["dataset: no such key"]),
+    # environment variables
+    (
+        f"{OFFLINE} AUTOENCODERS_DATA=nowhere train.py dataset=mnist",
+        nothing,
+        ["MNIST: no data in nowhere/MNIST/raw and no download", "dataset=digits"],
+    ),
+    (
+        f"{OFFLINE} AUTOENCODERS_DATA=run/metrics.json train.py dataset=mnist",
+        nothing,
+        ["run/metrics.json"],
+    ),
+    (
+        "WORLD_SIZE=2 RANK=0 LOCAL_RANK=0 train.py",
+        nothing,
+        ["must agree on the run's folder: set hydra.run.dir="],
+    ),
+    ("WORLD_SIZE=two train.py", nothing, ["WORLD_SIZE=two: must be a whole number"]),
+    ("RANK=first train.py", nothing, ["RANK=first: must be a whole number"]),
+]
+
+
+TABLE = [
+    *((f"train.py {arguments}", nothing, parts) for arguments, parts in OVERRIDES.items()),
+    *COMMANDS,
+]
+
+
+def answer(command: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """What a command ends with; run in this process, since there are many."""
+    words = shlex.split(command)
+    while "=" in words[0]:
+        variable, _, value = words.pop(0).partition("=")
+        monkeypatch.setenv(variable, value)
+    monkeypatch.setattr(sys, "argv", words)
+    GlobalHydra.instance().clear()
+    before = dict(os.environ)
+    try:
+        with pytest.raises(SystemExit) as ended:
+            runpy.run_path(str(ROOT / words[0]), run_name="__main__")
+    finally:  # a multirun that is continued tells its jobs
+        os.environ.clear()
+        os.environ.update(before)
+    assert isinstance(ended.value.code, str)  # which Python prints, exiting with status 1
+    return ended.value.code
+
+
+def files(folder):
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize(("command", "spoil", "parts"), TABLE, ids=[row[0] for row in TABLE])
+def test_bad_input_gets_one_clear_line_and_leaves_nothing(
+    command, spoil, parts, finished, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    if "run" in command.replace("evaluate.py", ""):
+        shutil.copytree(finished, tmp_path / "run")
+    spoil(tmp_path)
+    if (tmp_path / "data").exists():
+        monkeypatch.setenv("AUTOENCODERS_DATA", "data")
+    before = files(tmp_path)
+    line = answer(command, monkeypatch)
+    assert line.startswith("error: ")
+    assert "\n" not in line
+    for part in parts:
+        assert part in line
+    assert files(tmp_path) == before
+    print(f"| `{command}` | `{line}` |")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        *("train.py model=gan", "train.py modle=wae", "train.py model.latent_dim=0"),
+        *("train.py trainer.accelerator=abacus", "compare.py points=3", "evaluate.py run=nowhere"),
+    ],
+)
+def test_bad_input_ends_the_program(command, tmp_path):
+    """The same in a process of its own."""
+    script, argument = command.split()
+    done = run_script(script, argument, cwd=tmp_path)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert done.stderr.rstrip().splitlines()[-1].startswith("error: ")
+    assert not list(tmp_path.iterdir())
