@@ -20,7 +20,7 @@ from autoencoders.runs import (
     objective_of,
     write_metrics,
 )
-from autoencoders.sweeps import continued, killed_workers, run_job
+from autoencoders.sweeps import continued, cut_off, run_job
 
 
 def train(
@@ -111,5 +111,5 @@ def main(cfg: DictConfig) -> float:
 if __name__ == "__main__":
     with one_line_errors():
         sys.argv[1:] = continued(sys.argv[1:])
-        with killed_workers():
+        with cut_off():
             main()

@@ -249,6 +249,50 @@ COMMANDS: list[tuple[str, Spoil, list[str]]] = [
         nothing,
         ["dataset=cifar: no such choice; allowed: digits, fmnist, mnist"],
     ),
+    # multiruns
+    ("train.py -m model=ae,gan", nothing, ["model=gan: no such choice; allowed: ae, "]),
+    ("train.py -m sweep=random", nothing, ["sweep=random: no such choice; allowed: grid, "]),
+    ("train.py sweep=grid", nothing, ["sweep=grid: runs many jobs: python train.py -m sweep=grid"]),
+    (
+        "train.py -m seed=1,2 hydra/launcher=k8s",
+        nothing,
+        ["hydra/launcher=k8s: no such choice; allowed: basic, joblib"],
+    ),
+    (
+        "train.py -m seed=1,2 hydra.launcher.n_jobs=2",
+        nothing,
+        ["hydra.launcher.n_jobs: no such key"],
+    ),
+    (
+        "train.py -m seed=1,2 hydra.sweep.dir=run/metrics.json",
+        nothing,
+        ["run/metrics.json: File exists"],
+    ),
+    (
+        "train.py -m sweep=search_wae hydra.sweeper.trials=0",
+        nothing,
+        ["hydra.sweeper.trials=0: must be greater than 0"],
+    ),
+    (
+        "train.py -m sweep=search_wae hydra.sweeper.trials=many",
+        nothing,
+        ["hydra.sweeper.trials=many", "Integer"],
+    ),
+    (
+        "train.py -m sweep=search_wae hydra.sweeper.workers=0",
+        nothing,
+        ["hydra.sweeper.workers=0: must be greater than 0"],
+    ),
+    (
+        "train.py -m sweep=search_wae hydra.sweeper.space={model.lr:{low:1,high:0}}",
+        nothing,
+        ["hydra.sweeper: space.model.lr={low: 1, high: 0}: low must lie below high"],
+    ),
+    (
+        "train.py -m sweep=search_wae +hydra.sweeper.space={model.depth:{low:1,high:2}}",
+        nothing,
+        ["model.depth: no such key"],
+    ),
     # configs read back
     ("evaluate.py run=run", content(CONFIG, ""), ["run/.hydra/config.yaml: not a run's config"]),
     (

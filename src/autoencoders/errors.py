@@ -18,8 +18,11 @@ from hydra.errors import (
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 from pydantic import ValidationError
 
-# What a full or protected disk answers with.
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR)
+# What a full or protected disk, or a file where a folder should be, answers with.
+NO_ROOM = (
+    *(errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM),
+    *(errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.EISDIR),
+)
 
 
 class InputError(Exception):
@@ -80,6 +83,8 @@ def describe(error: Exception, prefix: str = "") -> str | None:
         return f"{error.filename}: {error.strerror}" if error.errno in NO_ROOM else None
     if isinstance(cause, ConfigKeyError | ConfigAttributeError):
         return _describe_unknown_key(cause)
+    if isinstance(cause, OmegaConfBaseException):  # what Hydra says does not tell what is allowed
+        return f"{_one_line(error)}: {_one_line(cause)}"
     return _one_line(error)
 
 
@@ -109,7 +114,7 @@ def _describe_unknown_key(error: OmegaConfBaseException) -> str:
     allowed = [str(key) for key in parent if key != "_target_"] if parent is not None else []
     close = difflib.get_close_matches(str(error.key), allowed, n=1)
     hint = f"did you mean {close[0]}? " if close else ""
-    line = f"{error.full_key}: no such key; {hint}allowed: {', '.join(allowed)}"
+    line = f"{error.full_key}: no such key; {hint}allowed: {', '.join(allowed) or 'none'}"
     if str(error.full_key).startswith("trainer."):
         line += f"; another argument of Lightning's Trainer takes a plus: +{error.full_key}=..."
     return line

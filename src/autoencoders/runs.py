@@ -72,6 +72,8 @@ class RunFolder(Callback):
         explicit = any(key.startswith("hydra.run.dir=") for key in config.hydra.overrides.hydra)
         if not first:  # it is the first process that chooses
             return folder
+        if sweep := config.hydra.runtime.choices.get("sweep"):
+            raise InputError(f"sweep={sweep}: runs many jobs: python train.py -m sweep={sweep}")
         if _number("WORLD_SIZE", 1) > 1 and not explicit:
             raise InputError(
                 f"{os.environ['WORLD_SIZE']} processes were started, which must agree on the run's"

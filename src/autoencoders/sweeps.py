@@ -70,30 +70,33 @@ def continued(arguments: list[str]) -> list[str]:
 
 
 @contextmanager
-def killed_workers() -> Iterator[None]:
-    """Say how to go on where a launcher's process, and with it a job, was killed from outside.
+def cut_off() -> Iterator[None]:
+    """See to a multirun that an exception ends: one in which no job has begun leaves nothing, and
+    where a launcher's process was killed from outside, what to do is said.
 
     Raises:
-        InputError: it was; the jobs' table is printed before.
+        InputError: a process was killed; the jobs' table is printed before.
     """
     try:
         yield
     except Exception as error:
-        # joblib's, and submitit's, which need not be installed.
-        if (
-            not isinstance(error, BrokenProcessPool)
-            and "UncompletedJob" not in type(error).__name__
-        ):
+        folder = Path(HydraConfig.get().sweep.dir) if HydraConfig.initialized() else None
+        if folder is None or not (folder / MULTIRUN).exists():
             raise
-        from autoencoders import report
+        if os.listdir(folder) == [MULTIRUN]:
+            (folder / MULTIRUN).unlink()
+            os.removedirs(folder)
+        # joblib's, and submitit's, which need not be installed.
+        if isinstance(error, BrokenProcessPool) or "UncompletedJob" in type(error).__name__:
+            from autoencoders import report
 
-        folder = Path(HydraConfig.get().sweep.dir)
-        objective = str(OmegaConf.load(folder / MULTIRUN).objective)
-        report.print_jobs(read_jobs(folder), objective, folder)
-        raise InputError(
-            f"{folder}: a job's process was killed, perhaps for want of memory;"
-            f" python train.py -m resume={folder} goes on"
-        ) from error
+            objective = str(OmegaConf.load(folder / MULTIRUN).objective)
+            report.print_jobs(read_jobs(folder), objective, folder)
+            raise InputError(
+                f"{folder}: a job's process was killed, perhaps for want of memory;"
+                f" python train.py -m resume={folder} goes on"
+            ) from error
+        raise
 
 
 def run_job(train: Train, cfg: DictConfig, folder: Path) -> float:

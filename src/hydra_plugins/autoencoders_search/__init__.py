@@ -8,13 +8,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from hydra.core.config_store import ConfigStore
 from hydra.core.plugins import Plugins
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
+from pydantic import BaseModel, Field, NonNegativeInt, PositiveInt, validate_call
 
 from autoencoders.errors import InputError
 
@@ -26,6 +27,7 @@ class OptunaSearchConf:
     """What `hydra.sweeper` takes, see `OptunaSearch`."""
 
     _target_: str = "hydra_plugins.autoencoders_search.OptunaSearch"
+    _convert_: str = "all"
     space: dict[str, Any] = field(default_factory=dict)
     trials: int = 20
     workers: int = 1
@@ -33,6 +35,20 @@ class OptunaSearchConf:
 
 
 ConfigStore.instance().store(group="hydra/sweeper", name="optuna_search", node=OptunaSearchConf)
+
+
+class Interval(BaseModel, extra="forbid"):
+    """What a number is drawn from: whole where both ends are."""
+
+    low: int | float
+    high: int | float
+    log: bool = False
+
+
+class Choices(BaseModel, extra="forbid"):
+    """What one of several is drawn from."""
+
+    choices: Annotated[list[Any], Field(min_length=1)]
 
 
 class OptunaSearch(Sweeper):
@@ -49,8 +65,20 @@ class OptunaSearch(Sweeper):
         seed: of the sampler.
     """
 
-    def __init__(self, space: DictConfig, trials: int, workers: int, seed: int) -> None:
-        self.space: Any = OmegaConf.to_container(space, resolve=True)
+    @validate_call
+    def __init__(
+        self,
+        *,
+        space: dict[str, Interval | Choices],
+        trials: PositiveInt,
+        workers: PositiveInt,
+        seed: NonNegativeInt,
+    ) -> None:
+        for key, interval in space.items():
+            if isinstance(interval, Interval) and not interval.low < interval.high:
+                found = f"{{low: {interval.low}, high: {interval.high}}}"
+                raise InputError(f"space.{key}={found}: low must lie below high")
+        self.space = space
         self.trials = trials
         self.workers = workers
         self.seed = seed
@@ -59,6 +87,7 @@ class OptunaSearch(Sweeper):
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
     ) -> None:
         self.config: Any = config
+        self.hydra_context = hydra_context
         self.launcher: Any = Plugins.instance().instantiate_launcher(
             hydra_context=hydra_context, task_function=task_function, config=config
         )
@@ -70,6 +99,10 @@ class OptunaSearch(Sweeper):
             raise InputError("a search needs Optuna: pip install -e '.[sweep]'") from error
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
+        ends = {
+            key: s.low if isinstance(s, Interval) else s.choices[0] for key, s in self.space.items()
+        }
+        self.validate_batch_is_legal([_job(arguments, ends)])  # before anything is written
         folder = Path(self.config.hydra.sweep.dir)
         folder.mkdir(parents=True, exist_ok=True)
         OmegaConf.save(self.config, folder / "multirun.yaml")
@@ -90,7 +123,7 @@ class OptunaSearch(Sweeper):
     def _run(
         self, study: Any, numbers: Sequence[int], params: Sequence[dict], arguments: list[str]
     ) -> None:
-        jobs = [[*arguments, *(f"{key}={value}" for key, value in p.items())] for p in params]
+        jobs = [_job(arguments, p) for p in params]
         returns = self.launcher.launch(jobs, initial_job_idx=numbers[0])
         from optuna.trial import TrialState
 
@@ -110,17 +143,21 @@ class OptunaSearch(Sweeper):
 
         found: dict[str, Any] = {}
         for key, spec in self.space.items():
-            if "choices" in spec:
-                found[key] = CategoricalDistribution(spec["choices"])
+            if isinstance(spec, Choices):
+                found[key] = CategoricalDistribution(spec.choices)
+            elif isinstance(spec.low, int) and isinstance(spec.high, int):
+                found[key] = IntDistribution(spec.low, spec.high, log=spec.log)
             else:
-                whole = isinstance(spec["low"], int) and isinstance(spec["high"], int)
-                kind = IntDistribution if whole else FloatDistribution
-                found[key] = kind(spec["low"], spec["high"], log=spec.get("log", False))
+                found[key] = FloatDistribution(spec.low, spec.high, log=spec.log)
         return found
 
     def _begun(self, folder: Path) -> int:
         """How many trials there are: a sampler that starts anew must not draw the same again."""
         return sum(path.name.isdigit() for path in folder.iterdir())
+
+
+def _job(arguments: list[str], params: dict[str, Any]) -> list[str]:
+    return [*arguments, *(f"{key}={value}" for key, value in params.items())]
 
 
 def draw(study: Any, folder: Path, objective: str) -> None:
