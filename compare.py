@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 
 from autoencoders.comparison import Comparison, read_runs
 from autoencoders.errors import InputError, one_line_errors
-from autoencoders.runs import make_new
+from autoencoders.run_folder import make_new
 
 
 def compare(cfg: DictConfig, dataset: str) -> Path:
@@ -27,7 +27,8 @@ def compare(cfg: DictConfig, dataset: str) -> Path:
     runs = read_runs(cfg, dataset)
     comparison = Comparison(runs)
     # Here and not above: torch takes seconds to import, which a wrong folder need not wait for.
-    from autoencoders import exhibits, page, report
+    from autoencoders import exhibits, report
+    from autoencoders.comparison import page
 
     drawn = exhibits.of_comparison(comparison, cfg.points)
     default = Path("outputs/comparisons", runs[0].dataset, time.strftime("%Y-%m-%d_%H-%M-%S"))

@@ -3,8 +3,9 @@
 import hydra
 from omegaconf import DictConfig
 
+from autoencoders.config import EVALUATED, hyperparameters
 from autoencoders.errors import one_line_errors
-from autoencoders.runs import EVALUATED, hyperparameters, load_run, to_evaluate, write_metrics
+from autoencoders.runs import load_run, to_evaluate, write_metrics
 
 
 def evaluate(cfg: DictConfig) -> dict[str, float]:

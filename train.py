@@ -11,15 +11,9 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from autoencoders.config import check_settings, hyperparameters, objective_of
 from autoencoders.errors import one_line_errors
-from autoencoders.runs import (
-    LAST,
-    check_settings,
-    hyperparameters,
-    load_config,
-    objective_of,
-    write_metrics,
-)
+from autoencoders.runs import LAST, load_config, write_metrics
 from autoencoders.sweeps import continued, cut_off, run_job
 
 

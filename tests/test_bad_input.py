@@ -85,6 +85,8 @@ OVERRIDES = {
     "resume=[a,b]": ["resume="],
     "model.kernel=linear model=wae_mmd": ["model.kernel=linear: must be 'imq' or 'rbf'"],
     "monitor=val/fid": ["monitor=val/fid: no such metric; allowed: ", "val/mse"],
+    "objective=val/fid": ["objective=val/fid: no such metric; allowed: ", "val/mse"],
+    "objective=prior/fd": ["objective=prior/fd: no such metric; allowed: ", "prior/fd_cnn"],
     "evaluate=false objective=prior/fd_cnn": ["which evaluate=false leaves out"],
 }
 

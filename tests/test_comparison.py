@@ -12,7 +12,9 @@ import pytest
 from conftest import SHORT, run_script
 from omegaconf import OmegaConf
 
-from autoencoders.comparison import Cell, Comparison, check_comparable, read_finished
+from autoencoders.comparison import Comparison
+from autoencoders.comparison.runs import check_comparable, read_finished
+from autoencoders.comparison.table import Cell
 from autoencoders.errors import InputError
 
 

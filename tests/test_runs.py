@@ -8,8 +8,10 @@ import pytest
 from conftest import compose_train
 from omegaconf import OmegaConf
 
+from autoencoders.config import check_settings
 from autoencoders.errors import InputError
-from autoencoders.runs import check_settings, load_config, load_run, make_new, write_metrics
+from autoencoders.run_folder import make_new
+from autoencoders.runs import load_config, load_run, write_metrics
 
 
 def test_runs_of_one_second_get_a_folder_each(tmp_path):

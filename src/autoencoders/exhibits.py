@@ -15,7 +15,7 @@ from autoencoders.models.base import inference
 from autoencoders.runs import load_run
 
 if TYPE_CHECKING:
-    from autoencoders.comparison import Comparison, Row
+    from autoencoders.comparison.table import Comparison, Row
     from autoencoders.evaluation import Evaluation
 
 SAMPLES = "decoded draws from the prior"

@@ -9,7 +9,8 @@ from rich.markup import escape
 from rich.table import Table
 from torch import nn
 
-from autoencoders.comparison import FLOOR, SAMPLE_MEASURES, Comparison
+from autoencoders.comparison.columns import SAMPLE_MEASURES
+from autoencoders.comparison.table import FLOOR, Comparison
 from autoencoders.runs import METRICS, shown
 from autoencoders.sweeps import Job
 

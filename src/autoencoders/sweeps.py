@@ -12,17 +12,9 @@ from typing import Any, NamedTuple
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, read_write
 
+from autoencoders.config import check_settings, objective_of
 from autoencoders.errors import FAULTS, InputError, describe
-from autoencoders.runs import (
-    CONFIG,
-    LAST,
-    METRICS,
-    NOT_A_CONFIG,
-    check_settings,
-    load_config,
-    objective_of,
-    write_whole,
-)
+from autoencoders.runs import CONFIG, LAST, METRICS, NOT_A_CONFIG, load_config, write_whole
 from autoencoders.trust import read_json, refuse_foreign, refuse_foreign_settings
 
 ERROR = "error.txt"

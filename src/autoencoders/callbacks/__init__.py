@@ -31,6 +31,6 @@ def for_run(cfg: DictConfig, folder: Path) -> list[Callback]:
         ShareBuffers(),
         StopOnNonFinite(),
         Exhibits(folder / "figures"),
-        Checkpoints(folder, cfg.monitor),
+        Checkpoints(folder, cfg.monitor, cfg.objective),
         ProgressBar(),
     ]

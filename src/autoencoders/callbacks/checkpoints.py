@@ -21,9 +21,10 @@ class Checkpoints(ModelCheckpoint):
     Args:
         run: the run's folder.
         monitor: the metric that the best checkpoint has the least of.
+        objective: the metric that the run is judged by in a sweep.
     """
 
-    def __init__(self, run: Path, monitor: str) -> None:
+    def __init__(self, run: Path, monitor: str, objective: str) -> None:
         super().__init__(
             run / "checkpoints",
             filename="best",
@@ -33,6 +34,7 @@ class Checkpoints(ModelCheckpoint):
             enable_version_counter=False,
         )
         self.run = run
+        self.named = {"monitor": monitor, "objective": objective}
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         data = trainer.datamodule  # type: ignore[attr-defined]  # Lightning sets it in fit
@@ -44,8 +46,7 @@ class Checkpoints(ModelCheckpoint):
 
     def on_sanity_check_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         # One batch has been validated, so that a mistyped val/ metric need not cost an epoch.
-        if str(self.monitor).startswith("val/"):
-            self._check_monitor(trainer)
+        self._check_names(trainer, "val/")
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         super().on_train_start(trainer, pl_module)
@@ -53,13 +54,14 @@ class Checkpoints(ModelCheckpoint):
             trainer.save_checkpoint(self.run / LAST)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._check_monitor(trainer)
+        self._check_names(trainer, "train/")
         super().on_train_epoch_end(trainer, pl_module)
 
-    def _check_monitor(self, trainer: pl.Trainer) -> None:
-        if self.monitor not in trainer.callback_metrics:
-            known = sorted(name for name in trainer.callback_metrics if "/" in name)
-            raise InputError(f"monitor={self.monitor}: no such metric; allowed: {', '.join(known)}")
+    def _check_names(self, trainer: pl.Trainer, stage: str) -> None:
+        for key, name in self.named.items():
+            if name.startswith(stage) and name not in trainer.callback_metrics:
+                known = sorted(metric for metric in trainer.callback_metrics if "/" in metric)
+                raise InputError(f"{key}={name}: no such metric; allowed: {', '.join(known)}")
 
     def on_exception(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException

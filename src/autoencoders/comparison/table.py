@@ -3,98 +3,19 @@
 import csv
 import json
 import math
-import re
 import statistics
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 
-from autoencoders.errors import InputError
-from autoencoders.runs import EVALUATION, HYDRA, METRICS, load_config, shown, write_whole
-from autoencoders.trust import read_json
+from autoencoders.comparison.columns import COLUMNS, Column
+from autoencoders.comparison.runs import FinishedRun, check_comparable
+from autoencoders.runs import shown, write_whole
 
 FLOOR = "real images"
 MODEL_ORDER = tuple(f"autoencoders.models.{name}" for name in ("AE", "VAE", "WAEGAN", "WAEMMD"))
-
-
-class Column(NamedTuple):
-    """One metric.
-
-    key: in metrics.json.
-    section: that it belongs to.
-    name: its heading.
-    better: which values are; None where neither is.
-    floor: the key of what real images, or draws from the prior, reach by the same measure.
-    """
-
-    key: str
-    section: str
-    name: str
-    better: Literal["lower", "higher"] | None
-    floor: str | None = None
-
-
-MEASURES: tuple[tuple[str, str, Literal["lower", "higher"] | None], ...] = (
-    ("fd_cnn", "FD-CNN", "lower"),
-    ("fid", "FID", "lower"),
-    ("kernel_distance", "kernel distance", "lower"),
-    ("precision", "precision", "higher"),
-    ("recall", "recall", "higher"),
-    ("density", "density", "higher"),
-    ("coverage", "coverage", "higher"),
-)
-SAMPLE_MEASURES = (
-    *MEASURES,
-    ("class_entropy", "class entropy", "higher"),
-    ("rarest_class", "rarest class", "higher"),
-    ("nearest_train", "nearest training image", None),
-)
-COLUMNS = (
-    Column("test/mse", "Reconstruction", "MSE", "lower"),
-    Column("test/bce", "Reconstruction", "BCE, nats", "lower"),
-    *(
-        Column(f"reconstruction/{key}", "Reconstruction", name, better, f"floor/{key}")
-        for key, name, better in MEASURES
-    ),
-    *(
-        Column(f"{sampler}/{key}", "Samples", f"{name}, {sampler}", better, f"floor/{key}")
-        for key, name, better in SAMPLE_MEASURES
-        for sampler in ("prior", "mixture")
-    ),
-    *(
-        Column(f"latent/{key}", "Latent space", name, "lower", f"latent/{key}_floor")
-        for key, name in (
-            ("mmd", "MMD"),
-            ("sliced_wasserstein", "sliced Wasserstein"),
-            ("frechet", "Fréchet distance"),
-        )
-    ),
-    Column("test/z_std", "Latent space", "std of codes", None),
-    Column("test/active_units", "Latent space", "active units", None),
-    Column("latent/knn_accuracy", "Latent space", "kNN accuracy", "higher"),
-    Column("latent/probe_accuracy", "Latent space", "linear probe", "higher"),
-    Column("parameters", "Training", "parameters", None),
-    Column("epochs", "Training", "epochs", None),
-    Column("train_seconds", "Training", "seconds", None),
-    Column("images_per_second", "Training", "images/s", None),
-    Column("evaluation_seconds", "Training", "evaluation, s", None),
-)
-
-
-class FinishedRun(NamedTuple):
-    """A finished and evaluated run, as far as its files tell without its weights.
-
-    dataset: its name in `dataset=`.
-    conditions: what its evaluation depended on.
-    """
-
-    folder: Path
-    dataset: str
-    cfg: DictConfig
-    metrics: dict[str, float]
-    conditions: dict[str, Any]
 
 
 class Cell(NamedTuple):
@@ -243,71 +164,6 @@ class Comparison:
             means = {key: cell.mean for key, cell in row.cells.items()}
             stds = {f"{k} std": c.std for k, c in row.cells.items() if c.std is not None}
             yield {"model": row.label, "runs": len(row.runs), **means, **stds}
-
-
-def read_runs(cfg: DictConfig, dataset: str) -> list[FinishedRun]:
-    """The runs that `dataset=`, `runs=` or `multirun=` names.
-
-    Raises:
-        InputError: no run there, or one that has not finished or not been evaluated.
-    """
-    if cfg.runs:
-        named = cfg.runs if OmegaConf.is_list(cfg.runs) else [cfg.runs]
-        paths = dict.fromkeys(Path(str(folder)) for folder in named)
-        return [read_finished(path) for path in paths]
-    if cfg.multirun is not None:
-        folders = [path.parent for path in Path(str(cfg.multirun)).glob(f"*/{METRICS}")]
-        folders.sort(key=lambda path: (len(path.name), path.name))
-        if not folders:
-            raise InputError(f"multirun={cfg.multirun}: no finished run in that folder")
-        return [read_finished(folder) for folder in folders]
-    newest: dict[str, Path] = {}
-    root = Path("outputs", dataset)
-    for path in sorted(root.glob(f"*/*/{METRICS}"), key=lambda path: path.parent.name):
-        newest[path.parent.parent.name] = path.parent
-    if not newest:
-        raise InputError(
-            f"dataset={dataset}: no finished run in {root}; train one with python train.py"
-            f" dataset={dataset}, or name folders with runs=[...]"
-        )
-    return [read_finished(folder) for folder in newest.values()]
-
-
-def read_finished(folder: Path) -> FinishedRun:
-    """A run's files.
-
-    Raises:
-        InputError: the run has not finished, or not been evaluated.
-    """
-    config = load_config(folder)
-    if not (folder / METRICS).is_file():
-        raise InputError(
-            f"{folder}: not finished: it has no {METRICS}; python train.py resume={folder} goes on"
-        )
-    if not (folder / EVALUATION).is_file():
-        raise InputError(
-            f"{folder}: not evaluated: it has no {EVALUATION}; run python evaluate.py run={folder}"
-        )
-    hydra = OmegaConf.load(folder / HYDRA)
-    dataset = str(OmegaConf.select(hydra, "hydra.runtime.choices.dataset"))
-    if not re.fullmatch(r"\w+", dataset):  # it names the comparison's folder
-        raise InputError(f"{folder / HYDRA}: {dataset!r} is no data set's name")
-    metrics, conditions = (read_json(folder / name) for name in (METRICS, EVALUATION))
-    return FinishedRun(folder, dataset, config, metrics, conditions)
-
-
-def check_comparable(runs: list[FinishedRun]) -> None:
-    """Raise InputError where two runs' numbers mean different things."""
-    first = runs[0]
-    for run in runs[1:]:
-        for key, value in first.conditions.items():
-            if run.conditions.get(key) != value:
-                what = "data sets" if key == "dataset" else f"evaluation settings ({key})"
-                raise InputError(
-                    f"runs of different {what} do not compare: {first.folder} has {value},"
-                    f" {run.folder} has {run.conditions.get(key)}; leave one out, or evaluate again"
-                    " with python evaluate.py run=<folder>"
-                )
 
 
 def group_by_config(runs: list[FinishedRun]) -> list[list[FinishedRun]]:

@@ -9,7 +9,8 @@ from string import Template
 
 from matplotlib.figure import Figure
 
-from autoencoders.comparison import FLOOR, Cell, Column, Comparison
+from autoencoders.comparison.columns import Column
+from autoencoders.comparison.table import FLOOR, Cell, Comparison
 from autoencoders.runs import shown, write_whole
 
 TEMPLATE = Path(__file__).with_name("page.html")

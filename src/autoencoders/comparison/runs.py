@@ -1,0 +1,90 @@
+"""The finished runs that are compared, as far as their files tell without their weights."""
+
+import re
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from omegaconf import DictConfig, OmegaConf
+
+from autoencoders.errors import InputError
+from autoencoders.runs import EVALUATION, HYDRA, METRICS, load_config
+from autoencoders.trust import read_json
+
+
+class FinishedRun(NamedTuple):
+    """A finished and evaluated run, as far as its files tell without its weights.
+
+    dataset: its name in `dataset=`.
+    conditions: what its evaluation depended on.
+    """
+
+    folder: Path
+    dataset: str
+    cfg: DictConfig
+    metrics: dict[str, float]
+    conditions: dict[str, Any]
+
+
+def read_runs(cfg: DictConfig, dataset: str) -> list[FinishedRun]:
+    """The runs that `dataset=`, `runs=` or `multirun=` names.
+
+    Raises:
+        InputError: no run there, or one that has not finished or not been evaluated.
+    """
+    if cfg.runs:
+        named = cfg.runs if OmegaConf.is_list(cfg.runs) else [cfg.runs]
+        paths = dict.fromkeys(Path(str(folder)) for folder in named)
+        return [read_finished(path) for path in paths]
+    if cfg.multirun is not None:
+        folders = [path.parent for path in Path(str(cfg.multirun)).glob(f"*/{METRICS}")]
+        folders.sort(key=lambda path: (len(path.name), path.name))
+        if not folders:
+            raise InputError(f"multirun={cfg.multirun}: no finished run in that folder")
+        return [read_finished(folder) for folder in folders]
+    newest: dict[str, Path] = {}
+    root = Path("outputs", dataset)
+    for path in sorted(root.glob(f"*/*/{METRICS}"), key=lambda path: path.parent.name):
+        newest[path.parent.parent.name] = path.parent
+    if not newest:
+        raise InputError(
+            f"dataset={dataset}: no finished run in {root}; train one with python train.py"
+            f" dataset={dataset}, or name folders with runs=[...]"
+        )
+    return [read_finished(folder) for folder in newest.values()]
+
+
+def read_finished(folder: Path) -> FinishedRun:
+    """A run's files.
+
+    Raises:
+        InputError: the run has not finished, or not been evaluated.
+    """
+    config = load_config(folder)
+    if not (folder / METRICS).is_file():
+        raise InputError(
+            f"{folder}: not finished: it has no {METRICS}; python train.py resume={folder} goes on"
+        )
+    if not (folder / EVALUATION).is_file():
+        raise InputError(
+            f"{folder}: not evaluated: it has no {EVALUATION}; run python evaluate.py run={folder}"
+        )
+    hydra = OmegaConf.load(folder / HYDRA)
+    dataset = str(OmegaConf.select(hydra, "hydra.runtime.choices.dataset"))
+    if not re.fullmatch(r"\w+", dataset):  # it names the comparison's folder
+        raise InputError(f"{folder / HYDRA}: {dataset!r} is no data set's name")
+    metrics, conditions = (read_json(folder / name) for name in (METRICS, EVALUATION))
+    return FinishedRun(folder, dataset, config, metrics, conditions)
+
+
+def check_comparable(runs: list[FinishedRun]) -> None:
+    """Raise InputError where two runs' numbers mean different things."""
+    first = runs[0]
+    for run in runs[1:]:
+        for key, value in first.conditions.items():
+            if run.conditions.get(key) != value:
+                what = "data sets" if key == "dataset" else f"evaluation settings ({key})"
+                raise InputError(
+                    f"runs of different {what} do not compare: {first.folder} has {value},"
+                    f" {run.folder} has {run.conditions.get(key)}; leave one out, or evaluate again"
+                    " with python evaluate.py run=<folder>"
+                )
