@@ -152,26 +152,6 @@ def test_the_newest_run_of_each_model_is_taken(multirun, tmp_path):
     assert row["runs"] == ["outputs/digits/wae/2026-01-02_00-00-00"]
 
 
-def test_refusals_are_one_line(multirun, tmp_path):
-    unfinished, unevaluated = tmp_path / "unfinished", tmp_path / "unevaluated"
-    for folder, file in ((unfinished, "metrics.json"), (unevaluated, "evaluation.json")):
-        shutil.copytree(multirun / "0", folder)
-        (folder / file).unlink()
-    for arguments, words in (
-        (["dataset=mnist"], "dataset=mnist: no finished run in outputs/mnist; train one"),
-        ([f"runs=[{unfinished}]"], f"{unfinished}: not finished"),
-        ([f"runs=[{unevaluated}]"], f"run python evaluate.py run={unevaluated}"),
-        (["runs=[nowhere]"], "nowhere: not a run's folder"),
-        (["multirun=nowhere"], "multirun=nowhere: no finished run"),
-    ):
-        done = run_script("compare.py", *arguments, cwd=tmp_path)
-        assert done.returncode == 1
-        last = done.stderr.strip().splitlines()[-1]
-        assert last.startswith("error: ")
-        assert words in last
-    assert not (tmp_path / "outputs").exists()
-
-
 class Page(HTMLParser):
     """Collects a page's images and whatever it would fetch."""
 

@@ -134,28 +134,6 @@ def test_another_checkpoint_gets_a_folder_of_its_own(evaluated):
     assert json.loads((folder / "best/evaluation.json").read_text())["images"] == 50
 
 
-@pytest.mark.parametrize(
-    ("arguments", "line"),
-    [
-        ([], "give either run=, a finished run's folder"),
-        (["run=nowhere"], "run=nowhere: nowhere is not a run's folder"),
-        (["run=a", "ckpt_path=b"], "give either run="),
-        (["run=RUN", "evaluation.features=clip"], "evaluation.features=clip: "),
-        (["run=RUN", "evaluation.images=3"], "evaluation.images=3: "),
-        (["run=RUN", "evaluation.neighbors=3"], "did you mean neighbours?"),
-        (["ckpt_path=RUN/checkpoints/none.ckpt"], "none.ckpt: no such checkpoint"),
-    ],
-)
-def test_bad_input_is_one_line(arguments, line, tmp_path, evaluated):
-    arguments = [argument.replace("RUN", str(evaluated[0])) for argument in arguments]
-    done = run_script("evaluate.py", *arguments, cwd=tmp_path)
-    last = done.stderr.strip().splitlines()[-1]
-    assert done.returncode == 1
-    assert last.startswith("error: ")
-    assert line in last
-    assert not list(tmp_path.iterdir())
-
-
 def test_a_missing_extractor_is_noticed_before_training(tmp_path, monkeypatch):
     monkeypatch.setattr(Digits, "extractor", "")
     with pytest.raises(InputError, match="no extractor ships"):
@@ -172,9 +150,3 @@ def test_one_latent_dimension_is_enough(digits):
     found = evaluate(VAE(latent_dim=1, hidden_dim=2).eval(), digits, Settings(images=40))
     assert math.isfinite(found.metrics["latent/frechet"])
     assert math.isfinite(found.metrics["mixture/fd_cnn"])
-
-
-def test_an_objective_that_evaluation_alone_can_give(tmp_path):
-    done = run_script("train.py", *SHORT, "objective=prior/fd_cnn", cwd=tmp_path)
-    assert done.returncode == 1
-    assert "which evaluate=false leaves out" in done.stderr.splitlines()[-1]

@@ -209,14 +209,6 @@ def test_two_processes_download_at_once(tmp_path, monkeypatch):
     assert [path.name for path in (tmp_path / "data").iterdir()] == ["MNIST"]
 
 
-def test_torchrun_without_a_common_folder(tmp_path):
-    processes = {"WORLD_SIZE": "2", "RANK": "0", "LOCAL_RANK": "0"}
-    done = run_script("train.py", *SHORT, cwd=tmp_path, **processes)
-    assert done.returncode == 1
-    assert "must agree on the run's folder: set hydra.run.dir=" in done.stderr.splitlines()[-1]
-    assert not (tmp_path / "outputs").exists()
-
-
 @pytest.mark.parametrize(
     ("key", "value"),
     [
