@@ -10,7 +10,14 @@ from pydantic import ValidationError
 
 from autoencoders.data import Digits
 from autoencoders.errors import InputError
-from autoencoders.evaluation import Settings, decode, encode, evaluate, judge_images
+from autoencoders.evaluation import (
+    Settings,
+    decode,
+    encode,
+    evaluate,
+    first_of_each_class,
+    judge_images,
+)
 from autoencoders.metrics.features import load_extractor
 from autoencoders.models import VAE, WAEGAN
 from autoencoders.models.base import inference
@@ -65,7 +72,7 @@ def test_everything_is_measured(digits):
         assert share.sum().item() == pytest.approx(1)
     assert found.metrics["floor/fd_cnn"] < found.metrics["prior/fd_cnn"]
     samples, neighbours = found.closest
-    assert samples.shape == neighbours.shape == (12, 1, 28, 28)
+    assert samples.shape == neighbours.shape == (10, 1, 28, 28)
 
 
 def test_the_floor_is_training_images(digits):
@@ -150,3 +157,18 @@ def test_one_latent_dimension_is_enough(digits):
     found = evaluate(VAE(latent_dim=1, hidden_dim=2).eval(), digits, Settings(images=40))
     assert math.isfinite(found.metrics["latent/frechet"])
     assert math.isfinite(found.metrics["mixture/fd_cnn"])
+
+
+def test_the_first_of_each_class_by_brute_force():
+    torch.manual_seed(0)
+    order, labels = torch.randperm(60), torch.randint(4, (60,))
+    expected, before = [], {}
+    for index in order.tolist():
+        label = labels[index].item()
+        expected.append((before.setdefault(label, 0), len(expected), index))
+        before[label] += 1
+    ten = [index for _, _, index in sorted(expected)[:10]]
+    found = first_of_each_class(order, labels, 10)
+    assert sorted(found.tolist()) == sorted(ten)
+    assert labels[found].tolist() == sorted(labels[found].tolist())
+    assert {labels[index].item() for index in ten} == {0, 1, 2, 3}

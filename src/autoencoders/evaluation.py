@@ -30,7 +30,7 @@ from autoencoders.samplers import Mixture
 
 BATCH = 100  # activations that stay in a processor's cache
 SEARCHED = 2000  # images of a kind whose nearest training image is looked for
-CLOSEST = 12  # samples that are shown beside their nearest training image
+CLOSEST = 10  # samples that are shown beside their nearest training image
 SAMPLERS = ("prior", "mixture")
 PROJECTED = 2500  # codes in TensorBoard's projector, each with its thumbnail
 
@@ -83,8 +83,8 @@ class Evaluation(NamedTuple):
     samples: by sampler, uint8, (n, C, H, W).
     class_shares: of the real images and the samples, as the classifier sees them, (classes,) each;
         empty with features that know no classes.
-    closest: the samples from the prior that come nearest to a training image, and those images,
-        uint8, (CLOSEST, C, H, W) each.
+    closest: the samples from the prior that come nearest to a training image, of each class as
+        many, and those images, uint8, (CLOSEST, C, H, W) each.
     codes: of the real images.
     """
 
@@ -128,7 +128,7 @@ def evaluate(model: AutoEncoder, data: ImageDataModule, settings: Settings) -> E
     }
     metrics |= {f"{name}/nearest_train": found[0].mean().item() for name, found in to_train.items()}
     distances, indices = to_train["prior"]
-    closest = distances.argsort()[:CLOSEST]
+    closest = first_of_each_class(distances.argsort(), data.train.labels[indices], CLOSEST)
 
     draws = [model.sample_prior(n, generator).cpu() for _ in range(3)]
     measures = {
@@ -177,6 +177,15 @@ def evaluate_run(
         names = [data.class_names[label] for label in labels.tolist()]
         board.add_embedding(codes, names, to_pixels(images), epochs, f"{settings.split} codes")
     return found.metrics
+
+
+def first_of_each_class(order: Tensor, labels: Tensor, n: int) -> Tensor:
+    """Of indices in order, (N,), the first of each class, then the second of each, and so on until
+    there are n; sorted by class. MNIST's images nearest to each other would all be ones."""
+    labels = labels[order]
+    rank = (labels[:, None] == labels).tril(-1).sum(1)  # how many of its class come before
+    chosen = rank.argsort(stable=True)[:n]
+    return order[chosen[labels[chosen].argsort(stable=True)]]
 
 
 def conditions(data: ImageDataModule, settings: Settings) -> dict[str, Any]:

@@ -51,7 +51,7 @@ def of_evaluation(
     mixture = to_pixels(found.samples["mixture"][:100])
     samples, neighbours = (to_pixels(images) for images in found.closest)
     rows = [("samples", samples), ("nearest training\nimages", neighbours)]
-    title = f"{heading}: the samples that come nearest to a training image"
+    title = f"{heading}: of each class, the sample that comes nearest to a training image"
     drawn = {
         "samples_mixture": figures.image_grid(
             mixture, f"{heading}: decoded draws from a Gaussian mixture", note
