@@ -1,14 +1,16 @@
 """Measure a trained model: `python evaluate.py run=outputs/fmnist/wae/<time>`."""
 
+from pathlib import Path
+
 import hydra
 from omegaconf import DictConfig
 
 from autoencoders.config import EVALUATED, hyperparameters
 from autoencoders.errors import one_line_errors
-from autoencoders.runs import load_run, to_evaluate, write_metrics
+from autoencoders.runs import load_run, lock, to_evaluate, write_metrics
 
 
-def evaluate(cfg: DictConfig) -> dict[str, float]:
+def evaluate(cfg: DictConfig, run_folder: Path, checkpoint: str) -> dict[str, float]:
     """Test a finished run's model and measure it, as training does at its end.
 
     The last weights' numbers go into the run's metrics.json, in place of those of an earlier
@@ -16,11 +18,12 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
 
     Args:
         cfg: as composed from conf/evaluate.yaml.
+        run_folder: the run's.
+        checkpoint: `last`, `best`, or another in its checkpoints/.
 
     Returns:
         The metrics.
     """
-    run_folder, checkpoint = to_evaluate(cfg)
     # Here and not above: torch takes seconds to import, which `--help` need not wait for.
     import pytorch_lightning as pl
 
@@ -58,7 +61,9 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="evaluate")
 def main(cfg: DictConfig) -> None:
-    evaluate(cfg)
+    run_folder, checkpoint = to_evaluate(cfg)
+    with lock(run_folder):
+        evaluate(cfg, run_folder, checkpoint)
 
 
 if __name__ == "__main__":

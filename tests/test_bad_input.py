@@ -187,7 +187,11 @@ COMMANDS: list[tuple[str, Spoil, list[str]]] = [
     ),
     ("train.py -m resume=run", nothing, ["resume=run: not a multirun's folder", "leave out -m"]),
     ("train.py -m resume=a,b", nothing, ["resume=a,b: not a multirun's folder"]),
-    ("train.py -m resume=run seed=3", content("run/multirun.yaml", ""), ["leave out seed=3"]),
+    (
+        "train.py -m resume=run seed=3",
+        content("run/multirun.yaml", "hydra: {overrides: {task: [], hydra: []}}"),
+        ["leave out seed=3"],
+    ),
     (
         "train.py -m resume=run",
         content("run/multirun.yaml", ""),
@@ -295,6 +299,17 @@ COMMANDS: list[tuple[str, Spoil, list[str]]] = [
         nothing,
         ["model.depth: no such key"],
     ),
+    (
+        "train.py resume=run",
+        content("run/multirun.yaml", ""),
+        ["resume=run: holds a multirun: python train.py -m resume=run"],
+    ),
+    ("train.py -m resume=it\\'s", nothing, ["resume=it's: not a multirun's folder"]),
+    (
+        "train.py -m resume=run",
+        content("run/multirun.yaml", "hydra: {overrides: {task: [--config-dir=x], hydra: []}}"),
+        ["run/multirun.yaml: --config-dir=x: ", "type it again"],
+    ),
     # configs read back
     ("evaluate.py run=run", content(CONFIG, ""), ["run/.hydra/config.yaml: not a run's config"]),
     (
@@ -368,6 +383,16 @@ COMMANDS: list[tuple[str, Spoil, list[str]]] = [
         "evaluate.py run=run",
         lambda f: torch.save({"x": 1}, f / LAST),
         [f"{LAST}: expected a checkpoint with a state_dict"],
+    ),
+    (
+        "evaluate.py run=run",
+        lambda f: torch.save({"state_dict": {"x": 1}}, f / LAST),
+        [f"{LAST}: expected a checkpoint with a state_dict of tensors"],
+    ),
+    (
+        "evaluate.py ckpt_path=run/checkpoints/...ckpt",
+        lambda f: shutil.copy(f / LAST, f / "run/checkpoints/...ckpt"),
+        ["...ckpt: not a run's checkpoint"],
     ),
     (f"evaluate.py ckpt_path={BEST}", without(BEST), [f"{BEST}: no such checkpoint"]),
     ("evaluate.py ckpt_path=run", nothing, ["ckpt_path=run: not a run's checkpoint"]),

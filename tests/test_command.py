@@ -6,7 +6,7 @@ import signal
 
 from conftest import SHORT, interrupt
 
-from autoencoders.checkpoints import read_checkpoint
+from autoencoders.checkpoints import read_checkpoint, saved_epochs
 from autoencoders.runs import load_run
 
 
@@ -37,7 +37,7 @@ def test_ctrl_c_saves_and_the_printed_command_resumes(train_py, tmp_path):
     status, out, err = interrupt(signal.SIGINT, tmp_path)
     assert status != 0
     (checkpoint,) = tmp_path.rglob("last.ckpt")
-    epochs = read_checkpoint(checkpoint)["epoch"] + 1
+    epochs = saved_epochs(checkpoint)
     (line,) = [line for line in out.splitlines() if "resume=" in line]
     assert f"{epochs} epochs are saved" in line, err
     argument = line.split()[-1]

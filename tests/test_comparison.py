@@ -12,7 +12,7 @@ import pytest
 from conftest import SHORT, run_script
 from omegaconf import OmegaConf
 
-from autoencoders.comparison import Comparison
+from autoencoders.comparison import Comparison, read_runs
 from autoencoders.comparison.runs import check_comparable, read_finished
 from autoencoders.comparison.table import Cell
 from autoencoders.errors import InputError
@@ -242,16 +242,33 @@ def test_a_search_is_drawn(multirun, tmp_path):
         config.model.reg_weight = 2.0**i
         config.model.lr = 0.001 * (1 + i % 3)
         config.model.discriminator_lr = 0.001 * (1 + i % 2)
+        config.model.cost = ("bce", "mse")[i % 2]
+        config.objective = "prior/fd_cnn" if i else "val/mse"
         OmegaConf.save(config, root / f"{i}/.hydra/config.yaml")
         metrics = json.loads((root / f"{i}/metrics.json").read_text())
         metrics["prior/fd_cnn"] = 10.0 - i
         (root / f"{i}/metrics.json").write_text(json.dumps(metrics))
     comparison = Comparison([read_finished(root / str(i)) for i in range(8)])
     assert [row.label for row in comparison.rows] == [f"WAE-GAN ({i})" for i in range(8)]
-    assert comparison.varied().keys() == {"reg_weight", "lr", "discriminator_lr"}
-    assert [row.label for row in comparison.best(2)] == ["WAE-GAN (6)", "WAE-GAN (7)"]
+    assert comparison.varied().keys() == {*("reg_weight", "lr", "discriminator_lr", "cost")}
+    assert [row.label for row in comparison.best(2)] == ["WAE-GAN (7)", "WAE-GAN (6)"]
+    for row in comparison.rows:
+        row.runs[0].cfg.objective = "test/mse"
+    assert comparison.objective.key == "test/mse"
     done = run_script(
         "compare.py", f"multirun={root}", "folder=compared", "points=30", cwd=tmp_path
     )
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "compared/search.png").stat().st_size > 10_000
+
+
+def test_of_a_multirun_on_several_data_sets_one_is_compared(multirun, tmp_path):
+    for i, name in enumerate(("digits", "mnist", "mnist")):
+        shutil.copytree(multirun / "0", tmp_path / str(i))
+        hydra = OmegaConf.load(tmp_path / f"{i}/.hydra/hydra.yaml")
+        hydra.hydra.runtime.choices.dataset = name
+        OmegaConf.save(hydra, tmp_path / f"{i}/.hydra/hydra.yaml")
+    cfg = OmegaConf.create({"runs": [], "multirun": str(tmp_path)})
+    assert [run.folder.name for run in read_runs(cfg, "mnist")] == ["1", "2"]
+    with pytest.raises(InputError, match="holds runs on digits, mnist; choose one with dataset="):
+        read_runs(cfg, "fmnist")

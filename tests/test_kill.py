@@ -13,7 +13,7 @@ import time
 import torch
 from conftest import ROOT, SHORT
 
-from autoencoders.checkpoints import read_checkpoint
+from autoencoders.checkpoints import read_checkpoint, saved_epochs
 
 KILLS = int(os.environ.get("AUTOENCODERS_KILLS", 3))
 EPOCHS = 8 * KILLS
@@ -28,12 +28,6 @@ def start(folder, *arguments):
         stderr=subprocess.PIPE,
         text=True,
     )
-
-
-def saved_epochs(run):
-    return read_checkpoint(run / "checkpoints/last.ckpt")["loops"]["fit_loop"]["epoch_progress"][
-        "total"
-    ]["processed"]
 
 
 def test_a_run_killed_at_random_moments_ends_as_if_nothing_had_happened(tmp_path):
@@ -71,7 +65,7 @@ def test_a_run_killed_at_random_moments_ends_as_if_nothing_had_happened(tmp_path
         process.wait(60)
         kills += 1
         # Readable where there is one, and never behind what was saved.
-        now = saved_epochs(run) if (run / "checkpoints/last.ckpt").exists() else 0
+        now = saved_epochs(last) if (last := run / "checkpoints/last.ckpt").exists() else 0
         assert now >= epochs
         moment = "ending" if now == EPOCHS else "training" if now > epochs else "starting"
         counts[moment] += 1

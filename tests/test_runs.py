@@ -5,13 +5,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from conftest import compose_train
+from conftest import compose_train, write_data_set
 from omegaconf import OmegaConf
 
 from autoencoders.config import check_settings
 from autoencoders.errors import InputError
-from autoencoders.run_folder import make_new
-from autoencoders.runs import load_config, load_run, write_metrics
+from autoencoders.run_folder import make_new, rank
+from autoencoders.runs import load_config, load_run, lock, write_metrics
 
 
 def test_runs_of_one_second_get_a_folder_each(tmp_path):
@@ -42,7 +42,10 @@ def test_a_relative_data_dir_is_where_the_run_was_started(tmp_path, monkeypatch)
     started = OmegaConf.create({"hydra": {"runtime": {"cwd": str(tmp_path / "started")}}})
     OmegaConf.save(started, tmp_path / ".hydra/hydra.yaml")
     assert load_config(tmp_path).dataset.data_dir == "/elsewhere"  # there is no data (any more)
-    (tmp_path / "started/data/MNIST/raw").mkdir(parents=True)
+    # Nor where there is something else alone: a download must not go there.
+    write_data_set(tmp_path / "started/data/FashionMNIST/raw")
+    assert load_config(tmp_path).dataset.data_dir == "/elsewhere"
+    write_data_set(tmp_path / "started/data/MNIST/raw")
     assert Path(load_config(tmp_path).dataset.data_dir) == tmp_path / "started/data"
 
 
@@ -51,3 +54,29 @@ def test_settings_that_no_constructor_checks(override):
     key, _, value = override.partition("=")
     with pytest.raises(InputError, match=f"{key}={value}: must"):
         check_settings(compose_train(override))
+
+
+def test_a_run_in_use_is_left_alone(tmp_path):
+    held = lock(tmp_path)
+    with pytest.raises(InputError, match="another process is writing there"), lock(tmp_path):
+        pass
+    del held
+    with lock(tmp_path):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("variables", "expected"),
+    [
+        ({}, 0),
+        ({"SLURM_PROCID": "3"}, 3),
+        ({"SLURM_PROCID": "0", "LOCAL_RANK": "1"}, 1),  # Lightning's child in an allocation
+        ({"RANK": "5", "LOCAL_RANK": "1"}, 5),
+    ],
+)
+def test_a_process_knows_its_number(variables, expected, monkeypatch):
+    for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert rank() == expected

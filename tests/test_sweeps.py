@@ -8,16 +8,19 @@ import sqlite3
 import subprocess
 import sys
 import time
-from contextlib import nullcontext
+from pathlib import Path
 
 import optuna
 import psutil
 import pytest
-from conftest import ROOT, SHORT, interrupt, run_script
-from omegaconf import OmegaConf
+from conftest import ROOT, SHORT, compose_train, interrupt, run_script
+from hydra import compose, initialize_config_dir
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import OmegaConf, open_dict, read_write
 
 from autoencoders import sweeps
 from autoencoders.errors import InputError
+from autoencoders.run_folder import RunFolder
 from autoencoders.runs import load_run
 
 JOBS = ("model=ae,vae", "model.lr=0.001,1e30", "model.schedule=constant", *SHORT)
@@ -55,23 +58,26 @@ def test_a_table_ends_it(sweep):
 
 
 def contents(folder):
-    """Every file but hydra.yaml, which names the last command."""
-    files = {file for file in folder.rglob("*") if file.is_file()} - {folder / ".hydra/hydra.yaml"}
-    return {file: file.read_bytes() for file in files}
+    return {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()}
 
 
 def test_it_is_continued(sweep):
-    """What is finished stays, what was interrupted goes on, what failed is tried again."""
+    """What is finished stays as it is, what was interrupted goes on with the config it began with,
+    what failed is tried again."""
     root, _ = sweep
     finished, interrupted = root / "sweep/0", root / "sweep/2"
     (interrupted / "metrics.json").unlink()
+    config = OmegaConf.load(interrupted / ".hydra/config.yaml")
+    config.trainer.max_epochs = 3  # as if conf/ had said so then
+    OmegaConf.save(config, interrupted / ".hydra/config.yaml")
     kept = contents(finished)
     done = run_script("train.py", "-m", "resume=sweep", cwd=root)
     assert done.returncode == 1  # two jobs diverge again
     assert contents(finished) == kept
     statuses = [job.status for job in sweeps.read_jobs(root / "sweep")]
     assert statuses == ["finished", "failed", "finished", "failed"]
-    assert load_run(interrupted).metrics["epochs"] == 2
+    assert load_run(interrupted).metrics["epochs"] == 3
+    assert not list(root.rglob(".composed"))
     assert sorted(path.name for path in root.iterdir()) == ["sweep"]
 
 
@@ -96,32 +102,36 @@ def test_the_arguments_come_from_the_folder(tmp_path, monkeypatch):
     content = {"hydra": {"overrides": {"task": ["model=ae,vae"], "hydra": hydra}}}
     OmegaConf.save(OmegaConf.create(content), tmp_path / "multirun.yaml")
     assert sweeps.continued(["-m", f"resume={tmp_path}"]) == [
-        *("-m", "hydra/launcher=joblib", "model=ae,vae", f"hydra.sweep.dir='{tmp_path}'")
+        *("-m", "model=ae,vae", "hydra/launcher=joblib", f"hydra.sweep.dir='{tmp_path}'"),
+        "hydra.output_subdir=.composed",
     ]
     assert os.environ.pop(sweeps.CONTINUED)
     with pytest.raises(InputError, match=r"nowhere: not a multirun's folder"):
         sweeps.continued(["--multirun", "resume=nowhere"])
 
 
-def test_a_failed_job_returns_nan(tmp_path, monkeypatch):
+def test_a_failed_job_returns_nan(tmp_path):
     def fail(cfg, folder, resume):
         raise RuntimeError("the power fails\nand more")
 
-    monkeypatch.setattr(sweeps, "as_single_run", lambda *_: nullcontext())
-    monkeypatch.setattr(sweeps, "check_settings", lambda cfg: None)
-    assert math.isnan(sweeps.run_job(fail, OmegaConf.create({"objective": "val/mse"}), tmp_path))
+    assert math.isnan(sweeps.run_job(fail, compose_train(), tmp_path))
     first = (tmp_path / "error.txt").read_text().splitlines()[0]
     assert first == "RuntimeError: the power fails"
 
 
 def test_jobs_of_several_processes_take_turns(tmp_path):
-    """Two jobs of two processes each: neither hangs, and there are no folders beside theirs."""
-    overrides = (*SHORT, "trainer=ddp", "trainer.accelerator=cpu", "trainer.max_epochs=1")
+    """Two jobs of two processes each: the first fails and the second goes on, neither hangs, and
+    there are no folders beside theirs."""
+    overrides = (*SHORT, "trainer=ddp", "trainer.accelerator=cpu", "model.schedule=constant")
     done = run_script(
-        "train.py", "-m", "model=ae,wae", *overrides, "hydra.sweep.dir=sweep", cwd=tmp_path
+        "train.py",
+        *("-m", "model=wae", "model.lr=1e30,1e-3", *overrides, "hydra.sweep.dir=sweep"),
+        cwd=tmp_path,
     )
-    assert done.returncode == 0, done.stderr
-    assert [job.status for job in sweeps.read_jobs(tmp_path / "sweep")] == ["finished"] * 2
+    assert done.returncode == 1, done.stderr
+    failed, finished = sweeps.read_jobs(tmp_path / "sweep")
+    assert (failed.status, finished.status) == ("failed", "finished")
+    assert "training has diverged" in failed.error
     assert sorted(path.name for path in tmp_path.iterdir()) == ["sweep"]
     assert sorted(path.name for path in (tmp_path / "sweep").iterdir()) == [
         *("0", "1", "multirun.yaml")
@@ -166,6 +176,26 @@ def test_a_search_finds_minimises_and_is_continued(tmp_path):
     assert [trial.state.name for trial in study.trials] == ["COMPLETE"] * 3
     metrics = json.loads((folder / "2/metrics.json").read_text())
     assert study.trials[2].value == metrics["prior/fd_cnn"]
+
+
+def test_a_search_whose_trials_all_fail(tmp_path):
+    """And one interrupted while a trial was asked for, whose settings are not all there."""
+    folder = tmp_path / "search"
+    folder.mkdir()
+    study = optuna.create_study(study_name="search", storage=f"sqlite:///{folder / 'study.db'}")
+    study.ask({"model.reg_weight": optuna.distributions.FloatDistribution(1, 100, log=True)})
+    diverging = ("hydra.sweeper.space={model.lr:{low:1e29,high:1e30}}", "model.schedule=constant")
+    done = run_script(
+        "train.py",
+        *("-m", "sweep=search_wae", "hydra.sweeper.trials=2", *diverging, *SEARCH),
+        cwd=tmp_path,
+    )
+    assert done.returncode == 1
+    study = optuna.load_study(study_name="search", storage=f"sqlite:///{folder / 'study.db'}")
+    assert [trial.state.name for trial in study.trials] == ["FAIL", "FAIL"]
+    assert not (folder / "0").exists()
+    assert [job.status for job in sweeps.read_jobs(folder)] == ["failed"]
+    assert "resume=" not in done.stdout  # nothing is left to do
 
 
 def test_a_grid_is_a_sweep_of_its_own(tmp_path):
@@ -241,3 +271,28 @@ def test_a_job_whose_process_is_killed(tmp_path):
     assert "Traceback" not in err
     assert [job.status for job in sweeps.read_jobs(tmp_path / "sweep")] == ["interrupted"] * 2
     assert "interrupted" in out
+
+
+def test_ctrl_c_beside_training_says_how_to_go_on(capsys):
+    """In an evaluation, say, where Lightning does not see to it."""
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        config = compose("train", return_hydra_config=True, overrides=["hydra.mode=RUN"])
+    with open_dict(config):
+        config.hydra.runtime.output_dir = str(Path.cwd() / "outputs/run")
+    HydraConfig.instance().set_config(config)
+    with pytest.raises(SystemExit) as ended, sweeps.cut_off():
+        raise KeyboardInterrupt
+    assert ended.value.code == 130
+    assert "continue with: python train.py resume=outputs/run\n" in capsys.readouterr().out
+
+
+def test_two_multiruns_of_one_second_get_a_folder_each(tmp_path):
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        folders = []
+        for _ in range(2):
+            config = compose("train", return_hydra_config=True)
+            with open_dict(config), read_write(config.hydra):
+                config.hydra.sweep.dir = str(tmp_path / "12-00-00")
+            RunFolder().on_multirun_start(config)
+            folders.append(Path(config.hydra.sweep.dir).name)
+    assert folders == ["12-00-00", "12-00-00-2"]

@@ -15,6 +15,7 @@ from conftest import SHORT, compose_train, interrupt, run_script, write_data_set
 from omegaconf import OmegaConf
 
 from autoencoders import sweeps
+from autoencoders.callbacks import Checkpoints
 from autoencoders.checkpoints import AtomicCheckpointIO, read_checkpoint
 from autoencoders.data import MNIST
 from autoencoders.errors import InputError
@@ -223,15 +224,54 @@ def test_an_interpolation_that_does_more_than_refer(key, value, run):
         load_config(run)
 
 
-@pytest.mark.parametrize(
-    ("callback", "key"),
-    [("ModelCheckpoint", "dirpath"), ("SpikeDetection", "exclude_batches_path")],
-)
-def test_a_callback_that_writes_elsewhere(callback, key, run, tmp_path):
+@pytest.mark.parametrize("callback", ["ModelCheckpoint", "SpikeDetection", "OnExceptionCheckpoint"])
+def test_a_callback_that_writes_files_of_its_own(callback, run):
     change(run, "trainer.callbacks", [{"_target_": f"pytorch_lightning.callbacks.{callback}"}])
-    change(run, f"trainer.callbacks.0.{key}", str(tmp_path / "elsewhere"))
-    with pytest.raises(InputError, match=rf"trainer\.callbacks\.0\.{key}=.*leave it out"):
+    with pytest.raises(InputError, match=rf"trainer\.callbacks\.0\._target_=.*{callback}"):
         load_config(run)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("trainer._args_", ["/tmp/elsewhere"]),
+        ("model._partial_", True),
+        ("more", [{"_target_": "pytorch_lightning.callbacks.Timer"}]),
+        ("more.dirpath", "/tmp/elsewhere"),
+    ],
+)
+def test_a_config_with_more_than_train_py_writes(key, value, run):
+    change(run, key, value)
+    with pytest.raises(InputError, match=r"config\.yaml: (more|trainer|model)"):
+        load_config(run)
+
+
+def test_a_link_that_leads_out_of_the_run(run, tmp_path):
+    (tmp_path / "mine").write_text("precious")
+    (run / "figures/samples.png").unlink()
+    (run / "figures/samples.png").symlink_to(tmp_path / "mine")
+    with pytest.raises(InputError, match=r"samples\.png: a link that leads out of"):
+        load_config(run)
+    (run / "figures/samples.png").unlink()
+    (run / "figures/samples.png").symlink_to(run / "figures/latent.png")
+    load_config(run)
+
+
+def test_a_checkpoint_says_nothing_of_where_files_lie(tmp_path):
+    """Lightning would delete what the paths in it name."""
+    (tmp_path / "checkpoints").mkdir()
+    best = tmp_path / "checkpoints/best.ckpt"
+    best.touch()
+    callback = Checkpoints(tmp_path, "val/mse", "val/mse")
+    state = {**callback.state_dict(), "best_model_score": torch.tensor(0.25)}
+    for key in ("last_model_path", "best_model_path", "kth_best_model_path"):
+        state[key] = "local:///precious"
+    state["best_k_models"] = {"local:///precious": torch.tensor(0.25)}
+    state["dirpath"] = None
+    callback.load_state_dict(state)
+    assert "precious" not in str(callback.state_dict())
+    assert callback.best_model_path == str(best)
+    assert callback.best_model_score == 0.25
 
 
 @pytest.mark.parametrize("content", ["{", "[1]", '"text"', ""])
@@ -248,19 +288,42 @@ def test_a_model_that_is_gone(run):
 
 
 @pytest.mark.parametrize(
-    ("task", "hydra", "words"),
+    "override",
     [
-        (["model.latent_dim={_target_: torch.save, obj: 1, f: pwned}"], [], "latent_dim._target_"),
-        ([], ["hydra.launcher._target_=os.system"], "hydra.launcher._target_=os.system"),
-        ([], ["hydra.job.env_set.PYTHONSTARTUP=x"], "start a new multirun with it"),
+        "--experimental-rerun=x.pickle",
+        "--config-dir=/tmp",
+        "+hydra.callbacks.x={_target_: logging.FileHandler, filename: pwned}",
+        "+hydra={callbacks: {}}",
+        "hydra.sweep.subdir=/tmp/elsewhere",
+        "hydra/job_logging=stdout",
+        "model@hydra.callbacks.x=ae",
+        "hydra.launcher._target_=os.system",
+        "hydra.launcher.setup=[rm]",
+        "hydra.launcher.submitit_folder=elsewhere",
+        "hydra.job.env_set.PYTHONSTARTUP=x",
+        "hydra.sweeper.space={x: {_target_: os.system}}",
+        "hydra.sweeper.space={x: '${oc.env:HOME}'}",
     ],
 )
-def test_a_multirun_that_would_do_more(task, hydra, words, tmp_path):
-    content = {"hydra": {"overrides": {"task": [*SHORT, *task], "hydra": hydra}}}
+def test_a_multirun_that_would_do_more(override, tmp_path, monkeypatch):
+    monkeypatch.delenv(sweeps.CONTINUED, raising=False)
+    content = {"hydra": {"overrides": {"task": ["seed=1,2", override], "hydra": []}}}
+    OmegaConf.save(OmegaConf.create(content), tmp_path / "multirun.yaml")
+    with pytest.raises(InputError, match=r"multirun\.yaml: .*type it again") as error:
+        sweeps.continued(["-m", f"resume={tmp_path}"])
+    assert override in str(error.value)
+    # What the user types is the user's.
+    assert override in sweeps.continued(["-m", f"resume={tmp_path}", override])
+    del os.environ[sweeps.CONTINUED]
+
+
+def test_a_multirun_whose_jobs_would_make_something_foreign(tmp_path):
+    override = "model.latent_dim={_target_: torch.save, obj: 1, f: pwned}"
+    content = {"hydra": {"overrides": {"task": [*SHORT, override], "hydra": []}}}
     OmegaConf.save(OmegaConf.create(content), tmp_path / "multirun.yaml")
     done = run_script("train.py", "-m", f"resume={tmp_path}", cwd=tmp_path)
     assert done.returncode == 1
-    assert words in done.stdout + done.stderr
+    assert "latent_dim._target_" in done.stdout + done.stderr
     assert not (tmp_path / "pwned").exists()
 
 

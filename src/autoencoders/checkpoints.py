@@ -54,9 +54,25 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
             f"{path}: not a checkpoint that can be read safely: it is damaged or asks for code"
             " to be run; give one that train.py wrote"
         ) from error
-    if not isinstance(content, dict) or not isinstance(content.get("state_dict"), dict):
-        raise InputError(f"{path}: expected a checkpoint with a state_dict, found another file")
+    weights = content.get("state_dict") if isinstance(content, dict) else None
+    if not isinstance(weights, dict) or not all(map(torch.is_tensor, weights.values())):
+        raise InputError(
+            f"{path}: expected a checkpoint with a state_dict of tensors, found another file"
+        )
     return content
+
+
+def saved_epochs(path: Path) -> int:
+    """After how many epochs a checkpoint was saved.
+
+    Raises:
+        InputError: it is none of train.py's.
+    """
+    content = read_checkpoint(path)
+    try:
+        return content["loops"]["fit_loop"]["epoch_progress"]["total"]["processed"]
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{path}: not a checkpoint of train.py: it has no {error}") from error
 
 
 def load_weights(model: nn.Module, path: Path) -> None:

@@ -24,6 +24,9 @@ NO_ROOM = (
     *(errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.EISDIR),
 )
 
+# Tells further processes of this run that HYDRA_FULL_ERROR is not the user's wish.
+OURS = "AUTOENCODERS_ONE_LINE_ERRORS"
+
 
 class InputError(Exception):
     """The user's input cannot be used; the message is one line that says what to do about it."""
@@ -40,10 +43,11 @@ def one_line_errors() -> Iterator[None]:
     Anything else is a defect of the program and keeps its stack trace. With HYDRA_FULL_ERROR=1 in
     the environment everything does.
     """
-    if os.environ.get("HYDRA_FULL_ERROR") == "1":
+    if os.environ.get("HYDRA_FULL_ERROR") == "1" and OURS not in os.environ:
         yield
         return
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra would print its own several lines and exit
+    # Hydra would print its own several lines and exit.
+    os.environ |= {"HYDRA_FULL_ERROR": "1", OURS: "1"}
     try:
         yield
     except FAULTS as error:
@@ -52,7 +56,7 @@ def one_line_errors() -> Iterator[None]:
             raise
         sys.exit(f"error: {line}")
     finally:
-        del os.environ["HYDRA_FULL_ERROR"]
+        del os.environ["HYDRA_FULL_ERROR"], os.environ[OURS]
 
 
 def end(error: InputError | OSError) -> NoReturn:

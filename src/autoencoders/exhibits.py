@@ -163,8 +163,8 @@ def of_comparison(comparison: "Comparison", points: int) -> dict[str, Figure]:
     drawn = {**of_models(models, data, note, points), **_scores(comparison, shown, data, note)}
     varied = comparison.varied()
     if len(varied) > 1 and len(comparison.rows) > 2:
-        key = f"prior/{comparison.distance}"
-        reached = ("Fréchet distance", [row.cells[key].mean for row in comparison.rows])
+        objective = comparison.objective
+        reached = (objective.name, [row.cells[objective.key].mean for row in comparison.rows])
         title = f"{data.label}: what was searched, and what it gave"
         drawn["search"] = figures.parallel_coordinates(varied, reached, title)
     return drawn
@@ -219,7 +219,9 @@ def first_pixels(images: Tensor, n: int) -> Tensor:
 def parameters(model: AutoEncoder, epochs: int) -> str:
     """What a figure's footnote says of a model."""
     signs = {"beta": "\u03b2", "reg_weight": "\u03bb", "prior_std": "\u03c3"}
-    weights = [f"{sign} = {model.hparams[k]:g}" for k, sign in signs.items() if k in model.hparams]
+    weights = [
+        f"{sign} = {model.hparams[k]:.4g}" for k, sign in signs.items() if k in model.hparams
+    ]
     sizes = [f"{k} = {model.hparams[k]}" for k in ("cost", "latent_dim", "hidden_dim")]
     return ", ".join([*weights, *sizes, f"{epochs} epoch{'s' if epochs != 1 else ''}"])
 

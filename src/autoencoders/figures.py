@@ -5,6 +5,7 @@ classes.
 """
 
 import logging
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -239,7 +240,7 @@ def bars(
 
 
 def parallel_coordinates(
-    settings: Mapping[str, Sequence[float]],
+    settings: Mapping[str, Sequence[float | str]],
     objective: tuple[str, Sequence[float]],
     title: str,
     note: str = "",
@@ -247,8 +248,8 @@ def parallel_coordinates(
     """A line for each trial of a search, through its settings to what it reached.
 
     Args:
-        settings: by name, a value for each trial; an axis each, logarithmic where the largest is
-            over ten times the least.
+        settings: by name, a value for each trial; an axis each: logarithmic where the largest is
+            over ten times the least, and with a mark for each of them where they are words.
         objective: its name and values, the last axis; the lower, the darker the line.
     """
     columns = {**settings, objective[0]: objective[1]}
@@ -258,15 +259,17 @@ def parallel_coordinates(
     white = {"facecolor": "white", "edgecolor": "none", "pad": 1, "alpha": 0.8}
     number: dict[str, Any] = {"color": INK, "va": "center", "bbox": white, "zorder": 3}
     for x, (name, values) in enumerate(columns.items()):
-        numbers = np.asarray(values, dtype=float)
+        words = sorted({value for value in values if isinstance(value, str)})
+        numbers = np.array([words.index(v) if isinstance(v, str) else float(v) for v in values])
         log = numbers.min() > 0 and numbers.max() > 10 * numbers.min()
         scaled = np.log(numbers) if log else numbers
         low, span = scaled.min(), max(np.ptp(scaled), 1e-12)
         heights.append((scaled - low) / span)
         axes.plot([x, x], [0, 1], color=INK, lw=1)
-        for height in (0, 0.5, 1):
+        for height in np.linspace(0, 1, len(words) or 3):
             value = np.exp(low + height * span) if log else low + height * span
-            axes.text(x + 0.03, height, f"{value:.3g}", fontsize=9, **number)
+            text = words[round(value)] if words else f"{value:.3g}"
+            axes.text(x + 0.03, height, text, fontsize=9, **number)
         axes.text(x, 1.08, f"{name}{' (log)' if log else ''}", ha="center", fontsize=11, color=INK)
     lines = np.array(heights).T
     for line in lines[np.argsort(-lines[:, -1])]:  # the best on top
@@ -316,8 +319,13 @@ def _scatter(
 
 def _headed(figure: Figure, title: str, note: str) -> Figure:
     figure.suptitle(title, fontsize=14, color=INK)
-    figure.supxlabel(note, fontsize=8, color=INK)
+    _footnote(figure, note)
     return figure
+
+
+def _footnote(figure: Figure, note: str) -> None:
+    """In as many lines as the figure's width asks for."""
+    figure.supxlabel(textwrap.fill(note, int(16 * figure.get_figwidth())), fontsize=8, color=INK)
 
 
 def _image_figure(canvas: Tensor, title: str, note: str, label_width: float = 0.0) -> tuple:
@@ -339,5 +347,5 @@ def _image_figure(canvas: Tensor, title: str, note: str, label_width: float = 0.
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     axes.set_title(title, fontsize=14, color=INK)
-    figure.supxlabel(note, fontsize=8, color=INK)
+    _footnote(figure, note)
     return figure, axes

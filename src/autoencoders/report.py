@@ -1,6 +1,7 @@
 """What a run prints, and what it does not."""
 
 import logging
+import re
 import warnings
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from torch import nn
 from autoencoders.comparison.columns import SAMPLE_MEASURES
 from autoencoders.comparison.table import FLOOR, Comparison
 from autoencoders.runs import METRICS, shown
-from autoencoders.sweeps import Job
+from autoencoders.sweeps import Job, how_to_continue
 
 IMAGES = {  # by their prefix in metrics.json
     "floor": FLOOR,
@@ -30,6 +31,7 @@ def quiet_lightning() -> None:
         "number of training batches",  # epochs are the x-axis, not steps
         "exists and is not empty",  # a run resumed in place
         "Total length of `list` across ranks is zero",  # no validation set
+        "It is recommended to use .self.log",  # over processes the metrics are averaged already
         "isinstance.treespec, LeafSpec",  # between Lightning and torch
     ):
         warnings.filterwarnings("ignore", f".*{notice}")
@@ -71,8 +73,8 @@ def print_comparison(comparison: Comparison, folder: Path) -> None:
     _print_files(console, folder)
 
 
-def print_jobs(jobs: list[Job], objective: str, folder: Path) -> None:
-    """What became of a multirun's jobs, and how to go on with those that have not finished."""
+def print_jobs(jobs: list[Job], objective: str, folder: Path, left: bool = True) -> None:
+    """What became of a multirun's jobs, and where there are any left, how to go on with them."""
     table = Table(title=f"Jobs of {shown(folder)}", title_justify="left")
     table.add_column("job", justify="right")
     table.add_column("overrides")
@@ -80,11 +82,12 @@ def print_jobs(jobs: list[Job], objective: str, folder: Path) -> None:
     table.add_column(objective, justify="right")
     for job in jobs:
         value = job.error if job.value is None else f"{job.value:.4g}"
-        table.add_row(job.number, escape(job.overrides), job.status, escape(value))
+        overrides = re.sub(r"\d+\.\d{4,}(e-?\d+)?", lambda n: f"{float(n[0]):.4g}", job.overrides)
+        table.add_row(job.number, escape(overrides), job.status, escape(value))
     console = Console(soft_wrap=True)
     console.print(table)
-    if any(job.status != "finished" for job in jobs):
-        console.print(f"python train.py -m resume={shown(folder)}", highlight=False)
+    if left:
+        console.print(how_to_continue(folder), highlight=False)
 
 
 def _plain_table(metrics: dict[str, float]) -> Table:

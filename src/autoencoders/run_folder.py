@@ -14,7 +14,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, open_dict, read_write
 
 from autoencoders.errors import InputError, end
-from autoencoders.runs import CONFIG, HYDRA, LAST, METRICS
+from autoencoders.runs import CONFIG, HYDRA, LAST, METRICS, MULTIRUN, lock
 
 
 class RunFolder(Callback):
@@ -39,10 +39,14 @@ class RunFolder(Callback):
     def _choose(self, config: DictConfig) -> Path:
         self.made: list[Path] = []
         first = rank() == 0
-        if config.resume is not None:
-            return check_resumable(config)
+        folder = check_resumable(config) if config.resume is not None else self._new(config, first)
+        if first:
+            self.held = lock(folder)
+        return folder
+
+    def _new(self, config: DictConfig, first: bool) -> Path:
         folder = Path(config.hydra.run.dir)
-        explicit = any(key.startswith("hydra.run.dir=") for key in config.hydra.overrides.hydra)
+        explicit = _is_explicit("hydra.run.dir", config)
         if not first:  # it is the first process that chooses
             return folder
         if sweep := config.hydra.runtime.choices.get("sweep"):
@@ -52,13 +56,13 @@ class RunFolder(Callback):
                 f"{os.environ['WORLD_SIZE']} processes were started, which must agree on the run's"
                 " folder: set hydra.run.dir="
             )
-        new_parents = [path for path in folder.parents if not path.exists()]
+        new = [path for path in (folder, *folder.parents) if not path.exists()]
         if explicit:
             refuse_occupied(folder)
-            if folder.exists():
-                return folder
-        folder = make_new(folder)
-        self.made = [folder, *new_parents]
+            folder.mkdir(parents=True, exist_ok=True)  # another process may just have made it
+        else:
+            folder = make_new(folder)
+        self.made = [folder, *new[1:]] if new else []
         return folder
 
     def on_run_end(self, config: DictConfig, **kwargs: Any) -> None:
@@ -74,7 +78,14 @@ class RunFolder(Callback):
 
         HydraConfig.instance().set_config(config)
         folder = Path(config.hydra.sweep.dir)
-        if sweeps.CONTINUED not in os.environ and (folder / sweeps.MULTIRUN).exists():
+        if sweeps.CONTINUED in os.environ:
+            return
+        if not _is_explicit("hydra.sweep.dir", config):
+            claimed = make_new(folder)
+            with read_write(config.hydra):
+                config.hydra.sweep.dir = str(claimed)
+                config.hydra.overrides.hydra.append(f"hydra.sweep.dir={sweeps.quoted(claimed)}")
+        elif (folder / MULTIRUN).exists():
             end(
                 InputError(
                     f"{folder}: holds another multirun; -m resume={folder} continues it; give"
@@ -85,17 +96,22 @@ class RunFolder(Callback):
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         from autoencoders import report, sweeps
 
-        jobs = sweeps.read_jobs(Path(config.hydra.sweep.dir))
-        report.print_jobs(jobs, str(config.objective), Path(config.hydra.sweep.dir))
-        searched = "trials" in config.hydra.sweeper  # a search goes on past its failed trials
-        done = ("finished", "failed") if searched else ("finished",)
-        if any(job.status not in done for job in jobs):
+        folder = Path(config.hydra.sweep.dir)
+        jobs = sweeps.read_jobs(folder)
+        statuses = {job.status for job in jobs}
+        if "trials" in config.hydra.sweeper:  # a search goes on past its failed trials
+            left, well = statuses - {"finished", "failed"}, "finished" in statuses
+        else:
+            left, well = statuses - {"finished"}, statuses == {"finished"}
+        report.print_jobs(jobs, str(config.objective), folder, bool(left))
+        if left or not well:
             sys.exit(1)
 
 
 def rank() -> int:
     """This process's number among those that train one model together."""
-    names = ("RANK", "SLURM_PROCID", "LOCAL_RANK")  # torchrun's, SLURM's, Lightning's
+    # torchrun's, Lightning's, SLURM's: the last is set of a whole allocation too.
+    names = ("RANK", "LOCAL_RANK", "SLURM_PROCID")
     return next((_number(name) for name in names if name in os.environ), 0)
 
 
@@ -112,6 +128,10 @@ def _number(variable: str, default: int = 0) -> int:
             " train in one process"
         )
     return int(value)
+
+
+def _is_explicit(key: str, config: DictConfig) -> bool:
+    return any(override.startswith(f"{key}=") for override in config.hydra.overrides.hydra)
 
 
 def make_new(folder: Path) -> Path:
@@ -133,6 +153,8 @@ def check_resumable(config: DictConfig) -> Path:
         InputError: it is not of a run that was begun and interrupted, or other keys are set.
     """
     folder = Path(str(config.resume))
+    if (folder / MULTIRUN).is_file():
+        raise InputError(f"resume={folder}: holds a multirun: python train.py -m resume={folder}")
     for file in (CONFIG, HYDRA):
         if not (folder / file).is_file():
             raise InputError(

@@ -2,15 +2,17 @@
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from filelock import AcquireReturnProxy, FileLock, Timeout
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from autoencoders.errors import InputError
-from autoencoders.trust import read_json, refuse_foreign
+from autoencoders.trust import read_json, refuse_foreign, refuse_links
 
 if TYPE_CHECKING:  # torch and Lightning take seconds, which a mistyped key need not wait for
     from autoencoders.data import ImageDataModule
@@ -20,6 +22,7 @@ CONFIG = ".hydra/config.yaml"
 HYDRA = ".hydra/hydra.yaml"
 LAST = "checkpoints/last.ckpt"
 METRICS = "metrics.json"
+MULTIRUN = "multirun.yaml"  # beside the folders of a multirun's jobs
 EVALUATION = "evaluation.json"
 MIXTURE = "mixture.safetensors"
 # What reading anything else as a run's config raises.
@@ -45,7 +48,7 @@ def to_evaluate(config: DictConfig) -> tuple[Path, str]:
     else:
         path = Path(str(config.ckpt_path)).resolve()
         key, folder, checkpoint = f"ckpt_path={config.ckpt_path}", path.parent.parent, path.stem
-        if path.parent.name != "checkpoints" or path.suffix != ".ckpt":
+        if path.parent.name != "checkpoints" or not re.fullmatch(r"\w[\w.=-]*\.ckpt", path.name):
             raise InputError(
                 f"{key}: not a run's checkpoint: give <run>/checkpoints/<name>.ckpt, as train.py"
                 " left it"
@@ -73,12 +76,15 @@ def load_config(folder: Path) -> DictConfig:
         config: Any = OmegaConf.load(folder / CONFIG)
         hydra = OmegaConf.load(folder / HYDRA)
         refuse_foreign(config, folder / CONFIG)
+        refuse_links(folder)
         # A relative data_dir was meant from where the run was started.
         data_dir = Path(OmegaConf.select(hydra, "hydra.runtime.cwd")) / config.dataset.data_dir
+        label = str(config.dataset._target_).rpartition(".")[2]
     except NOT_A_CONFIG as error:
         reason = " ".join(str(error).split())
         raise InputError(f"{folder / CONFIG}: not a run's config: {reason}") from error
-    if not any(data_dir.glob("*/raw")):  # a download must not go where a file says
+    # Where its four files are not there, a download must not go where a file says.
+    if len({file.name.removesuffix(".gz") for file in data_dir.glob(f"{label}/raw/*-ubyte*")}) < 4:
         data_dir = Path(os.environ.get("AUTOENCODERS_DATA", "data"))
     config.dataset.data_dir = str(data_dir)
     return config
@@ -110,7 +116,7 @@ def load_run(folder: str | Path, checkpoint: str = "last") -> Run:
     """
     from hydra.utils import instantiate
 
-    from autoencoders.checkpoints import load_weights, read_checkpoint
+    from autoencoders.checkpoints import load_weights, saved_epochs
 
     folder = Path(folder)
     cfg = load_config(folder)
@@ -123,8 +129,21 @@ def load_run(folder: str | Path, checkpoint: str = "last") -> Run:
     load_weights(model, path)
     metrics_file = folder / METRICS
     metrics = read_json(metrics_file) if metrics_file.exists() else {}
-    epochs = read_checkpoint(path)["loops"]["fit_loop"]["epoch_progress"]["total"]["processed"]
-    return Run(model.eval(), cfg, data, metrics, epochs)
+    return Run(model.eval(), cfg, data, metrics, saved_epochs(path))
+
+
+def lock(folder: Path) -> AcquireReturnProxy:
+    """Keep other processes from writing into a run's folder, for a `with` block or until what is
+    returned is forgotten; where the process is killed, the lock goes with it.
+
+    Raises:
+        InputError: another process holds it.
+    """
+    try:
+        return FileLock(folder / ".lock").acquire(timeout=0)
+    except Timeout:
+        line = f"{folder}: another process is writing there; wait until it ends"
+        raise InputError(line) from None
 
 
 def write_metrics(folder: Path, metrics: dict[str, float]) -> None:

@@ -1,6 +1,9 @@
 """The jobs of a multirun: what becomes of each, and how a multirun is continued."""
 
 import os
+import shutil
+import signal
+import subprocess
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -10,17 +13,31 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf, read_write
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
 
 from autoencoders.config import check_settings, objective_of
 from autoencoders.errors import FAULTS, InputError, describe
-from autoencoders.runs import CONFIG, LAST, METRICS, NOT_A_CONFIG, load_config, write_whole
-from autoencoders.trust import read_json, refuse_foreign, refuse_foreign_settings
+from autoencoders.runs import (
+    CONFIG,
+    LAST,
+    METRICS,
+    MULTIRUN,
+    NOT_A_CONFIG,
+    load_config,
+    lock,
+    shown,
+    write_whole,
+)
+from autoencoders.trust import read_json, refuse_foreign, refuse_foreign_overrides, refuse_links
 
 ERROR = "error.txt"
-MULTIRUN = "multirun.yaml"
 OVERRIDES = ".hydra/overrides.yaml"
 CONTINUED = "AUTOENCODERS_CONTINUED_MULTIRUN"  # set where one is; reaches jobs of other processes
+
+# What a continued multirun sets of Hydra itself.
+OWN = ("hydra.sweep.dir=", "hydra.mode=", "hydra.output_subdir=")
+COMPOSED = ".composed"  # where Hydra then leaves a job's config: the job may have its own already
 
 Train = Callable[[DictConfig, Path, bool], float]
 
@@ -42,41 +59,50 @@ def continued(arguments: list[str]) -> list[str]:
             f"resume={folder}: not a multirun's folder: it has no {MULTIRUN}; give one such as"
             " outputs/multirun/<time>, or leave out -m to continue a single run"
         )
-    others = [argument for argument in arguments if argument not in (*flags, named[0])]
-    if others:
+    try:
+        whole: Any = OmegaConf.to_container(OmegaConf.load(folder / MULTIRUN), resolve=False)
+        overrides = whole["hydra"]["overrides"]
+        task, typed = list(overrides["task"]), list(overrides["hydra"])
+    except NOT_A_CONFIG as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"{folder / MULTIRUN}: not a multirun's config: {reason}") from error
+    recorded = [*task, *(o for o in typed if not o.startswith(OWN))]
+    again = [argument for argument in arguments if argument not in (*flags, named[0])]
+    if others := [argument for argument in again if argument not in recorded]:
         raise InputError(
             f"resume={folder}: continues that multirun with its own arguments; leave out"
             f" {' '.join(others)}"
         )
-    try:
-        overrides: Any = OmegaConf.load(folder / MULTIRUN).hydra.overrides
-        task, typed = list(overrides.task), list(overrides.hydra)
-    except NOT_A_CONFIG as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"{folder / MULTIRUN}: not a multirun's config: {reason}") from error
-    own = ("hydra.sweep.dir=", "hydra.mode=")
-    hydra = [override for override in typed if not override.startswith(own)]
-    refuse_foreign_settings(hydra, folder / MULTIRUN)
+    refuse_foreign_overrides(recorded, again, folder / MULTIRUN)
+    refuse_links(folder)
     os.environ[CONTINUED] = "1"
-    return ["-m", *hydra, *task, f"hydra.sweep.dir='{folder}'"]
+    return [
+        *("-m", *recorded),
+        *(f"hydra.sweep.dir={quoted(folder)}", f"hydra.output_subdir={COMPOSED}"),
+    ]
 
 
 @contextmanager
 def cut_off() -> Iterator[None]:
-    """See to a multirun that an exception ends: one in which no job has begun leaves nothing, and
-    where a launcher's process was killed from outside, what to do is said.
+    """See to a run or multirun that is cut off: say how to go on with it after Ctrl-C, or where a
+    launcher's process was killed from outside; leave nothing of a multirun that never began.
 
     Raises:
         InputError: a process was killed; the jobs' table is printed before.
     """
     try:
         yield
+    except KeyboardInterrupt:
+        if HydraConfig.initialized():
+            hydra = HydraConfig.get()
+            multirun = hydra.mode is RunMode.MULTIRUN
+            folder = Path(hydra.sweep.dir if multirun else hydra.runtime.output_dir)
+            print(f"interrupted; continue with: {how_to_continue(folder)}")
+        sys.exit(128 + signal.SIGINT)
     except Exception as error:
-        folder = Path(HydraConfig.get().sweep.dir) if HydraConfig.initialized() else None
-        if folder is None or not (folder / MULTIRUN).exists():
-            raise
-        if os.listdir(folder) == [MULTIRUN]:
-            (folder / MULTIRUN).unlink()
+        folder = Path(HydraConfig.get().sweep.dir) if HydraConfig.initialized() else Path("nowhere")
+        if folder.is_dir() and set(os.listdir(folder)) <= {MULTIRUN}:
+            (folder / MULTIRUN).unlink(missing_ok=True)
             os.removedirs(folder)
         # joblib's, and submitit's, which need not be installed.
         if isinstance(error, BrokenProcessPool) or "UncompletedJob" in type(error).__name__:
@@ -86,9 +112,17 @@ def cut_off() -> Iterator[None]:
             report.print_jobs(read_jobs(folder), objective, folder)
             raise InputError(
                 f"{folder}: a job's process was killed, perhaps for want of memory;"
-                f" python train.py -m resume={folder} goes on"
+                f" {how_to_continue(folder)} goes on"
             ) from error
         raise
+
+
+def how_to_continue(folder: Path) -> str:
+    """The command that goes on with the run in `folder`, or with the multirun that it is of."""
+    for multirun in (folder, folder.parent):
+        if (multirun / MULTIRUN).exists():
+            return f"python train.py -m resume={shown(multirun)}"
+    return f"python train.py resume={shown(folder)}"
 
 
 def run_job(train: Train, cfg: DictConfig, folder: Path) -> float:
@@ -108,15 +142,17 @@ def run_job(train: Train, cfg: DictConfig, folder: Path) -> float:
     try:
         if os.environ.get(CONTINUED):
             refuse_foreign(cfg, folder.parent / MULTIRUN)
+            _keep_own_config(folder)
         if (folder / METRICS).exists():
             return objective_of(read_json(folder / METRICS), cfg)
+        check_settings(cfg)
         (folder / ERROR).unlink(missing_ok=True)
-        resume = (folder / LAST).exists()
-        with as_single_run(folder, resume):
-            if resume:
-                return train(load_config(folder), folder, True)
-            check_settings(cfg)
-            return train(cfg, folder, False)
+        if cfg.trainer.devices != 1:
+            _in_own_process(train, folder)
+            return objective_of(read_json(folder / METRICS), cfg)
+        with lock(folder):
+            resume = (folder / LAST).exists()
+            return train(load_config(folder) if resume else cfg, folder, resume)
     except Exception as error:  # whatever it is, the other jobs go on
         line = describe(error) if isinstance(error, FAULTS) else None
         line = line or f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
@@ -125,34 +161,43 @@ def run_job(train: Train, cfg: DictConfig, folder: Path) -> float:
         return float("nan")
 
 
-@contextmanager
-def as_single_run(folder: Path, resume: bool) -> Iterator[None]:
-    """Let the command line and the environment be those of this job alone for a while.
+def _keep_own_config(folder: Path) -> None:
+    """Of a job that has begun, keep the config it began with; another takes that of today."""
+    own, composed = (folder / CONFIG).parent, folder / COMPOSED
+    if (folder / METRICS).exists() or (folder / LAST).exists():
+        shutil.rmtree(composed, ignore_errors=True)
+    elif composed.exists():
+        shutil.rmtree(own, ignore_errors=True)
+        composed.rename(own)
 
-    Lightning starts a job's further processes with the arguments of this one: with the multirun's
-    own, each would begin the whole multirun. What it tells them in the environment would make the
-    next job wait for processes that it believes to be running.
+
+def _in_own_process(train: Train, folder: Path) -> None:
+    """Run a job that trains in several processes by a command of its own: Lightning kills the
+    program whose further processes fail, and with it the jobs that are to follow.
+
+    Raises:
+        InputError: the job has failed.
     """
-    arguments, environment = sys.argv, dict(os.environ)
-    config: Any = HydraConfig.instance().cfg
-    mine = [f"resume={folder}"] if resume else list(config.hydra.overrides.task)
-    sys.argv = [arguments[0], *mine]
-    with read_write(config.hydra):
-        config.hydra.run.dir = str(folder)
-    try:
-        yield
-    finally:
-        sys.argv = arguments
-        os.environ.clear()
-        os.environ.update(environment)
-        _leave_process_group()
+    script = train.__code__.co_filename  # not sys.argv[0], which launchers change
+    command = [sys.executable, script, f"resume={quoted(folder)}"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        before = signal.signal(signal.SIGTERM, lambda *_: process.terminate())
+        try:
+            errors = process.communicate()[1]
+        finally:
+            signal.signal(signal.SIGTERM, before)
+    sys.stderr.write(errors)
+    if process.returncode == 128 + signal.SIGTERM:
+        sys.exit(process.returncode)
+    if process.returncode:
+        lines = [line for line in errors.splitlines() if line.startswith("error: ")]
+        line = lines[-1].removeprefix("error: ") if lines else f"ended with {process.returncode}"
+        raise InputError(line) from RuntimeError(errors)
 
 
-def _leave_process_group() -> None:
-    import torch.distributed  # a job has imported it already
-
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        torch.distributed.destroy_process_group()
+def quoted(folder: Path) -> str:
+    """A path as the value of one of Hydra's overrides."""
+    return "'" + str(folder).replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
 class Job(NamedTuple):

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
 from hydra.utils import get_class
 from omegaconf import OmegaConf
 
@@ -13,23 +15,25 @@ from autoencoders.errors import InputError
 
 # What a config read back may make, by where it stands.
 TARGETS = {
-    "model": r"autoencoders\.models(\.[a-z]\w*)?\.[A-Z]\w*",
-    "dataset": r"autoencoders\.data\.[A-Z]\w*",
-    "trainer": r"pytorch_lightning\.Trainer",
+    r"model": r"autoencoders\.models(\.[a-z]\w*)?\.[A-Z]\w*",
+    r"dataset": r"autoencoders\.data\.[A-Z]\w*",
+    r"trainer": r"pytorch_lightning\.Trainer",
+    # Those that write no files of their own.
+    r"trainer\.callbacks\.\d+": r"pytorch_lightning\.callbacks\.(EarlyStopping|LearningRateMonitor"
+    r"|DeviceStatsMonitor|GradientAccumulationScheduler|StochasticWeightAveraging"
+    r"|EMAWeightAveraging|Timer)",
 }
-NESTED = r"pytorch_lightning\.callbacks\.[A-Z]\w*"
 PACKAGES = ("autoencoders.", "pytorch_lightning.")
 # A reference to another key, or what the data sets' files say: no resolver that makes something.
 INTERPOLATIONS = r"\$\{[\w.]+\}|\$\{oc\.env:AUTOENCODERS_DATA,data\}"
 PATHS = ("path", "dir", "file", "filename")  # how keys end that say where to write
-# Of Hydra's own settings, how many jobs run where: nothing that names a program.
+READ = ("dataset.data_dir", "ckpt_path")  # these say where to read
+# Of Hydra's own settings, how many jobs run where: nothing that names a program or a path.
 HYDRA = (
-    r"hydra/launcher=\w+",
-    r"hydra\.launcher\.(n_jobs|nodes|timeout_min|cpus_per_task|gpus_per_node|mem_gb)=\d+",
-    r"hydra\.launcher\.partition=[\w-]+",
-    r"hydra\.sweeper\.(trials|workers|seed)=\d+",
-    r"hydra\.sweeper\.params\.[\w.]+=.*",
+    r"hydra/launcher|hydra\.launcher\.(?!\w*(folder|setup|args|parameters))[a-z]\w*"
+    r"|hydra\.sweeper\.(trials|workers|seed|(params|space)(\.[\w.]+)?)"
 )
+PLAIN = r"[\w.,:@+*() -]*"
 
 
 def refuse_foreign(config: Any, file: Path) -> None:
@@ -39,14 +43,16 @@ def refuse_foreign(config: Any, file: Path) -> None:
     Args:
         config: read from `file`.
     """
-    for key in TARGETS:
+    for key in ("model", "dataset", "trainer"):
         if "_target_" not in config[key]:
             raise InputError(f"{file}: {key}._target_ is missing: not a run's config")
     for key, value in _leaves(OmegaConf.to_container(config, resolve=False)):
         parent, _, name = key.rpartition(".")
+        if re.search(r"(^|\.)_(?!target_$)", key):  # _args_ and the like
+            raise InputError(f"{file}: {key}={value}: not a key that train.py writes; leave it out")
         if name == "_target_":
             _refuse_target(parent, str(value), file)
-        elif name.endswith(PATHS) and parent.startswith("trainer"):
+        elif name.endswith(PATHS) and key not in READ:
             raise InputError(
                 f"{file}: {key}={value}: a config read back writes into its run's folder alone;"
                 " leave it out"
@@ -58,15 +64,43 @@ def refuse_foreign(config: Any, file: Path) -> None:
             )
 
 
-def refuse_foreign_settings(overrides: list[str], file: Path) -> None:
-    """Raise InputError where a multirun that is continued would set more of Hydra than how many
-    jobs run where."""
+def refuse_foreign_overrides(overrides: list[str], typed: list[str], file: Path) -> None:
+    """Raise InputError where a multirun that is continued was started with more than keys of this
+    project and how many jobs run where, unless the user has typed it again.
+
+    Args:
+        overrides: read from `file`; of this project's keys, what jobs make of them is looked at by
+            `refuse_foreign`.
+        typed: now.
+    """
+    parser = OverridesParser.create()
     for override in overrides:
-        if not any(re.fullmatch(allowed, override) for allowed in HYDRA):
+        if override in typed:
+            continue
+        try:
+            parsed = parser.parse_override(override)
+            key, value = parsed.key_or_group, parsed.value()
+            inside = parsed.package or ""
+        except HydraException:  # a flag, such as --config-dir
+            key, value, inside = "hydra", override, ""
+        ours = not any(re.match(r"hydra([./]|$)", where) for where in (key, inside))
+        plain = all(
+            re.fullmatch(PLAIN, str(leaf)) and not re.search(r"(^|\.)_", name)
+            for name, leaf in _leaves(value)
+        )
+        if not ours and not (re.fullmatch(HYDRA, key) and plain):
             raise InputError(
                 f"{file}: {override}: a multirun that is continued sets of Hydra only its launcher"
-                " and how many jobs it runs; start a new multirun with it"
+                f" and how many jobs it runs; type it again behind resume= if it is yours"
             )
+
+
+def refuse_links(folder: Path) -> None:
+    """Raise InputError where a link in `folder`, which may have come from anywhere, leads out of
+    it: what is written through it would lie elsewhere."""
+    for path in folder.rglob("*"):
+        if path.is_symlink() and not path.resolve().is_relative_to(folder.resolve()):
+            raise InputError(f"{path}: a link that leads out of {folder}; remove it")
 
 
 def read_json(file: Path) -> dict[str, Any]:
@@ -86,7 +120,9 @@ def read_json(file: Path) -> dict[str, Any]:
 
 def _refuse_target(key: str, target: str, file: Path) -> None:
     # By its form first: to look a name up is to run its module.
-    known = re.fullmatch(TARGETS.get(key, NESTED), target)
+    known = any(
+        re.fullmatch(where, key) and re.fullmatch(what, target) for where, what in TARGETS.items()
+    )
     if not known or not get_class(target).__module__.startswith(PACKAGES):
         raise InputError(
             f"{file}: {key}._target_={target}: a config read back makes only what this project"

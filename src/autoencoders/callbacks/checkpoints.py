@@ -2,14 +2,16 @@
 
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
+from autoencoders.checkpoints import saved_epochs
 from autoencoders.errors import InputError
-from autoencoders.runs import LAST, shown
-from autoencoders.sweeps import MULTIRUN
+from autoencoders.runs import LAST
+from autoencoders.sweeps import how_to_continue
 
 
 class Checkpoints(ModelCheckpoint):
@@ -35,6 +37,16 @@ class Checkpoints(ModelCheckpoint):
         )
         self.run = run
         self.named = {"monitor": monitor, "objective": objective}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over the best score; not the paths, which Lightning would delete files at: the run
+        may have been moved, and a checkpoint may have come from anywhere."""
+        best, score = self.run / "checkpoints/best.ckpt", state_dict["best_model_score"]
+        if score is not None and best.exists():
+            self.best_model_score = self.kth_value = score
+            self.best_model_path = self.kth_best_model_path = str(best)
+            self.best_k_models = {str(best): score}
+        self.last_model_path = str(self.run / LAST)
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         data = trainer.datamodule  # type: ignore[attr-defined]  # Lightning sets it in fit
@@ -70,9 +82,6 @@ class Checkpoints(ModelCheckpoint):
         if isinstance(exception, SIGTERMException):
             exception.code = 128 + signal.SIGTERM  # or the program would end as if all were well
         if asked_to_stop and trainer.is_global_zero:
-            multirun = (self.run.parent / MULTIRUN).exists()
-            what = (
-                f"-m resume={shown(self.run.parent)}" if multirun else f"resume={shown(self.run)}"
-            )
-            epochs = trainer.current_epoch
-            print(f"interrupted; {epochs} epochs are saved; continue with: python train.py {what}")
+            last, command = self.run / LAST, how_to_continue(self.run)
+            epochs = saved_epochs(last) if last.exists() else 0
+            print(f"interrupted; {epochs} epochs are saved; continue with: {command}")

@@ -40,7 +40,14 @@ def read_runs(cfg: DictConfig, dataset: str) -> list[FinishedRun]:
         folders.sort(key=lambda path: (len(path.name), path.name))
         if not folders:
             raise InputError(f"multirun={cfg.multirun}: no finished run in that folder")
-        return [read_finished(folder) for folder in folders]
+        runs = [read_finished(folder) for folder in folders]
+        found = sorted({run.dataset for run in runs})
+        if len(found) > 1 and dataset not in found:
+            raise InputError(
+                f"multirun={cfg.multirun}: holds runs on {', '.join(found)}; choose one with"
+                " dataset="
+            )
+        return [run for run in runs if run.dataset == dataset or len(found) == 1]
     newest: dict[str, Path] = {}
     root = Path("outputs", dataset)
     for path in sorted(root.glob(f"*/*/{METRICS}"), key=lambda path: path.parent.name):
@@ -73,6 +80,10 @@ def read_finished(folder: Path) -> FinishedRun:
     if not re.fullmatch(r"\w+", dataset):  # it names the comparison's folder
         raise InputError(f"{folder / HYDRA}: {dataset!r} is no data set's name")
     metrics, conditions = (read_json(folder / name) for name in (METRICS, EVALUATION))
+    if not {"prior/fd_cnn", "prior/fid"} & metrics.keys():
+        raise InputError(
+            f"{folder / METRICS}: has no prior/fd_cnn: run python evaluate.py run={folder} again"
+        )
     return FinishedRun(folder, dataset, config, metrics, conditions)
 
 

@@ -87,21 +87,32 @@ class Comparison:
         names = dict.fromkeys(column.section for column in self.columns)
         return [(name, [c for c in self.columns if c.section == name]) for name in names]
 
-    def varied(self) -> dict[str, list[float]]:
-        """The numbers among the model's keys in which rows differ, a value for each row."""
-        models: Any = [_settings(row.runs[0])["model"] for row in self.rows]
-        shared = [key for key in models[0] if all(key in model for model in models)]
-        numbers = {key: [model[key] for model in models] for key in shared}
+    @property
+    def objective(self) -> Column:
+        """What the runs were to minimise, where the table has it, else the Frechet distance of
+        samples from the prior."""
+        asked = {str(run.cfg.objective) for row in self.rows for run in row.runs}
+        keys = {*asked} if len(asked) == 1 else set()
+        lowest = [c for c in self.columns if c.key in keys and c.better != "higher"]
+        return (lowest or [c for c in self.columns if c.key == f"prior/{self.distance}"])[0]
+
+    def varied(self) -> dict[str, list[Any]]:
+        """The settings in which rows differ, numbers or words, a value for each row."""
+        flat = [_flat(_settings(row.runs[0])) for row in self.rows]
+        shared = [key for key in flat[0] if all(key in settings for settings in flat)]
+        values = {key.rpartition(".")[2]: [settings[key] for settings in flat] for key in shared}
         return {
-            key: values
-            for key, values in numbers.items()
-            if len(set(map(str, values))) > 1 and all(isinstance(v, int | float) for v in values)
+            key: those
+            for key, those in values.items()
+            if key != "_target_" and len(set(map(str, those))) > 1
+            if all(isinstance(value, int | float | str) for value in those)
         }
 
     def best(self, n: int) -> list[Row]:
-        """The n rows whose samples from the prior come nearest to real images, in table order."""
-        nearest = sorted(self.rows, key=lambda row: row.cells[f"prior/{self.distance}"].mean)[:n]
-        return [row for row in self.rows if row in nearest]
+        """Of more than n rows the n that reached the least objective, the least first."""
+        if len(self.rows) <= n:
+            return self.rows
+        return sorted(self.rows, key=lambda row: row.cells[self.objective.key].mean)[:n]
 
     def write(self, folder: Path) -> None:
         """Write comparison.md, comparison.csv and comparison.json."""

@@ -112,13 +112,24 @@ class OptunaSearch(Sweeper):
             sampler=optuna.samplers.TPESampler(seed=self.seed + self._begun(folder)),
             load_if_exists=True,
         )
-        running = (optuna.trial.TrialState.RUNNING,)
-        for trial in study.get_trials(states=running):  # what an interruption has left
-            self._run(study, [trial.number], [trial.params], arguments)
+        self._take_up(study, arguments)
         while (left := self.trials - len(study.trials)) > 0:
             asked = [study.ask(self._distributions()) for _ in range(min(left, self.workers))]
             self._run(study, [t.number for t in asked], [t.params for t in asked], arguments)
         draw(study, folder, str(self.config.objective))
+
+    def _take_up(self, study: Any, arguments: list[str]) -> None:
+        """Go on with the trials that an interruption has left."""
+        from optuna.trial import TrialState
+
+        whole = []
+        for trial in study.get_trials(states=(TrialState.RUNNING,)):
+            if trial.params.keys() == self.space.keys():
+                whole.append(trial)
+            else:  # interrupted while it was asked for
+                study.tell(trial.number, state=TrialState.FAIL)
+        if whole:  # all of one batch, and so in a row
+            self._run(study, [t.number for t in whole], [t.params for t in whole], arguments)
 
     def _run(
         self, study: Any, numbers: Sequence[int], params: Sequence[dict], arguments: list[str]
@@ -165,6 +176,7 @@ def draw(study: Any, folder: Path, objective: str) -> None:
     import matplotlib
 
     matplotlib.use("Agg")
+    from matplotlib.ticker import MaxNLocator
     from optuna.trial import TrialState
     from optuna.visualization import matplotlib as plots
 
@@ -173,7 +185,10 @@ def draw(study: Any, folder: Path, objective: str) -> None:
     if len(values) > 1:  # of one value, nothing is important
         drawn["importance"] = plots.plot_param_importances
     for name, plot in drawn.items():
-        figure = plot(study, target=lambda trial: trial.value, target_name=objective).figure
+        axes = plot(study, target_name=objective)
+        if name == "history":
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        figure = axes.figure
         figure.set_size_inches(8, 4.5)
         figure.tight_layout()
         figure.savefig(folder / f"{name}.png", dpi=150)
