@@ -277,8 +277,8 @@ def test_ctrl_c_beside_training_says_how_to_go_on(capsys):
     """In an evaluation, say, where Lightning does not see to it."""
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         config = compose("train", return_hydra_config=True, overrides=["hydra.mode=RUN"])
-    with open_dict(config):
-        config.hydra.runtime.output_dir = str(Path.cwd() / "outputs/run")
+    with open_dict(config), read_write(config.hydra):
+        config.hydra.run.dir = "outputs/run"  # as RunFolder chooses it
     HydraConfig.instance().set_config(config)
     with pytest.raises(SystemExit) as ended, sweeps.cut_off():
         raise KeyboardInterrupt

@@ -96,7 +96,7 @@ def cut_off() -> Iterator[None]:
         if HydraConfig.initialized():
             hydra = HydraConfig.get()
             multirun = hydra.mode is RunMode.MULTIRUN
-            folder = Path(hydra.sweep.dir if multirun else hydra.runtime.output_dir)
+            folder = Path(hydra.sweep.dir if multirun else hydra.run.dir)
             print(f"interrupted; continue with: {how_to_continue(folder)}")
         sys.exit(128 + signal.SIGINT)
     except Exception as error:
