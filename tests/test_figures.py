@@ -51,3 +51,12 @@ def test_the_latent_space_shows_every_code_and_the_prior(latent_dim):
 
 def test_the_palette_tells_ten_classes_apart():
     assert len(set(figures.PALETTE)) == 10
+
+
+def test_parallel_coordinates_of_numbers_and_words():
+    settings = {"lr": [0.001, 0.1, 0.01], "precision": ["16-mixed", 32, "32-true"]}
+    figure = figures.parallel_coordinates(settings, ("FD-CNN", [3.0, 1.0, 2.0]), "searched")
+    texts = [text.get_text() for text in figure.axes[0].texts]
+    assert {"lr (log)", "precision", "FD-CNN", "16-mixed", "32", "32-true"} < set(texts)
+    trials = [line.get_ydata() for line in figure.axes[0].lines if len(line.get_ydata()) == 3]
+    assert np.allclose(sorted(map(tuple, trials)), [(0, 0, 1), (0.5, 1, 0.5), (1, 0.5, 0)])

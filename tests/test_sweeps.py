@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import shlex
 import signal
 import sqlite3
 import subprocess
@@ -16,6 +17,7 @@ import pytest
 from conftest import ROOT, SHORT, compose_train, interrupt, run_script
 from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf, open_dict, read_write
 
 from autoencoders import sweeps
@@ -105,6 +107,8 @@ def test_the_arguments_come_from_the_folder(tmp_path, monkeypatch):
         *("-m", "model=ae,vae", "hydra/launcher=joblib", f"hydra.sweep.dir='{tmp_path}'"),
         "hydra.output_subdir=.composed",
     ]
+    fewer = ["hydra.launcher.n_jobs=1"]  # of launcher and trials, others may be given
+    assert fewer[0] in sweeps.continued(["-m", f"resume={tmp_path}", *fewer])
     assert os.environ.pop(sweeps.CONTINUED)
     with pytest.raises(InputError, match=r"nowhere: not a multirun's folder"):
         sweeps.continued(["--multirun", "resume=nowhere"])
@@ -122,7 +126,8 @@ def test_a_failed_job_returns_nan(tmp_path):
 def test_jobs_of_several_processes_take_turns(tmp_path):
     """Two jobs of two processes each: the first fails and the second goes on, neither hangs, and
     there are no folders beside theirs."""
-    overrides = (*SHORT, "trainer=ddp", "trainer.accelerator=cpu", "model.schedule=constant")
+    own = "+trainer.callbacks=[{_target_: pytorch_lightning.callbacks.LambdaCallback}]"
+    overrides = (*SHORT, "trainer=ddp", "trainer.accelerator=cpu", "model.schedule=constant", own)
     done = run_script(
         "train.py",
         *("-m", "model=wae", "model.lr=1e30,1e-3", *overrides, "hydra.sweep.dir=sweep"),
@@ -134,7 +139,7 @@ def test_jobs_of_several_processes_take_turns(tmp_path):
     assert "training has diverged" in failed.error
     assert sorted(path.name for path in tmp_path.iterdir()) == ["sweep"]
     assert sorted(path.name for path in (tmp_path / "sweep").iterdir()) == [
-        *("0", "1", "multirun.yaml")
+        *(".lock", "0", "1", "multirun.yaml")
     ]
 
 
@@ -284,6 +289,32 @@ def test_ctrl_c_beside_training_says_how_to_go_on(capsys):
         raise KeyboardInterrupt
     assert ended.value.code == 130
     assert "continue with: python train.py resume=outputs/run\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["run", "my run", "it's", "a,b=c", "{a: 1}", r"a\b", "[x"])
+def test_the_command_to_continue_is_one_that_works(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    *_, argument = shlex.split(sweeps.how_to_continue(Path(name)))
+    parsed = OverridesParser.create().parse_override(argument)
+    assert (parsed.key_or_group, str(parsed.value())) == ("resume", name)
+    Path(name).mkdir()
+    content = {"hydra": {"overrides": {"task": [], "hydra": []}}}
+    OmegaConf.save(OmegaConf.create(content), Path(name) / "multirun.yaml")
+    *_, argument = shlex.split(sweeps.how_to_continue(Path(name)))
+    _, folder, _ = sweeps.continued(["-m", argument])
+    del os.environ[sweeps.CONTINUED]
+    assert OverridesParser.create().parse_override(folder).value() == name
+
+
+def test_a_finished_job_has_not_failed(tmp_path):
+    """Its error may be that another process was at it."""
+    (tmp_path / "0/.hydra").mkdir(parents=True)
+    OmegaConf.save(OmegaConf.create([]), tmp_path / "0/.hydra/overrides.yaml")
+    OmegaConf.save(OmegaConf.create({"objective": "a"}), tmp_path / "0/.hydra/config.yaml")
+    (tmp_path / "0/error.txt").write_text("0: another process is writing there")
+    (tmp_path / "0/metrics.json").write_text('{"a": 0.25}')
+    (job,) = sweeps.read_jobs(tmp_path)
+    assert (job.status, job.value) == ("finished", 0.25)
 
 
 def test_two_multiruns_of_one_second_get_a_folder_each(tmp_path):

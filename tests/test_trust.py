@@ -246,6 +246,15 @@ def test_a_config_with_more_than_train_py_writes(key, value, run):
         load_config(run)
 
 
+def test_a_lock_that_is_a_link(run, tmp_path):
+    (tmp_path / "mine").write_text("precious")
+    (run / ".lock").unlink()
+    (run / ".lock").symlink_to(tmp_path / "mine")
+    done = run_script("evaluate.py", f"run={run}", cwd=tmp_path)
+    assert done.stderr.splitlines()[-1].startswith(f"error: {run}/.lock: a link")
+    assert (tmp_path / "mine").read_text() == "precious"
+
+
 def test_a_link_that_leads_out_of_the_run(run, tmp_path):
     (tmp_path / "mine").write_text("precious")
     (run / "figures/samples.png").unlink()
@@ -302,6 +311,10 @@ def test_a_model_that_is_gone(run):
         "hydra.launcher.submitit_folder=elsewhere",
         "hydra.job.env_set.PYTHONSTARTUP=x",
         "hydra.sweeper.space={x: {_target_: os.system}}",
+        "hydra.sweeper.space={+hydra.callbacks.x._target_: {choices: [evil.X]}}",
+        "hydra.sweeper.params={+hydra.callbacks.x._target_: evil.X}",
+        "experiment=../../outputs/gift/evil",
+        "experiment='${oc.env:HOME}'",
         "hydra.sweeper.space={x: '${oc.env:HOME}'}",
     ],
 )

@@ -61,7 +61,7 @@ def one_line_errors() -> Iterator[None]:
 
 def end(error: InputError | OSError) -> NoReturn:
     """End the program with `error: <one line>` and exit status 1."""
-    sys.exit(f"error: {describe(error)}")
+    sys.exit(f"error: {describe(error) or error}")
 
 
 def describe(error: Exception, prefix: str = "") -> str | None:

@@ -259,8 +259,9 @@ def parallel_coordinates(
     white = {"facecolor": "white", "edgecolor": "none", "pad": 1, "alpha": 0.8}
     number: dict[str, Any] = {"color": INK, "va": "center", "bbox": white, "zorder": 3}
     for x, (name, values) in enumerate(columns.items()):
-        words = sorted({value for value in values if isinstance(value, str)})
-        numbers = np.array([words.index(v) if isinstance(v, str) else float(v) for v in values])
+        named = any(isinstance(value, str) for value in values)
+        words = sorted(set(map(str, values))) if named else []
+        numbers = np.array([words.index(str(v)) if named else float(v) for v in values])
         log = numbers.min() > 0 and numbers.max() > 10 * numbers.min()
         scaled = np.log(numbers) if log else numbers
         low, span = scaled.min(), max(np.ptp(scaled), 1e-12)

@@ -16,6 +16,8 @@ from omegaconf import DictConfig, open_dict, read_write
 from autoencoders.errors import InputError, end
 from autoencoders.runs import CONFIG, HYDRA, LAST, METRICS, MULTIRUN, lock
 
+HELD: list[Any] = []  # the locks of multiruns, here because launchers copy the callback to workers
+
 
 class RunFolder(Callback):
     """Hydra's callback that chooses a run's folder, before Hydra writes anything into it.
@@ -78,20 +80,22 @@ class RunFolder(Callback):
 
         HydraConfig.instance().set_config(config)
         folder = Path(config.hydra.sweep.dir)
-        if sweeps.CONTINUED in os.environ:
-            return
-        if not _is_explicit("hydra.sweep.dir", config):
-            claimed = make_new(folder)
-            with read_write(config.hydra):
-                config.hydra.sweep.dir = str(claimed)
-                config.hydra.overrides.hydra.append(f"hydra.sweep.dir={sweeps.quoted(claimed)}")
-        elif (folder / MULTIRUN).exists():
-            end(
-                InputError(
+        new = sweeps.CONTINUED not in os.environ
+        try:
+            if new and not _is_explicit("hydra.sweep.dir", config):
+                folder = make_new(folder)
+                with read_write(config.hydra):
+                    config.hydra.sweep.dir = str(folder)
+                    config.hydra.overrides.hydra.append(f"hydra.sweep.dir={sweeps.quoted(folder)}")
+            elif new and (folder / MULTIRUN).exists():
+                raise InputError(
                     f"{folder}: holds another multirun; -m resume={folder} continues it; give"
                     " hydra.sweep.dir= a new folder for another"
                 )
-            )
+            folder.mkdir(parents=True, exist_ok=True)
+            HELD.append(lock(folder))
+        except (InputError, OSError) as error:
+            end(error)
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         from autoencoders import report, sweeps

@@ -22,9 +22,11 @@ CONFIG = ".hydra/config.yaml"
 HYDRA = ".hydra/hydra.yaml"
 LAST = "checkpoints/last.ckpt"
 METRICS = "metrics.json"
+LOCK = ".lock"
 MULTIRUN = "multirun.yaml"  # beside the folders of a multirun's jobs
 EVALUATION = "evaluation.json"
 MIXTURE = "mixture.safetensors"
+OWN = "AUTOENCODERS_OWN_RUN"  # names the run whose config this program's parent has just written
 # What reading anything else as a run's config raises.
 NOT_A_CONFIG = (
     *(YAMLError, OmegaConfBaseException, AttributeError, TypeError, KeyError, OSError, ImportError),
@@ -75,19 +77,29 @@ def load_config(folder: Path) -> DictConfig:
     try:
         config: Any = OmegaConf.load(folder / CONFIG)
         hydra = OmegaConf.load(folder / HYDRA)
-        refuse_foreign(config, folder / CONFIG)
-        refuse_links(folder)
-        # A relative data_dir was meant from where the run was started.
-        data_dir = Path(OmegaConf.select(hydra, "hydra.runtime.cwd")) / config.dataset.data_dir
-        label = str(config.dataset._target_).rpartition(".")[2]
+        if os.environ.get(OWN) != str(folder):
+            refuse_foreign(config, folder / CONFIG)
+            refuse_links(folder)
+            find_data(config, Path(OmegaConf.select(hydra, "hydra.runtime.cwd")))
     except NOT_A_CONFIG as error:
         reason = " ".join(str(error).split())
         raise InputError(f"{folder / CONFIG}: not a run's config: {reason}") from error
+    return config
+
+
+def find_data(config: DictConfig, started: Path) -> None:
+    """Set a config's `data_dir` to where its data lie now.
+
+    Args:
+        config: read back.
+        started: the folder that the run was started from, which a relative path was meant from.
+    """
+    data_dir = started / config.dataset.data_dir
+    label = str(config.dataset._target_).rpartition(".")[2]
     # Where its four files are not there, a download must not go where a file says.
     if len({file.name.removesuffix(".gz") for file in data_dir.glob(f"{label}/raw/*-ubyte*")}) < 4:
         data_dir = Path(os.environ.get("AUTOENCODERS_DATA", "data"))
     config.dataset.data_dir = str(data_dir)
-    return config
 
 
 class Run(NamedTuple):
@@ -139,8 +151,11 @@ def lock(folder: Path) -> AcquireReturnProxy:
     Raises:
         InputError: another process holds it.
     """
+    file = folder / LOCK
+    if file.is_symlink():
+        raise InputError(f"{file}: a link, which a lock is not; remove it")
     try:
-        return FileLock(folder / ".lock").acquire(timeout=0)
+        return FileLock(file).acquire(timeout=0)
     except Timeout:
         line = f"{folder}: another process is writing there; wait until it ends"
         raise InputError(line) from None

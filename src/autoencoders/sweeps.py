@@ -1,6 +1,8 @@
 """The jobs of a multirun: what becomes of each, and how a multirun is continued."""
 
 import os
+import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -21,9 +23,12 @@ from autoencoders.errors import FAULTS, InputError, describe
 from autoencoders.runs import (
     CONFIG,
     LAST,
+    LOCK,
     METRICS,
     MULTIRUN,
     NOT_A_CONFIG,
+    OWN,
+    find_data,
     load_config,
     lock,
     shown,
@@ -35,8 +40,14 @@ ERROR = "error.txt"
 OVERRIDES = ".hydra/overrides.yaml"
 CONTINUED = "AUTOENCODERS_CONTINUED_MULTIRUN"  # set where one is; reaches jobs of other processes
 
-# What a continued multirun sets of Hydra itself.
-OWN = ("hydra.sweep.dir=", "hydra.mode=", "hydra.output_subdir=")
+# What a continued multirun sets of Hydra itself, and what may be set anew.
+SET = ("hydra.sweep.dir=", "hydra.mode=", "hydra.output_subdir=")
+CHANGEABLE = (
+    "hydra/launcher=",
+    "hydra.launcher.",
+    "hydra.sweeper.trials=",
+    "hydra.sweeper.workers=",
+)
 COMPOSED = ".composed"  # where Hydra then leaves a job's config: the job may have its own already
 
 Train = Callable[[DictConfig, Path, bool], float]
@@ -53,7 +64,7 @@ def continued(arguments: list[str]) -> list[str]:
     named = [argument for argument in arguments if argument.startswith("resume=")]
     if not flags or not named:
         return arguments
-    folder = Path(named[0].removeprefix("resume="))
+    folder = Path(named[0].removeprefix("resume=").strip("'"))
     if not (folder / MULTIRUN).is_file():
         raise InputError(
             f"resume={folder}: not a multirun's folder: it has no {MULTIRUN}; give one such as"
@@ -66,8 +77,10 @@ def continued(arguments: list[str]) -> list[str]:
     except NOT_A_CONFIG as error:
         reason = " ".join(str(error).split())
         raise InputError(f"{folder / MULTIRUN}: not a multirun's config: {reason}") from error
-    recorded = [*task, *(o for o in typed if not o.startswith(OWN))]
     again = [argument for argument in arguments if argument not in (*flags, named[0])]
+    other = {argument.partition("=")[0] for argument in again if argument.startswith(CHANGEABLE)}
+    hydra = [o for o in typed if not o.startswith(SET) and o.partition("=")[0] not in other]
+    recorded = [*task, *hydra, *(a for a in again if a.partition("=")[0] in other)]
     if others := [argument for argument in again if argument not in recorded]:
         raise InputError(
             f"resume={folder}: continues that multirun with its own arguments; leave out"
@@ -75,6 +88,8 @@ def continued(arguments: list[str]) -> list[str]:
         )
     refuse_foreign_overrides(recorded, again, folder / MULTIRUN)
     refuse_links(folder)
+    for result in (folder / ".submitit").rglob("*_result.pkl"):
+        result.unlink()  # submitit would take it for a job's, and unpickle it
     os.environ[CONTINUED] = "1"
     return [
         *("-m", *recorded),
@@ -101,9 +116,11 @@ def cut_off() -> Iterator[None]:
         sys.exit(128 + signal.SIGINT)
     except Exception as error:
         folder = Path(HydraConfig.get().sweep.dir) if HydraConfig.initialized() else Path("nowhere")
-        if folder.is_dir() and set(os.listdir(folder)) <= {MULTIRUN}:
-            (folder / MULTIRUN).unlink(missing_ok=True)
-            os.removedirs(folder)
+        begun = not folder.is_dir() or set(os.listdir(folder)) - {MULTIRUN, LOCK}
+        if not begun and CONTINUED not in os.environ:
+            for file in folder.iterdir():
+                file.unlink()
+            (os.rmdir if folder.is_absolute() else os.removedirs)(folder)  # outputs/multirun too
         # joblib's, and submitit's, which need not be installed.
         if isinstance(error, BrokenProcessPool) or "UncompletedJob" in type(error).__name__:
             from autoencoders import report
@@ -121,8 +138,10 @@ def how_to_continue(folder: Path) -> str:
     """The command that goes on with the run in `folder`, or with the multirun that it is of."""
     for multirun in (folder, folder.parent):
         if (multirun / MULTIRUN).exists():
-            return f"python train.py -m resume={shown(multirun)}"
-    return f"python train.py resume={shown(folder)}"
+            return f"python train.py -m {shlex.quote(f'resume={shown(multirun)}')}"
+    plain = re.fullmatch(r"[\w./:-]+", str(shown(folder)))
+    path = shown(folder) if plain else quoted(shown(folder))  # for Hydra, then for the shell
+    return f"python train.py {shlex.quote(f'resume={path}')}"
 
 
 def run_job(train: Train, cfg: DictConfig, folder: Path) -> float:
@@ -140,18 +159,20 @@ def run_job(train: Train, cfg: DictConfig, folder: Path) -> float:
         The metric to minimise; nan of a job that has failed.
     """
     try:
+        resume = (folder / LAST).exists()
         if os.environ.get(CONTINUED):
-            refuse_foreign(cfg, folder.parent / MULTIRUN)
             _keep_own_config(folder)
         if (folder / METRICS).exists():
             return objective_of(read_json(folder / METRICS), cfg)
-        check_settings(cfg)
         (folder / ERROR).unlink(missing_ok=True)
+        if os.environ.get(CONTINUED) and not resume:
+            refuse_foreign(cfg, folder.parent / MULTIRUN)
+            find_data(cfg, Path.cwd())
+        check_settings(cfg)
         if cfg.trainer.devices != 1:
-            _in_own_process(train, folder)
+            _in_own_process(train, folder, not resume)
             return objective_of(read_json(folder / METRICS), cfg)
         with lock(folder):
-            resume = (folder / LAST).exists()
             return train(load_config(folder) if resume else cfg, folder, resume)
     except Exception as error:  # whatever it is, the other jobs go on
         line = describe(error) if isinstance(error, FAULTS) else None
@@ -171,24 +192,32 @@ def _keep_own_config(folder: Path) -> None:
         composed.rename(own)
 
 
-def _in_own_process(train: Train, folder: Path) -> None:
+def _in_own_process(train: Train, folder: Path, new: bool) -> None:
     """Run a job that trains in several processes by a command of its own: Lightning kills the
     program whose further processes fail, and with it the jobs that are to follow.
+
+    Args:
+        new: its config has just been composed here.
 
     Raises:
         InputError: the job has failed.
     """
     script = train.__code__.co_filename  # not sys.argv[0], which launchers change
     command = [sys.executable, script, f"resume={quoted(folder)}"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+    environment = {**os.environ, **({OWN: str(folder)} if new else {})}
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stderr=pipe, text=True, env=environment) as process:
         before = signal.signal(signal.SIGTERM, lambda *_: process.terminate())
         try:
             errors = process.communicate()[1]
+        except KeyboardInterrupt:  # of this process alone, perhaps
+            process.send_signal(signal.SIGINT)
+            raise
         finally:
             signal.signal(signal.SIGTERM, before)
     sys.stderr.write(errors)
-    if process.returncode == 128 + signal.SIGTERM:
-        sys.exit(process.returncode)
+    if process.returncode in (-signal.SIGTERM, 128 + signal.SIGTERM):
+        sys.exit(128 + signal.SIGTERM)
     if process.returncode:
         lines = [line for line in errors.splitlines() if line.startswith("error: ")]
         line = lines[-1].removeprefix("error: ") if lines else f"ended with {process.returncode}"
@@ -197,7 +226,7 @@ def _in_own_process(train: Train, folder: Path) -> None:
 
 def quoted(folder: Path) -> str:
     """A path as the value of one of Hydra's overrides."""
-    return "'" + str(folder).replace("\\", "\\\\").replace("'", "\\'") + "'"
+    return "'" + str(folder).replace("'", "\\'") + "'"
 
 
 class Job(NamedTuple):
@@ -230,11 +259,11 @@ def read_jobs(folder: Path) -> list[Job]:
 
 def _read_job(folder: Path, overrides: str) -> Job:
     number = folder.name
-    if (folder / ERROR).exists():
-        line = (folder / ERROR).read_text(encoding="utf-8").partition("\n")[0]
-        return Job(number, overrides, "failed", error=line)
     if (folder / METRICS).exists():
         objective = OmegaConf.load(folder / CONFIG).objective
         value = read_json(folder / METRICS).get(objective)
         return Job(number, overrides, "finished", value)
+    if (folder / ERROR).exists():
+        line = (folder / ERROR).read_text(encoding="utf-8").partition("\n")[0]
+        return Job(number, overrides, "failed", error=line)
     return Job(number, overrides, "interrupted" if (folder / LAST).exists() else "not begun")

@@ -21,7 +21,7 @@ TARGETS = {
     # Those that write no files of their own.
     r"trainer\.callbacks\.\d+": r"pytorch_lightning\.callbacks\.(EarlyStopping|LearningRateMonitor"
     r"|DeviceStatsMonitor|GradientAccumulationScheduler|StochasticWeightAveraging"
-    r"|EMAWeightAveraging|Timer)",
+    r"|EMAWeightAveraging|Timer|ModelSummary|RichModelSummary|RichProgressBar|TQDMProgressBar)",
 }
 PACKAGES = ("autoencoders.", "pytorch_lightning.")
 # A reference to another key, or what the data sets' files say: no resolver that makes something.
@@ -29,7 +29,7 @@ INTERPOLATIONS = r"\$\{[\w.]+\}|\$\{oc\.env:AUTOENCODERS_DATA,data\}"
 PATHS = ("path", "dir", "file", "filename")  # how keys end that say where to write
 READ = ("dataset.data_dir", "ckpt_path")  # these say where to read
 # Of Hydra's own settings, how many jobs run where: nothing that names a program or a path.
-HYDRA = (
+LAUNCHING = (
     r"hydra/launcher|hydra\.launcher\.(?!\w*(folder|setup|args|parameters))[a-z]\w*"
     r"|hydra\.sweeper\.(trials|workers|seed|(params|space)(\.[\w.]+)?)"
 )
@@ -84,11 +84,14 @@ def refuse_foreign_overrides(overrides: list[str], typed: list[str], file: Path)
         except HydraException:  # a flag, such as --config-dir
             key, value, inside = "hydra", override, ""
         ours = not any(re.match(r"hydra([./]|$)", where) for where in (key, inside))
+        if "." not in key and key != "ckpt_path" and re.search(r"\.\.|\$", str(value)):
+            ours = False  # a group's choice that leaves conf/
+        # The names in what a sweeper runs through become overrides of the jobs.
         plain = all(
-            re.fullmatch(PLAIN, str(leaf)) and not re.search(r"(^|\.)_", name)
+            re.fullmatch(PLAIN, str(leaf)) and not re.search(r"(^|\.)_|hydra|[+~@/]", name)
             for name, leaf in _leaves(value)
         )
-        if not ours and not (re.fullmatch(HYDRA, key) and plain):
+        if not ours and not (re.fullmatch(LAUNCHING, key) and plain):
             raise InputError(
                 f"{file}: {override}: a multirun that is continued sets of Hydra only its launcher"
                 f" and how many jobs it runs; type it again behind resume= if it is yours"

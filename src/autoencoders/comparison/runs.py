@@ -80,9 +80,11 @@ def read_finished(folder: Path) -> FinishedRun:
     if not re.fullmatch(r"\w+", dataset):  # it names the comparison's folder
         raise InputError(f"{folder / HYDRA}: {dataset!r} is no data set's name")
     metrics, conditions = (read_json(folder / name) for name in (METRICS, EVALUATION))
-    if not {"prior/fd_cnn", "prior/fid"} & metrics.keys():
+    numbers = {key for key, value in metrics.items() if isinstance(value, int | float)}
+    if not {"prior/fd_cnn", "prior/fid"} & numbers or numbers != metrics.keys():
         raise InputError(
-            f"{folder / METRICS}: has no prior/fd_cnn: run python evaluate.py run={folder} again"
+            f"{folder / METRICS}: not the numbers of an evaluation: run python evaluate.py"
+            f" run={folder} again"
         )
     return FinishedRun(folder, dataset, config, metrics, conditions)
 

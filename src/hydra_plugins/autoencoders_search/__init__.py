@@ -5,6 +5,7 @@ installed wants Optuna 2.)
 """
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -75,6 +76,8 @@ class OptunaSearch(Sweeper):
         seed: NonNegativeInt,
     ) -> None:
         for key, interval in space.items():
+            if not re.fullmatch(r"(?!hydra)\w+(\.\w+)+", key):
+                raise InputError(f"space.{key}: must name a key such as model.lr")
             if isinstance(interval, Interval) and not interval.low < interval.high:
                 found = f"{{low: {interval.low}, high: {interval.high}}}"
                 raise InputError(f"space.{key}={found}: low must lie below high")
