@@ -206,3 +206,12 @@ def test_setup_reads_once(data_dir, monkeypatch):
     data = prepared(MNIST(data_dir=data_dir))
     monkeypatch.setattr(MNIST, "load", lambda self: pytest.fail("read twice"))
     data.setup(TrainerFn.TESTING)
+
+
+def test_fewer_images_than_processes():
+    data = prepared(Digits(val_size=1))
+    strategy = SimpleNamespace(root_device=torch.device("cpu"))
+    data.trainer = SimpleNamespace(world_size=2, global_rank=0, strategy=strategy)
+    data.test_dataloader()
+    with pytest.raises(InputError, match=r"val_size=1: 1 images do not go round 2 processes"):
+        data.val_dataloader()

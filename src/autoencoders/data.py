@@ -179,6 +179,12 @@ class ImageDataModule(pl.LightningDataModule):
         if self.trainer:
             images = images.to(_home(images, self.trainer.strategy.root_device))
             place = {"rank": self.trainer.global_rank, "world_size": self.trainer.world_size}
+            processes = self.trainer.world_size
+            if len(images) < processes:  # one would wait for the others for ever
+                raise InputError(
+                    f"dataset.val_size={self.val_size}: {len(images)} images do not go round"
+                    f" {processes} processes; allowed: 0, or at least {processes}"
+                )
         batches = Batches(images, self.batch_size, shuffle=shuffle, seed=self.seed, **place)
         # No worker processes: indexing a tensor is faster than handing a batch between processes.
         # A generator of its own: a loader draws a seed for workers, which would shift the models'.
