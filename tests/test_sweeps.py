@@ -23,7 +23,7 @@ from omegaconf import OmegaConf, open_dict, read_write
 from autoencoders import sweeps
 from autoencoders.errors import InputError
 from autoencoders.run_folder import RunFolder
-from autoencoders.runs import load_run
+from autoencoders.runs import load_run, lock
 
 JOBS = ("model=ae,vae", "model.lr=0.001,1e30", "model.schedule=constant", *SHORT)
 
@@ -315,6 +315,18 @@ def test_a_finished_job_has_not_failed(tmp_path):
     (tmp_path / "0/metrics.json").write_text('{"a": 0.25}')
     (job,) = sweeps.read_jobs(tmp_path)
     assert (job.status, job.value) == ("finished", 0.25)
+
+
+def test_a_multirun_in_use_is_left_alone(tmp_path):
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        chosen = [f"hydra.sweep.dir={tmp_path}"]
+        config = compose("train", return_hydra_config=True, overrides=chosen)
+    held = lock(tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        RunFolder().on_multirun_start(config)
+    assert "another process is writing there" in ended.value.code
+    del held
+    RunFolder().on_multirun_start(config)
 
 
 def test_two_multiruns_of_one_second_get_a_folder_each(tmp_path):

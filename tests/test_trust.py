@@ -330,6 +330,19 @@ def test_a_multirun_that_would_do_more(override, tmp_path, monkeypatch):
     del os.environ[sweeps.CONTINUED]
 
 
+def test_results_that_a_folder_brings_along_are_not_unpickled(tmp_path, monkeypatch):
+    """submitit would take them for those of its jobs."""
+    monkeypatch.delenv(sweeps.CONTINUED, raising=False)
+    content = {"hydra": {"overrides": {"task": ["seed=1,2"], "hydra": []}}}
+    OmegaConf.save(OmegaConf.create(content), tmp_path / "multirun.yaml")
+    result = tmp_path / ".submitit/7_0/7_0_0_result.pkl"
+    result.parent.mkdir(parents=True)
+    result.write_bytes(pickle.dumps(Malicious(tmp_path / "pwned")))
+    sweeps.continued(["-m", f"resume={tmp_path}"])
+    del os.environ[sweeps.CONTINUED]
+    assert not result.exists()
+
+
 def test_a_multirun_whose_jobs_would_make_something_foreign(tmp_path):
     override = "model.latent_dim={_target_: torch.save, obj: 1, f: pwned}"
     content = {"hydra": {"overrides": {"task": [*SHORT, override], "hydra": []}}}
