@@ -313,6 +313,7 @@ def test_a_model_that_is_gone(run):
         "hydra.sweeper.space={x: {_target_: os.system}}",
         "hydra.sweeper.space={+hydra.callbacks.x._target_: {choices: [evil.X]}}",
         "hydra.sweeper.params={+hydra.callbacks.x._target_: evil.X}",
+        "+hydra.sweeper.params.hydra.callbacks.x=evil.X",
         "experiment=../../outputs/gift/evil",
         "experiment='${oc.env:HOME}'",
         "hydra.sweeper.space={x: '${oc.env:HOME}'}",

@@ -31,7 +31,7 @@ READ = ("dataset.data_dir", "ckpt_path")  # these say where to read
 # Of Hydra's own settings, how many jobs run where: nothing that names a program or a path.
 LAUNCHING = (
     r"hydra/launcher|hydra\.launcher\.(?!\w*(folder|setup|args|parameters))[a-z]\w*"
-    r"|hydra\.sweeper\.(trials|workers|seed|(params|space)(\.[\w.]+)?)"
+    r"|hydra\.sweeper\.(trials|workers|seed|(params|space)(\.(?!hydra)[\w.]+)?)"
 )
 PLAIN = r"[\w.,:@+*() -]*"
 
@@ -94,7 +94,7 @@ def refuse_foreign_overrides(overrides: list[str], typed: list[str], file: Path)
         if not ours and not (re.fullmatch(LAUNCHING, key) and plain):
             raise InputError(
                 f"{file}: {override}: a multirun that is continued sets of Hydra only its launcher"
-                f" and how many jobs it runs; type it again behind resume= if it is yours"
+                " and how many jobs it runs; type it again behind resume= if it is yours"
             )
 
 

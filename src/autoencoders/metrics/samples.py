@@ -44,9 +44,8 @@ def kernel_distance(real: Tensor, generated: Tensor) -> float:
 
     def within(x: Tensor) -> Tensor:
         blocks = x.split(BLOCK)
-        above = [
-            total(b, c) for b, c in itertools.combinations(blocks, 2)
-        ]  # the matrix is symmetric
+        # The matrix is symmetric: its blocks above the diagonal count twice.
+        above = [total(b, c) for b, c in itertools.combinations(blocks, 2)]
         own = [total(b, b) for b in blocks]
         diagonal = ((x * x).sum(1) / x.shape[1] + 1) ** 3
         return (2 * sum(above) + sum(own) - diagonal.sum()) / (len(x) * (len(x) - 1))
