@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 from autoencoders.config import check_settings, hyperparameters, objective_of
 from autoencoders.errors import one_line_errors
 from autoencoders.runs import LAST, load_config, write_metrics
-from autoencoders.sweeps import continued, cut_off, run_job
+from autoencoders.sweeps import continued, handle_interruptions, run_job
 
 
 def train(
@@ -105,5 +105,5 @@ def main(cfg: DictConfig) -> float:
 if __name__ == "__main__":
     with one_line_errors():
         sys.argv[1:] = continued(sys.argv[1:])
-        with cut_off():
+        with handle_interruptions():
             main()

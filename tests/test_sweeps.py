@@ -285,7 +285,7 @@ def test_ctrl_c_beside_training_says_how_to_go_on(capsys):
     with open_dict(config), read_write(config.hydra):
         config.hydra.run.dir = "outputs/run"  # as RunFolder chooses it
     HydraConfig.instance().set_config(config)
-    with pytest.raises(SystemExit) as ended, sweeps.cut_off():
+    with pytest.raises(SystemExit) as ended, sweeps.handle_interruptions():
         raise KeyboardInterrupt
     assert ended.value.code == 130
     assert "continue with: python train.py resume=outputs/run\n" in capsys.readouterr().out

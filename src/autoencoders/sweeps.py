@@ -98,7 +98,7 @@ def continued(arguments: list[str]) -> list[str]:
 
 
 @contextmanager
-def cut_off() -> Iterator[None]:
+def handle_interruptions() -> Iterator[None]:
     """See to a run or multirun that is cut off: say how to go on with it after Ctrl-C, or where a
     launcher's process was killed from outside; leave nothing of a multirun that never began.
 
