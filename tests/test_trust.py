@@ -15,7 +15,6 @@ from conftest import SHORT, compose_train, interrupt, run_script, write_data_set
 from omegaconf import OmegaConf
 
 from autoencoders import sweeps
-from autoencoders.callbacks import Checkpoints
 from autoencoders.checkpoints import AtomicCheckpointIO, read_checkpoint
 from autoencoders.data import MNIST
 from autoencoders.errors import InputError
@@ -264,23 +263,6 @@ def test_a_link_that_leads_out_of_the_run(run, tmp_path):
     (run / "figures/samples.png").unlink()
     (run / "figures/samples.png").symlink_to(run / "figures/latent.png")
     load_config(run)
-
-
-def test_a_checkpoint_says_nothing_of_where_files_lie(tmp_path):
-    """Lightning would delete what the paths in it name."""
-    (tmp_path / "checkpoints").mkdir()
-    best = tmp_path / "checkpoints/best.ckpt"
-    best.touch()
-    callback = Checkpoints(tmp_path, "val/mse", "val/mse")
-    state = {**callback.state_dict(), "best_model_score": torch.tensor(0.25)}
-    for key in ("last_model_path", "best_model_path", "kth_best_model_path"):
-        state[key] = "local:///precious"
-    state["best_k_models"] = {"local:///precious": torch.tensor(0.25)}
-    state["dirpath"] = None
-    callback.load_state_dict(state)
-    assert "precious" not in str(callback.state_dict())
-    assert callback.best_model_path == str(best)
-    assert callback.best_model_score == 0.25
 
 
 @pytest.mark.parametrize("content", ["{", "[1]", '"text"', ""])

@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # torch and Lightning take seconds, which a mistyped key need
 
 CONFIG = ".hydra/config.yaml"
 HYDRA = ".hydra/hydra.yaml"
+BEST = "checkpoints/best.ckpt"
 LAST = "checkpoints/last.ckpt"
 METRICS = "metrics.json"
 LOCK = ".lock"

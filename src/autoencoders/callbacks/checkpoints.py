@@ -1,23 +1,28 @@
 """When checkpoints are written."""
 
+import math
 import signal
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-from pytorch_lightning.callbacks import ModelCheckpoint
+import torch
+from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
-from autoencoders.checkpoints import saved_epochs
+from autoencoders.checkpoints import read_checkpoint, saved_epochs
 from autoencoders.errors import InputError
-from autoencoders.runs import LAST
+from autoencoders.runs import BEST, LAST
 from autoencoders.sweeps import how_to_continue
 
 
-class Checkpoints(ModelCheckpoint):
-    """Keeps `last.ckpt`, rewritten after every epoch and there from the start, and `best.ckpt`.
+class Checkpoints(Checkpoint):
+    """Writes `last.ckpt` at the start and after every epoch, `best.ckpt` where `monitor` improves.
 
-    An interrupted run goes on after the last epoch that it finished: an epoch resumed half-way
+    Lightning's `ModelCheckpoint` rewrites its last checkpoint only in epochs that improve. This one
+    always does: `last.ckpt` holds the weights that the run's metrics and figures are about.
+
+    An interrupted run continues after the last epoch that it finished: an epoch resumed half-way
     could not end as an undisturbed one does.
 
     Args:
@@ -27,47 +32,56 @@ class Checkpoints(ModelCheckpoint):
     """
 
     def __init__(self, run: Path, monitor: str, objective: str) -> None:
-        super().__init__(
-            run / "checkpoints",
-            filename="best",
-            monitor=monitor,
-            save_last=True,
-            save_on_train_epoch_end=True,  # where both train/ and val/ metrics are known
-            enable_version_counter=False,
-        )
         self.run = run
+        self.monitor = monitor
         self.named = {"monitor": monitor, "objective": objective}
+        self.least = math.inf
+        self.validated = False
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"least": self.least}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take over the best score; not the paths, which Lightning would delete files at: the run
-        may have been moved, and a checkpoint may have come from anywhere."""
-        best, score = self.run / "checkpoints/best.ckpt", state_dict["best_model_score"]
-        if score is not None and best.exists():
-            self.best_model_score = self.kth_value = score
-            self.best_model_path = self.kth_best_model_path = str(best)
-            self.best_k_models = {str(best): score}
-        self.last_model_path = str(self.run / LAST)
+        self.least = state_dict["least"]
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         data = trainer.datamodule  # type: ignore[attr-defined]  # Lightning sets it in fit
-        if str(self.monitor).startswith("val/") and not len(data.val):
+        if self.monitor.startswith("val/") and not len(data.val):
             raise InputError(
                 f"monitor={self.monitor}: there is no validation set with dataset.val_size=0; set"
                 " monitor=train/loss or a larger dataset.val_size"
             )
 
-    def on_sanity_check_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        # One batch has been validated, so that a mistyped val/ metric need not cost an epoch.
-        self._check_names(trainer, "val/")
-
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        super().on_train_start(trainer, pl_module)
         if trainer.ckpt_path is None:  # a new run, not one resumed
             trainer.save_checkpoint(self.run / LAST)
 
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        # After the sanity check's batch too, so that a mistyped metric need not cost an epoch.
+        self._check_names(trainer, "val/")
+        self.validated = not trainer.sanity_checking
+
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._check_names(trainer, "train/")
-        super().on_train_epoch_end(trainer, pl_module)
+        # In an epoch without validation, Lightning still holds the `val/` metrics of an earlier.
+        if self.validated or not self.monitor.startswith("val/"):
+            score = float(trainer.callback_metrics[self.monitor])
+            if score < self.least:
+                self.least = score
+                trainer.save_checkpoint(self.run / BEST)
+        self.validated = False
+        trainer.save_checkpoint(self.run / LAST)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        # Stochastic weight averaging changes the weights once more, after the last epoch.
+        if trainer.is_global_zero:
+            saved = read_checkpoint(self.run / LAST)["state_dict"]
+            now = pl_module.state_dict()
+            same = all(torch.equal(saved[name], now[name].cpu()) for name in saved)
+        else:
+            same = True
+        if not trainer.strategy.broadcast(same):
+            trainer.save_checkpoint(self.run / LAST)
 
     def _check_names(self, trainer: pl.Trainer, stage: str) -> None:
         for key, name in self.named.items():
