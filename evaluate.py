@@ -45,12 +45,16 @@ def evaluate(cfg: DictConfig, run_folder: Path, checkpoint: str) -> dict[str, fl
         enable_checkpointing=False,
         enable_model_summary=False,
     )
-    (tested,) = trainer.test(run.model, run.data, verbose=False)
+    trainer.test(run.model, run.data, verbose=False)
+    tested = {name: float(value) for name, value in trainer.callback_metrics.items()}
     model = run.model.eval().to(trainer.strategy.root_device)  # Lightning has moved it to the CPU
     drawn = exhibits.of_model(model, run.data, run.epochs)
     exhibits.leave(drawn, folder / "figures", logger.experiment, run.epochs)
     found = evaluate_run(model, run.data, settings, folder, run.epochs, logger.experiment)
-    replaced = EVALUATED if checkpoint == "last" else (*EVALUATED, "train/", "val/")
+    # Those of the checkpoint that an earlier evaluation was about.
+    replaced = (
+        ("test/", *EVALUATED) if checkpoint == "last" else ("test/", "train/", "val/", *EVALUATED)
+    )
     kept = {name: v for name, v in run.metrics.items() if not name.startswith(replaced)}
     metrics = {**kept, **tested, **found, "epochs": run.epochs}
     logger.log_final(hyperparameters(run.cfg), metrics)
