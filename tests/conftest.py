@@ -8,7 +8,7 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 # One thread a process: tests run in several processes, whose threads would wait for each other.
@@ -34,8 +34,17 @@ SHORT = (
 
 def compose_train(*overrides: str) -> DictConfig:
     """The config that `python train.py <overrides>` composes."""
+    return _compose("train", overrides)
+
+
+def compose_evaluate(*overrides: str) -> DictConfig:
+    """The config that `python evaluate.py <overrides>` composes."""
+    return _compose("evaluate", overrides)
+
+
+def _compose(name: str, overrides: Sequence[str]) -> DictConfig:
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        return compose("train", list(overrides))
+        return compose(name, list(overrides))
 
 
 def write_idx(path: Path, values: Tensor) -> None:

@@ -1,0 +1,292 @@
+"""A run's numbers computed anew from its weights, by code that shares nothing with the package.
+
+The networks are written out as functions of the checkpoint's tensors, the metrics as brute force in
+NumPy and SciPy. What involves random draws is drawn here by another generator, and so comes with
+the tolerance of an estimate.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file
+from scipy.linalg import sqrtm
+from scipy.spatial.distance import cdist
+from sklearn.linear_model import LogisticRegression
+
+EXACT = 2e-4
+K = 5  # neighbours
+EXTRACTORS = "src/autoencoders/metrics/extractors"
+
+
+class Number(NamedTuple):
+    """A recomputed value, and how far the reported one may lie from it."""
+
+    value: float
+    rel: float = EXACT
+    abs: float = 2e-5
+
+
+# The networks ------------------------------------------------------------------------------------
+
+
+def normalised(x, weights, name):
+    return F.batch_norm(
+        x,
+        weights[f"{name}.running_mean"],
+        weights[f"{name}.running_var"],
+        weights[f"{name}.weight"],
+        weights[f"{name}.bias"],
+    )
+
+
+def encoder(weights, x):
+    for i in range(4):
+        x = F.conv2d(x, weights[f"encoder.features.{i}.0.weight"], stride=2, padding=1)
+        x = F.relu(normalised(x, weights, f"encoder.features.{i}.1") if i else x)
+    return F.linear(x.flatten(1), weights["encoder.head.weight"], weights["encoder.head.bias"])
+
+
+def decoder(weights, z):
+    x = F.relu(F.linear(z, weights["decoder.project.0.weight"], weights["decoder.project.0.bias"]))
+    x = x.reshape(len(z), -1, 7, 7)
+    for i in (0, 3):
+        kernel = weights[f"decoder.upsample.{i}.weight"]
+        x = F.conv_transpose2d(x, kernel, weights[f"decoder.upsample.{i}.bias"])
+        x = F.relu(normalised(x, weights, f"decoder.upsample.{i + 1}"))
+    kernel, bias = weights["decoder.upsample.6.weight"], weights["decoder.upsample.6.bias"]
+    return F.conv_transpose2d(x, kernel, bias, stride=2).double()  # logits
+
+
+def discriminator(weights, z):
+    for i in (0, 2, 4, 6):
+        name = f"discriminator.layers.{i}"
+        z = F.relu(F.linear(z, weights[f"{name}.weight"], weights[f"{name}.bias"]))
+    name = "discriminator.layers.8"
+    return F.linear(z, weights[f"{name}.weight"], weights[f"{name}.bias"]).flatten()
+
+
+def features(name, images):
+    """The shipped classifier's penultimate activations and probabilities of uint8 images."""
+    weights = load_file(f"{EXTRACTORS}/{name}.safetensors")
+    x = images.float() / 255
+    for i in (0, 4, 7, 11, 14):
+        x = F.conv2d(x, weights[f"layers.{i}.weight"], padding=1)
+        x = F.relu(normalised(x, weights, f"layers.{i + 1}"))
+        if i in (0, 7):
+            x = F.max_pool2d(x, 2)
+    x = x.mean((2, 3))
+    logits = F.linear(x, weights["head.weight"], weights["head.bias"])
+    return x.double().numpy(), logits.softmax(1).numpy()
+
+
+# The metrics -------------------------------------------------------------------------------------
+
+
+def frechet(x, y):
+    root = sqrtm(np.cov(x.T) @ np.cov(y.T)).real
+    mean = x.mean(0) - y.mean(0)
+    return mean @ mean + np.trace(np.cov(x.T) + np.cov(y.T) - 2 * root)
+
+
+def kernel_distance(x, y):
+    def kernel(a, b):
+        return (a @ b.T / a.shape[1] + 1) ** 3
+
+    def within(a):
+        values = kernel(a, a)
+        return (values.sum() - np.trace(values)) / (len(a) * (len(a) - 1))
+
+    return within(x) + within(y) - 2 * kernel(x, y).mean()
+
+
+def overlap(real, fake):
+    def radii(x):
+        return np.sort(cdist(x, x), 1)[:, K]
+
+    between = cdist(real, fake)
+    in_real = between <= radii(real)[:, None]
+    return {
+        "precision": in_real.any(0).mean(),
+        "recall": (between <= radii(fake)[None]).any(1).mean(),
+        "density": in_real.sum(0).mean() / K,
+        "coverage": in_real.any(1).mean(),
+    }
+
+
+def class_shares(probabilities):
+    shares = np.bincount(probabilities.argmax(1), minlength=probabilities.shape[1])
+    shares = shares / len(probabilities)
+    logs = np.log(shares, where=shares > 0, out=np.zeros_like(shares))
+    return {"class_entropy": -(shares * logs).sum(), "rarest_class": shares.min()}
+
+
+def mmd(x, y, prior_std):
+    """Averaged over all pairs, the inverse multiquadratic kernels of WAE-MMD."""
+
+    def kernel(a, b):
+        base, squares = 2 * a.shape[1] * prior_std**2, cdist(a, b, "sqeuclidean")
+        scales = (0.1, 0.2, 0.5, 1, 2, 5, 10)
+        return sum(base * s / (base * s + squares) for s in scales)
+
+    def within(a):
+        values = kernel(a, a)
+        return (values.sum() - np.trace(values)) / (len(a) * (len(a) - 1))
+
+    return within(x) + within(y) - 2 * kernel(x, y).mean()
+
+
+def knn_accuracy(train, train_labels, test, test_labels):
+    nearest = cdist(test, train).argsort(1, kind="stable")[:, :10]
+    votes = [np.bincount(train_labels[row], minlength=10).argmax() for row in nearest]
+    return (np.array(votes) == test_labels).mean()
+
+
+def probe_accuracy(train, train_labels, test, test_labels):
+    mean, std = train.mean(0), train.std(0)
+    probe = LogisticRegression(max_iter=5000).fit((train - mean) / std, train_labels)
+    return probe.score((test - mean) / std, test_labels)
+
+
+# A run's -----------------------------------------------------------------------------------------
+
+
+def cross_entropy(logits, x):
+    """-x log p - (1 - x) log(1 - p) for p = sigmoid(logits), summed over pixels."""
+    nats = torch.logaddexp(torch.zeros_like(logits), logits) - x * logits
+    return nats.sum((1, 2, 3)).mean().item()
+
+
+def reconstruction_metrics(weights, images, kind, prior_std=1.0):
+    """What `val/` and `test/` report of uint8 images."""
+    x = images.float() / 255
+    heads = encoder(weights, x)
+    mean, log_var = heads.chunk(2, 1) if kind == "vae" else (heads, None)
+    logits = decoder(weights, mean)
+    x_hat, bce = 1 / (1 + (-logits).exp()), cross_entropy(logits, x)
+    generator = torch.Generator().manual_seed(987)
+    noise = torch.randn(200, *mean.shape, generator=generator).double()
+    z = mean.double() if log_var is None else mean + (log_var / 2).exp() * noise
+    flat = z.flatten(0, -2)
+    numbers = {
+        "mse": Number(((x_hat - x) ** 2).mean().item()),
+        "bce": Number(bce),
+        "z_abs_mean": Number(flat.mean(0).abs().mean().item()),
+        "z_std": Number(flat.var(0, correction=0).mean().sqrt().item()),
+        "active_units": Number((mean.var(0, correction=0) > 0.01).sum().item()),
+    }
+    prior = prior_std * torch.randn(len(x) * 20, mean.shape[1], generator=generator)
+    if kind == "ae":
+        numbers |= {"reconstruction": Number(bce), "loss": Number(bce)}
+    if kind == "vae":
+        variance = log_var.double().exp() / prior_std**2
+        squares = (mean.double() / prior_std) ** 2
+        kl = (variance + squares - 1 - variance.log()).sum(1).mean().item() / 2
+        sampled = decoder(weights, z[0].float())
+        nats, sampled = cross_entropy(sampled, x), 1 / (1 + (-sampled).exp())
+        numbers |= {
+            "kl": Number(kl),
+            "mse_sampled": Number(((sampled - x) ** 2).mean().item(), rel=0.05),
+            "reconstruction": Number(nats, rel=0.03),
+            "loss": Number(nats + kl, rel=0.03),
+            "z_abs_mean": Number(flat.mean(0).abs().mean().item(), abs=0.1),
+            "z_std": Number(flat.var(0, correction=0).mean().sqrt().item(), rel=0.05),
+        }
+    if kind == "wae":
+        codes, drawn = (discriminator(weights, points).double() for points in (mean, prior))
+        penalty = -codes.sigmoid().log().mean().item()
+        game = -(drawn.sigmoid().log().mean() + (1 - codes.sigmoid()).log().mean()).item()
+        right = ((drawn > 0).double().mean() + (codes <= 0).double().mean()).item() / 2
+        numbers |= {
+            "reconstruction": Number(bce),
+            "penalty": Number(penalty),
+            "loss": Number(bce + 10 * penalty),
+            "discriminator_loss": Number(game, rel=0.05),
+            "discriminator_accuracy": Number(right, abs=0.06),
+        }
+    if kind == "wae_mmd":
+        penalty = mmd(mean.double().numpy(), prior[: 4 * len(x)].double().numpy(), prior_std)
+        numbers |= {
+            "reconstruction": Number(bce),
+            "penalty": Number(penalty, rel=0.05, abs=0.1),
+            "loss": Number(bce + 200 * penalty, rel=0.03, abs=200 * 0.1),
+        }
+    return numbers
+
+
+def evaluation_metrics(weights, data, kind, mixture, prior_std=1.0):
+    """What an evaluation on all test images reports of images and codes."""
+
+    def codes_of(images):
+        heads = encoder(weights, images.float() / 255)
+        return heads.chunk(2, 1)[0] if kind == "vae" else heads
+
+    def to_bytes(z):
+        return (255 / (1 + (-decoder(weights, z)).exp())).round().to(torch.uint8)
+
+    n = len(data.test)
+    rng = np.random.default_rng(987)
+    train_codes, codes = codes_of(data.train.images), codes_of(data.test.images)
+    prior = prior_std * torch.randn(n, codes.shape[1], generator=torch.Generator().manual_seed(987))
+    of_mixture = np.stack(
+        [
+            rng.multivariate_normal(mixture["means"][k], mixture["covariances"][k])
+            for k in rng.choice(len(mixture["weights"]), n, p=mixture["weights"])
+        ]
+    )
+    real, _ = features("digits", data.test.images)
+    images = {
+        "floor": data.train.images[torch.from_numpy(rng.permutation(len(data.train))[:n])],
+        "reconstruction": to_bytes(codes),
+        "prior": to_bytes(prior),
+        "mixture": to_bytes(torch.from_numpy(of_mixture).float()),
+    }
+    numbers = {}
+    for name, those in images.items():
+        fake, probabilities = features("digits", those)
+        exact = name == "reconstruction"
+        estimates = {
+            "fd_cnn": Number(frechet(real, fake), rel=EXACT if exact else 0.4),
+            "kernel_distance": Number(
+                kernel_distance(real, fake), rel=EXACT if exact else 0.2, abs=0.005
+            ),
+            **{k: Number(v, abs=0.01 if exact else 0.15) for k, v in overlap(real, fake).items()},
+            **{
+                k: Number(v, abs=0.01 if exact else 0.3)
+                for k, v in class_shares(probabilities).items()
+            },
+        }
+        numbers |= {f"{name}/{key}": number for key, number in estimates.items()}
+    train = data.train.images.flatten(1).double().numpy() / 255
+    of_others = {"floor": data.test.images, **{s: images[s] for s in ("prior", "mixture")}}
+    for name, those in of_others.items():
+        distances = cdist(those.flatten(1).double().numpy() / 255, train).min(1) / 28
+        exact = name == "floor"
+        numbers[f"{name}/nearest_train"] = Number(distances.mean(), rel=EXACT if exact else 0.1)
+    z, points = codes.double().numpy(), prior.double().numpy()
+    labels = data.train.labels.numpy(), data.test.labels.numpy()
+    arguments = (train_codes.numpy(), labels[0], codes.numpy(), labels[1])
+    if kind != "vae":  # whose codes are drawn
+        numbers |= {
+            "latent/mmd": Number(mmd(z, points, prior_std), rel=0.1, abs=0.05),
+            "latent/frechet": Number(frechet(z, points), rel=0.1, abs=0.1),
+        }
+    numbers |= {
+        "latent/mmd_floor": Number(0, abs=0.05),
+        "latent/frechet_floor": Number(0, abs=0.3),
+        "latent/knn_accuracy": Number(knn_accuracy(*arguments), abs=0.01),
+        "latent/probe_accuracy": Number(probe_accuracy(*arguments), abs=0.02),
+    }
+    return numbers
+
+
+def assert_numbers(metrics, numbers):
+    """Raise where a reported number is missing or not what it should be."""
+    wrong = {
+        name: (metrics.get(name), number)
+        for name, number in numbers.items()
+        if name not in metrics
+        or not abs(metrics[name] - number.value) <= max(number.abs, number.rel * abs(number.value))
+    }
+    assert not wrong, wrong
