@@ -1,7 +1,6 @@
 """Train an auto-encoder: `python train.py model=wae dataset=fmnist`; `--help` shows the choices."""
 
 import math
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,8 +12,9 @@ from omegaconf import DictConfig
 
 from autoencoders.config import check_settings, hyperparameters, objective_of
 from autoencoders.errors import one_line_errors
-from autoencoders.runs import LAST, load_config, write_metrics
-from autoencoders.sweeps import continued, handle_interruptions, run_job
+from autoencoders.run_folder import handle_interruptions, rank
+from autoencoders.runs import LAST, load_config, record_config, write_metrics
+from autoencoders.sweeps import run_job
 
 
 def train(
@@ -94,16 +94,17 @@ def main(cfg: DictConfig) -> float:
     folder = Path(HydraConfig.get().runtime.output_dir)
     if HydraConfig.get().mode is RunMode.MULTIRUN:
         return run_job(train, cfg, folder)
-    resume = cfg.resume is not None
-    if resume:
+    resumed = cfg.resume is not None
+    if resumed:
         cfg = load_config(folder)
     check_settings(cfg)
     # A run that was cut off before its first checkpoint starts again.
-    return train(cfg, folder, resume=resume and (folder / LAST).exists())
+    resume = (folder / LAST).exists()
+    if rank() == 0 and not resumed and not resume:
+        record_config(cfg, folder)
+    return train(cfg, folder, resume)
 
 
 if __name__ == "__main__":
-    with one_line_errors():
-        sys.argv[1:] = continued(sys.argv[1:])
-        with handle_interruptions():
-            main()
+    with one_line_errors(), handle_interruptions():
+        main()

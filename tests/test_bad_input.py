@@ -86,6 +86,7 @@ OVERRIDES = {
     "model.kernel=linear model=wae_mmd": ["model.kernel=linear: must be 'imq' or 'rbf'"],
     "monitor=val/fid": ["monitor=val/fid: no such metric; allowed: ", "val/mse"],
     "objective=val/fid": ["objective=val/fid: no such metric; allowed: ", "val/mse"],
+    "objective=foo": ["objective=foo: no such metric; its name begins with train/, val/, "],
     "objective=prior/fd": ["objective=prior/fd: no such metric; allowed: ", "prior/fd_cnn"],
     "evaluate=false objective=prior/fd_cnn": ["which evaluate=false leaves out"],
 }
@@ -180,32 +181,33 @@ COMMANDS: list[tuple[str, Spoil, list[str]]] = [
         ["holds an unfinished run; resume=run continues it"],
     ),
     ("train.py hydra.run.dir=run/metrics.json/x", nothing, ["run/metrics.json", "Not a directory"]),
-    (
-        "train.py -m resume=nowhere",
-        nothing,
-        ["resume=nowhere: not a multirun's folder", "multirun.yaml"],
-    ),
-    ("train.py -m resume=run", nothing, ["resume=run: not a multirun's folder", "leave out -m"]),
-    ("train.py -m resume=a,b", nothing, ["resume=a,b: not a multirun's folder"]),
-    (
-        "train.py -m resume=run seed=3",
-        content("run/multirun.yaml", "hydra: {overrides: {task: [], hydra: []}}"),
-        ["leave out seed=3"],
-    ),
-    (
-        "train.py -m resume=run",
-        content("run/multirun.yaml", ""),
-        ["run/multirun.yaml: not a multirun's config"],
-    ),
-    (
-        "train.py -m resume=run",
-        content("run/multirun.yaml", "hydra: {overrides: 3}"),
-        ["run/multirun.yaml: not a multirun's config"],
+    *(
+        (
+            f"train.py {arguments}",
+            nothing,
+            [f"resume={value}: continues a single run", "type its command again"],
+        )
+        for arguments, value in (
+            ("-m resume=nowhere", "nowhere"),
+            ("--multirun resume=run seed=3", "run"),
+            ("--multi resume=run", "run"),
+            ("-m resume=a,b", "a"),
+            ("-m sweep=search_wae resume=run", "run"),
+            ("hydra.mode=MULTIRUN resume=run", "run"),
+        )
     ),
     (
         "train.py -m seed=1,2 hydra.sweep.dir=run",
-        content("run/multirun.yaml", ""),
-        ["run: holds another multirun", "-m resume=run continues it"],
+        nothing,
+        ["hydra.sweep.dir=run: holds a single run"],
+    ),
+    *(
+        (
+            "train.py -m seed=1,2 hydra.sweep.dir=other",
+            content("other/multirun.yaml", text),
+            ["hydra.sweep.dir=other: holds another multirun, see other/multirun.yaml"],
+        )
+        for text in ("", "hydra: {overrides: 3}", "[", "hydra: {overrides: {task: [seed=1]}}")
     ),
     ("evaluate.py", nothing, ["give either run=, a finished run's folder"]),
     ("evaluate.py run=run ckpt_path=b", nothing, ["give either run="]),
@@ -302,14 +304,18 @@ COMMANDS: list[tuple[str, Spoil, list[str]]] = [
     (
         "train.py resume=run",
         content("run/multirun.yaml", ""),
-        ["resume=run: holds a multirun: python train.py -m resume=run"],
+        ["resume=run: holds a multirun", "typed again with hydra.sweep.dir=run"],
     ),
-    ("train.py -m resume=it\\'s", nothing, ["resume=it's: not a multirun's folder"]),
     (
-        "train.py -m resume=run",
-        content("run/multirun.yaml", "hydra: {overrides: {task: [--config-dir=x], hydra: []}}"),
-        ["run/multirun.yaml: --config-dir=x: ", "type it again"],
+        "train.py -m seed=1,2 hydra.sweep.subdir=same",
+        nothing,
+        ["hydra.sweep.subdir=same: jobs 0 and 1 would share that folder"],
     ),
+    ("train.py -m seed=1,2 objective=foo", nothing, ["objective=foo: no such metric", "val/"]),
+    ("train.py -m sweep=search_wae objective=foo", nothing, ["objective=foo: no such metric"]),
+    ("train.py -m seed=1,-1", nothing, ["seed=-1: must be greater than or equal to 0"]),
+    ("train.py -m seed=1,2 --cfg hydra", nothing, ["Only one of", "--multirun, --cfg"]),
+    ("train.py -m --cfg job", nothing, ["Only one of", "--multirun, --cfg"]),
     # configs read back
     ("evaluate.py run=run", content(CONFIG, ""), ["run/.hydra/config.yaml: not a run's config"]),
     (

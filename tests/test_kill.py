@@ -63,7 +63,7 @@ def test_a_run_killed_at_random_moments_ends_as_if_nothing_had_happened(tmp_path
     counts = {"starting": 0, "training": 0, "ending": 0}
     kills = epochs = 0
     while True:
-        begun = (run / ".hydra/overrides.yaml").exists()  # the last that Hydra writes of a config
+        begun = (run / ".hydra/config.yaml").exists()  # the last that is written there
         if not begun and run.exists():  # nothing to resume: begin again, elsewhere
             run.rename(tmp_path / f"nothing-{kills}")
         process = start(tmp_path, *(["resume=run"] if begun else RUN))

@@ -1,9 +1,11 @@
-"""Multiruns: a failed job, an interrupted one, and how both are continued."""
+"""Multiruns: whose a folder is, what becomes of a job, and how an interrupted multirun goes on."""
 
 import json
-import math
 import os
+import re
+import runpy
 import shlex
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -11,208 +13,369 @@ import sys
 import time
 from pathlib import Path
 
-import optuna
 import psutil
 import pytest
-from conftest import ROOT, SHORT, compose_train, interrupt, run_script
+from conftest import ROOT, SHORT, compose_train
 from hydra import compose, initialize_config_dir
+from hydra._internal.utils import get_args_parser
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from omegaconf import OmegaConf, open_dict, read_write
+from omegaconf import open_dict, read_write
 
 from autoencoders import sweeps
-from autoencoders.errors import InputError
-from autoencoders.run_folder import RunFolder
+from autoencoders.run_folder import RunFolder, claim, handle_interruptions, how_to_continue
 from autoencoders.runs import load_run, lock
+from hydra_plugins.autoencoders_search import open_study
 
-JOBS = ("model=ae,vae", "model.lr=0.001,1e30", "model.schedule=constant", *SHORT)
-
-
-@pytest.fixture(scope="module")
-def sweep(tmp_path_factory):
-    """A multirun of four jobs, of which two diverge; then one that is made to look interrupted."""
-    root = tmp_path_factory.mktemp("sweep")
-    done = run_script("train.py", "-m", *JOBS, "hydra.sweep.dir=sweep", cwd=root)
-    return root, done
+TINY = ("model=ae", "model.schedule=constant", *SHORT, "trainer.max_epochs=1")
+AGAIN = "continue with: "
 
 
-def test_a_failed_job_leaves_its_error_and_the_others_go_on(sweep):
-    root, done = sweep
-    assert done.returncode == 1
-    jobs = sweeps.read_jobs(root / "sweep")
-    assert [job.status for job in jobs] == ["finished", "failed", "finished", "failed"]
-    for job in jobs:
-        if job.status == "failed":
-            assert "training has diverged" in job.error
-            assert "Traceback" in (root / f"sweep/{job.number}/error.txt").read_text()
-            assert not (root / f"sweep/{job.number}/metrics.json").exists()
-        else:
-            metrics = json.loads((root / f"sweep/{job.number}/metrics.json").read_text())
-            assert job.value == metrics["val/mse"]
+@pytest.fixture
+def multirun(tmp_path, monkeypatch, capfd):
+    """Runs `python train.py -m <arguments>` in this process, from an empty folder; returns its exit
+    status, or the line that it ends with, and what it has printed."""
+    monkeypatch.chdir(tmp_path)
 
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["train.py", "-m", *arguments])
+        GlobalHydra.instance().clear()
+        try:
+            runpy.run_path(str(ROOT / "train.py"), run_name="__main__")
+            code = 0
+        except SystemExit as ended:
+            code = ended.code
+        return code, capfd.readouterr().out
 
-def test_a_table_ends_it(sweep):
-    _, done = sweep
-    assert "Traceback" not in done.stderr
-    for text in ("model=vae", "model.lr=1e+30", "failed", "finished", "val/mse"):
-        assert text in done.stdout
-    assert done.stdout.rstrip().endswith("python train.py -m resume=sweep")
+    return run
 
 
 def contents(folder):
-    return {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+    return {file: file.read_bytes() for file in Path(folder).rglob("*") if file.is_file()}
 
 
-def test_it_is_continued(sweep):
-    """What is finished stays as it is, what was interrupted goes on with the config it began with,
-    what failed is tried again."""
-    root, _ = sweep
-    finished, interrupted = root / "sweep/0", root / "sweep/2"
-    (interrupted / "metrics.json").unlink()
-    config = OmegaConf.load(interrupted / ".hydra/config.yaml")
-    config.trainer.max_epochs = 3  # as if conf/ had said so then
-    OmegaConf.save(config, interrupted / ".hydra/config.yaml")
-    kept = contents(finished)
-    done = run_script("train.py", "-m", "resume=sweep", cwd=root)
-    assert done.returncode == 1  # two jobs diverge again
-    assert contents(finished) == kept
-    statuses = [job.status for job in sweeps.read_jobs(root / "sweep")]
-    assert statuses == ["finished", "failed", "finished", "failed"]
-    assert load_run(interrupted).metrics["epochs"] == 3
-    assert not list(root.rglob(".composed"))
-    assert sorted(path.name for path in root.iterdir()) == ["sweep"]
+def metrics(folder):
+    return json.loads((Path(folder) / "metrics.json").read_text())
 
 
-def test_other_arguments_are_refused(sweep):
-    root, _ = sweep
-    done = run_script("train.py", "-m", "resume=sweep", "seed=3", cwd=root)
-    assert done.returncode == 1
-    assert done.stderr.splitlines()[-1].endswith("leave out seed=3")
-    done = run_script("train.py", "-m", *JOBS, "hydra.sweep.dir=sweep", cwd=root)
-    assert done.returncode == 1
-    assert "-m resume=sweep continues it" in done.stderr.splitlines()[-1]
+def printed_command(out):
+    """The command that goes on, which is the last that is printed."""
+    *_, last = out.splitlines()
+    assert last.startswith(AGAIN), out
+    return last.removeprefix(AGAIN)
 
 
-def test_the_arguments_of_another_command_stay():
-    for arguments in (["model=ae"], ["resume=somewhere"], ["-m", "model=ae,vae"]):
-        assert sweeps.continued(arguments) == arguments
-
-
-def test_the_arguments_come_from_the_folder(tmp_path, monkeypatch):
-    monkeypatch.delenv(sweeps.CONTINUED, raising=False)
-    hydra = ["hydra.sweep.dir=old", "hydra.mode=MULTIRUN", "hydra/launcher=joblib"]
-    content = {"hydra": {"overrides": {"task": ["model=ae,vae"], "hydra": hydra}}}
-    OmegaConf.save(OmegaConf.create(content), tmp_path / "multirun.yaml")
-    assert sweeps.continued(["-m", f"resume={tmp_path}"]) == [
-        *("-m", "model=ae,vae", "hydra/launcher=joblib", f"hydra.sweep.dir='{tmp_path}'"),
-        "hydra.output_subdir=.composed",
-    ]
-    fewer = ["hydra.launcher.n_jobs=1"]  # of launcher and trials, others may be given
-    assert fewer[0] in sweeps.continued(["-m", f"resume={tmp_path}", *fewer])
-    assert os.environ.pop(sweeps.CONTINUED)
-    with pytest.raises(InputError, match=r"nowhere: not a multirun's folder"):
-        sweeps.continued(["--multirun", "resume=nowhere"])
-
-
-def test_a_failed_job_returns_nan(tmp_path):
-    def fail(cfg, folder, resume):
-        raise RuntimeError("the power fails\nand more")
-
-    assert math.isnan(sweeps.run_job(fail, compose_train(), tmp_path))
-    first = (tmp_path / "error.txt").read_text().splitlines()[0]
-    assert first == "RuntimeError: the power fails"
-
-
-def test_jobs_of_several_processes_take_turns(tmp_path):
-    """Two jobs of two processes each: the first fails and the second goes on, neither hangs, and
-    there are no folders beside theirs."""
-    own = "+trainer.callbacks=[{_target_: pytorch_lightning.callbacks.LambdaCallback}]"
-    overrides = (*SHORT, "trainer=ddp", "trainer.accelerator=cpu", "model.schedule=constant", own)
-    done = run_script(
-        "train.py",
-        *("-m", "model=wae", "model.lr=1e30,1e-3", *overrides, "hydra.sweep.dir=sweep"),
-        cwd=tmp_path,
+def paste(command, cwd):
+    """Run a command as a shell does."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return subprocess.run(
+        command,
+        shell=True,
+        cwd=cwd,
+        env={**os.environ, "PATH": path},
+        capture_output=True,
+        text=True,
+        timeout=300,
     )
-    assert done.returncode == 1, done.stderr
-    failed, finished = sweeps.read_jobs(tmp_path / "sweep")
-    assert (failed.status, finished.status) == ("failed", "finished")
-    assert "training has diverged" in failed.error
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["sweep"]
-    assert sorted(path.name for path in (tmp_path / "sweep").iterdir()) == [
-        *(".lock", "0", "1", "multirun.yaml")
-    ]
+
+
+def start(cwd, *arguments):
+    return subprocess.Popen(
+        [sys.executable, ROOT / "train.py", "-m", *arguments],
+        cwd=cwd,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell's background jobs, which pytest may be one of, start with Ctrl-C ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+
+
+def wait_for(process, folder, name, count=1):
+    deadline = time.monotonic() + 120
+    while len(list(folder.rglob(name))) < count:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_a_failed_job_leaves_its_error_and_typed_again_it_is_tried_again(multirun, finished):
+    """A job that finishes, one that diverges, one that fails before its first checkpoint."""
+    command = (*TINY, "model=wae", "model.lr=0.001,1e30", "ckpt_path=w.ckpt,null")
+    arguments = (*command, "hydra.sweep.dir=sweep")
+    code, out = multirun(*arguments)
+    assert code == 1
+    for number in (0, 1, 2, 3):
+        failed = number != 1
+        error = Path(f"sweep/{number}/error.txt")
+        assert error.exists() == failed
+        assert Path(f"sweep/{number}/metrics.json").exists() != failed
+    line, _, trace = Path("sweep/0/error.txt").read_text().partition("\n")
+    assert line == "w.ckpt: no such checkpoint"
+    assert "Traceback" in trace
+    assert not Path("sweep/0/checkpoints").exists()
+    assert "training has diverged" in Path("sweep/3/error.txt").read_text()
+    # The table tells of each.
+    table = out[out.index("Jobs of sweep") :]
+    for text in ("ckpt_path=null", "model.lr=1e+30", "no such checkpoint", "val/mse"):
+        assert text in table
+    assert f"finished │ {metrics('sweep/1')['val/mse']:.4g}" in table
+    assert "model=wae" not in table[: table.index(AGAIN)]  # which all of them have
+    assert shlex.split(printed_command(out))[2:] == ["-m", *arguments]
+
+    shutil.copy(finished / "checkpoints/last.ckpt", "w.ckpt")
+    kept = contents("sweep/1")
+    code, out = multirun(*arguments)
+    assert code == 1  # it still diverges
+    assert contents("sweep/1") == kept
+    assert metrics("sweep/0")["epochs"] == 1
+    assert not Path("sweep/0/error.txt").exists()
+    assert "training has diverged" in Path("sweep/3/error.txt").read_text()
+
+
+def test_ctrl_c_prints_a_command_that_finishes_the_multirun(multirun, tmp_path):
+    """Pasted as it is, from a folder with an awkward name; then everything has been done."""
+    name = 'it\'s, "my" sweep?'
+    chosen = ("hydra.sweeper.params.model='ae,vae'", "hydra.sweeper.params.seed=0")
+    override = sweeps.path_override("hydra.sweep.dir", Path(name))
+    arguments = ("sweep=grid", *chosen, *SHORT, "trainer.max_epochs=4", override)
+    process = start(tmp_path, *arguments)
+    wait_for(process, tmp_path, "best.ckpt")  # in the first job: the second is still to come
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in err
+    assert re.search(r"interrupted; \d epochs are saved", out)
+    folder = tmp_path / name
+    assert not (folder / "1/metrics.json").exists()
+
+    done = paste(printed_command(out), tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert [type(load_run(folder / n).model).__name__ for n in "01"] == ["AE", "VAE"]
+    assert [metrics(folder / n)["epochs"] for n in "01"] == [4, 4]
+    assert AGAIN not in done.stdout
+
+    kept = {n: contents(folder / n) for n in "01"}
+    code, out = multirun(*arguments)
+    assert code == 0
+    assert {n: contents(folder / n) for n in "01"} == kept
+    for n in "01":
+        assert f"finished │ {metrics(folder / n)['val/mse']:.4g}" in out
+    assert sorted(path.name for path in tmp_path.iterdir()) == [name]
+    assert {path.name for path in folder.iterdir()} == {"0", "1", "multirun.yaml", ".lock"}
+
+
+@pytest.mark.parametrize("lacking", [None, "metrics.json", ".hydra/config.yaml"])
+def test_a_folder_of_another_run_is_refused(lacking, multirun, finished):
+    """A finished one, an interrupted one, and one of which it cannot be told."""
+    shutil.copytree(finished, "ex/1")
+    if lacking:
+        Path("ex/1", lacking).unlink()
+    kept = contents("ex")
+    code, out = multirun("seed=1,2", *SHORT, "hydra.sweep.dir=ex")
+    assert code.startswith("error: ex/1: holds something other than this job: .hydra/config.yaml")
+    assert "\n" not in code
+    assert AGAIN not in out
+    assert contents("ex") == kept
+    assert sorted(path.name for path in Path("ex").iterdir()) == ["1"]
+
+
+def test_the_folder_of_exactly_this_config_is_taken_up(multirun, finished):
+    """Wherever it comes from; one that another job of the multirun has left is not."""
+    arguments = (*SHORT, "evaluate=true", "evaluation.images=40", "hydra.sweep.dir=ex")
+    shutil.copytree(finished, "ex/0")
+    kept = contents("ex/0")
+    code, out = multirun("seed=0", *arguments)
+    assert code == 0
+    assert contents("ex/0") == kept
+    assert f"{metrics('ex/0')['val/mse']:.4g}" in out
+    Path("ex/multirun.yaml").unlink()
+    code, _ = multirun("seed=1,0", *arguments)
+    assert code.startswith("error: ex/0: holds something other than this job")
+    assert contents("ex/0") == kept
+
+
+def test_a_job_in_the_folder_of_another_ends_the_multirun(tmp_path):
+    """Should a launcher come by another folder than was looked at: nothing is written there."""
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(sweeps.InputError, match="holds something other than this job"):
+        sweeps.run_job(lambda *_: pytest.fail("trained"), compose_train(), tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_a_link_that_leads_out_of_a_jobs_folder(multirun, tmp_path):
+    arguments = (*TINY, "seed=1", "hydra.sweep.dir=ex")
+    assert multirun(*arguments)[0] == 0
+    (tmp_path / "mine").write_text("precious")
+    Path("ex/0/metrics.json").unlink()
+    Path("ex/0/metrics.json").symlink_to(tmp_path / "mine")
+    code, _ = multirun(*arguments)
+    assert "ex/0/metrics.json: a link that leads out of" in code
+    assert (tmp_path / "mine").read_text() == "precious"
+
+
+def test_damaged_metrics_of_a_job(multirun):
+    """They are not taken for a result, nor trained over."""
+    arguments = (*TINY, "seed=1", "hydra.sweep.dir=ex")
+    assert multirun(*arguments)[0] == 0
+    Path("ex/0/metrics.json").write_text("{")
+    code, out = multirun(*arguments)
+    assert code == 1
+    assert "metrics.json: damaged" in out
+    assert Path("ex/0/metrics.json").read_text() == "{"
 
 
 SEARCH = (
-    *SHORT,
-    *("evaluate=true", "evaluation.images=30", "model.hidden_dim=2", "hydra.sweep.dir=search"),
+    *("sweep=search_wae", *SHORT, "objective=val/mse", "trainer.max_epochs=1"),
+    r"hydra.sweep.dir='a?b'",
 )
 
 
-def test_a_search_finds_minimises_and_is_continued(tmp_path):
-    """Three trials on the validation images; then one more, after an interruption."""
-    done = run_script(
-        "train.py", "-m", "sweep=search_wae", "hydra.sweeper.trials=3", *SEARCH, cwd=tmp_path
-    )
-    assert done.returncode == 0, done.stderr
-    folder = tmp_path / "search"
-    for name in ("history", "importance"):
-        assert (folder / f"{name}.png").stat().st_size > 5000
-    study = optuna.load_study(study_name="search", storage=f"sqlite:///{folder / 'study.db'}")
-    assert [trial.state.name for trial in study.trials] == ["COMPLETE"] * 3
-    for trial in study.trials:
-        metrics = json.loads((folder / f"{trial.number}/metrics.json").read_text())
-        assert trial.value == metrics["prior/fd_cnn"]
-        conditions = json.loads((folder / f"{trial.number}/evaluation.json").read_text())
-        assert conditions["split"] == "val"
-        cfg = load_run(folder / str(trial.number)).cfg
-        assert cfg.model.reg_weight == pytest.approx(trial.params["model.reg_weight"])
-        assert isinstance(trial.params["model.latent_dim"], int)
-    assert len({trial.params["model.lr"] for trial in study.trials}) == 3
+def trials():
+    return open_study(Path("a?b/study.db")).trials
 
+
+def test_a_search_goes_on_and_searches_on(multirun, tmp_path):
+    assert multirun(*SEARCH, "hydra.sweeper.trials=2")[0] == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["a?b"]
+    first = trials()
     # As an interruption leaves it: a trial that was asked for, and its folder half done.
-    (folder / "2/metrics.json").unlink()
-    with sqlite3.connect(folder / "study.db") as database:
-        database.execute("UPDATE trials SET state = 'RUNNING' WHERE number = 2")
-        database.execute("DELETE FROM trial_values WHERE trial_id = 3")
-    again = run_script("train.py", "-m", "resume=search", cwd=tmp_path)
-    assert again.returncode == 0, again.stderr
-    study = optuna.load_study(study_name="search", storage=f"sqlite:///{folder / 'study.db'}")
-    assert [trial.state.name for trial in study.trials] == ["COMPLETE"] * 3
-    metrics = json.loads((folder / "2/metrics.json").read_text())
-    assert study.trials[2].value == metrics["prior/fd_cnn"]
+    Path("a?b/1/metrics.json").unlink()
+    with sqlite3.connect("a?b/study.db") as database:
+        database.execute("UPDATE trials SET state = 'RUNNING' WHERE number = 1")
+        database.execute("DELETE FROM trial_values WHERE trial_id = 2")
+    kept = contents("a?b/0")
+    code, out = multirun(*SEARCH, "hydra.sweeper.trials=3")
+    assert code == 0
+    assert contents("a?b/0") == kept
+    assert [trial.state.name for trial in trials()] == ["COMPLETE"] * 3
+    assert [trial.params for trial in trials()[:2]] == [trial.params for trial in first]
+    for trial in trials():
+        folder = Path(f"a?b/{trial.number}")
+        assert trial.value == metrics(folder)["val/mse"]
+        assert f"finished │ {trial.value:.4g}" in out
+        for key, value in trial.params.items():
+            assert load_run(folder).cfg.model[key.removeprefix("model.")] == value
+    assert len({trial.params["model.lr"] for trial in trials()}) == 3
+    for name in ("history", "importance"):
+        assert Path(f"a?b/{name}.png").stat().st_size > 5000
+
+    # Without its study, what it draws anew is never paired with what another trial has left.
+    Path("a?b/study.db").unlink()
+    kept = {n: contents(f"a?b/{n}") for n in "012"}
+    code, _ = multirun(*SEARCH, "hydra.sweeper.trials=3", "hydra.sweeper.workers=3")
+    assert code.startswith("error: a?b/2: holds something other than this job")
+    assert {n: contents(f"a?b/{n}") for n in "012"} == kept
+
+    code, _ = multirun(*SEARCH, "hydra.sweeper.seed=5")
+    assert code.startswith("error: hydra.sweep.dir=a?b: holds another multirun")
 
 
-def test_a_search_whose_trials_all_fail(tmp_path):
+def test_a_search_whose_trials_all_fail(multirun):
     """And one interrupted while a trial was asked for, whose settings are not all there."""
-    folder = tmp_path / "search"
-    folder.mkdir()
-    study = optuna.create_study(study_name="search", storage=f"sqlite:///{folder / 'study.db'}")
-    study.ask({"model.reg_weight": optuna.distributions.FloatDistribution(1, 100, log=True)})
-    diverging = ("hydra.sweeper.space={model.lr:{low:1e29,high:1e30}}", "model.schedule=constant")
-    done = run_script(
-        "train.py",
-        *("-m", "sweep=search_wae", "hydra.sweeper.trials=2", *diverging, *SEARCH),
-        cwd=tmp_path,
-    )
-    assert done.returncode == 1
-    study = optuna.load_study(study_name="search", storage=f"sqlite:///{folder / 'study.db'}")
-    assert [trial.state.name for trial in study.trials] == ["FAIL", "FAIL"]
-    assert not (folder / "0").exists()
-    assert [job.status for job in sweeps.read_jobs(folder)] == ["failed"]
-    assert "resume=" not in done.stdout  # nothing is left to do
+    Path("a?b").mkdir()
+    open_study(Path("a?b/study.db")).ask()
+    space = "hydra.sweeper.space={model.lr:{low:1e29,high:1e30}}"
+    code, out = multirun(*SEARCH, space, "hydra.sweeper.trials=2", "model.schedule=constant")
+    assert code == 1
+    assert [trial.state.name for trial in trials()] == ["FAIL", "FAIL"]
+    assert not Path("a?b/0").exists()
+    assert "training has diverged" in Path("a?b/1/error.txt").read_text()
+    assert AGAIN not in out  # nothing is left to do
 
 
-def test_a_grid_is_a_sweep_of_its_own(tmp_path):
-    fewer = ("hydra.sweeper.params.model='ae,vae'", "hydra.sweeper.params.seed='0,1'")
-    done = run_script(
-        "train.py", "-m", "sweep=grid", *SHORT, *fewer, "hydra.sweep.dir=sweep", cwd=tmp_path
-    )
-    assert done.returncode == 0, done.stderr
-    overrides = [job.overrides for job in sweeps.read_jobs(tmp_path / "sweep")]
-    assert overrides == [f"model={m} seed={s}" for m in ("ae", "vae") for s in (0, 1)]
+def test_a_search_leaves_the_test_set_unseen():
+    for name in ("search_wae", "search_wae_mmd"):
+        cfg = compose_train(f"sweep={name}")
+        assert (cfg.objective, cfg.evaluation.split) == ("prior/fd_cnn", "val")
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("run", "my run", "it's", 'so-"called"', "a,b=c", "{a: 1}", r"a\b", "a\\", '\\"', "[x"),
+        *("null", "1e3", "true", "a?b", "outputs/multirun/2026-11-20_14-02-11", "$HOME;rm"),
+    ],
+)
+def test_the_printed_command_is_one_that_works(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["train.py", "seed=1,2", "hydra.sweep.dir=x", "-m"])
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        typed = ["hydra.mode=MULTIRUN", "seed=1", "hydra.sweep.dir=x"]
+        config = compose("train", return_hydra_config=True, overrides=typed)
+        with open_dict(config):
+            config.hydra.sweep.dir = config.hydra.run.dir = name
+            config.hydra.overrides.task = ["seed=1,2"]
+        HydraConfig.instance().set_config(config)
+        *_, folder = get_args_parser().parse_args(shlex.split(how_to_continue())[2:]).overrides
+        with read_write(config.hydra):
+            config.hydra.mode = "RUN"
+        HydraConfig.instance().set_config(config)
+        *_, run = shlex.split(how_to_continue())
+    for argument, key in ((folder, "hydra.sweep.dir"), (run, "resume")):
+        parsed = OverridesParser.create().parse_override(argument)
+        assert (parsed.key_or_group, parsed.value()) == (key, name)
+
+
+@pytest.mark.parametrize(
+    ("ending", "status"),
+    [(KeyboardInterrupt(), 130), (SystemExit(143), 143), (SystemExit(1), 1)],
+)
+def test_how_to_go_on_is_said_of_interruptions_alone(ending, status, tmp_path, monkeypatch, capsys):
+    """In an evaluation, say, where Lightning does not see to it."""
+    monkeypatch.chdir(tmp_path)
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        chosen = ["hydra.mode=RUN", "hydra.run.dir=run"]
+        config = compose("train", return_hydra_config=True, overrides=chosen)
+    HydraConfig.instance().set_config(config)
+
+    @handle_interruptions()
+    def cut_off():
+        claim(Path("run"), new=True)
+        raise ending
+
+    with pytest.raises(SystemExit) as ended:
+        cut_off()
+    assert ended.value.code == status
+    assert ("resume=run\n" in capsys.readouterr().out) == (status > 1)
+    assert Path("run").exists() == (status > 1)  # or it has failed before it began
+
+
+def test_a_multiruns_folder_is_its_own(tmp_path, monkeypatch):
+    """Two of one second get a folder each; one in use is left alone."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["train.py"])
+
+    def begin(*overrides):
+        config = compose("train", return_hydra_config=True, overrides=list(overrides))
+        if not overrides:
+            with open_dict(config), read_write(config.hydra):
+                config.hydra.sweep.dir = "12-00-00"
+        RunFolder().on_multirun_start(config)
+        return config.hydra.sweep.dir
+
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"), handle_interruptions():
+        assert [begin(), begin()] == ["12-00-00", "12-00-00-2"]
+        Path("used").mkdir()
+        held = lock(Path("used"))
+        with pytest.raises(SystemExit) as ended:
+            begin("hydra.sweep.dir=used")
+        assert "another process is writing there" in ended.value.code
+        del held
+        begin("hydra.sweep.dir=used")
+
+
+def test_results_that_lie_there_are_not_unpickled(multirun):
+    """submitit would take them for those of its jobs."""
+    result = Path("ex/.submitit/7_0/7_0_0_result.pkl")
+    result.parent.mkdir(parents=True)
+    result.write_bytes(b"not looked at")
+    assert multirun(*TINY, "model.lr=1e30", "hydra.sweep.dir=ex")[0] == 1
+    assert not result.exists()
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "launcher",
     [
@@ -221,121 +384,73 @@ def test_a_grid_is_a_sweep_of_its_own(tmp_path):
     ],
     ids=["joblib", "submitit"],
 )
-def test_jobs_in_processes_of_their_own(launcher, tmp_path):
-    """One job fails; the other finishes, and the table tells."""
-    done = run_script(
-        "train.py",
-        *("-m", *launcher, "model=ae", "model.lr=0.001,1e30", "model.schedule=constant", *SHORT),
-        "hydra.sweep.dir=sweep",
-        cwd=tmp_path,
-    )
-    assert done.returncode == 1
-    statuses = [job.status for job in sweeps.read_jobs(tmp_path / "sweep")]
-    assert statuses == ["finished", "failed"], done.stderr
-    assert "training has diverged" in done.stdout
+def test_jobs_in_processes_of_their_own(launcher, multirun):
+    """One job fails; the other finishes, and the table tells; typed again, it stays as it is."""
+    arguments = (*launcher, *TINY, "model.lr=0.001,1e30", "hydra.sweep.dir=sweep")
+    code, out = multirun(*arguments)
+    assert code == 1
+    assert f"finished │ {metrics('sweep/0')['val/mse']:.4g}" in out
+    assert "training has diverged" in out
+    kept = contents("sweep/0")
+    assert multirun(*arguments)[0] == 1
+    assert contents("sweep/0") == kept
 
 
-def test_ctrl_c_ends_the_multirun_and_says_how_to_go_on(tmp_path):
-    status, out, err = interrupt(
-        signal.SIGINT, tmp_path, "-m", "model=ae,vae", "hydra.sweep.dir=sweep"
-    )
-    assert status != 0
-    assert "continue with: python train.py -m resume=sweep" in out
-    assert "Traceback" not in err
-    assert [job.status for job in sweeps.read_jobs(tmp_path / "sweep")] == ["interrupted"]
+@pytest.mark.slow
+def test_jobs_of_several_processes_take_turns(multirun, tmp_path):
+    """Two jobs of two processes each: the first fails and the second goes on, neither hangs, and
+    there are no folders beside theirs; the second is resumed."""
+    own = "+trainer.callbacks=[{_target_: pytorch_lightning.callbacks.LambdaCallback}]"
+    ddp = ("trainer=ddp", "trainer.accelerator=cpu", "model=wae", own, "hydra.sweep.dir=sweep")
+    arguments = ("sweep=grid", "hydra.sweeper.params={model.lr:'1e30,1e-3'}", *TINY, *ddp)
+    code, out = multirun(*arguments)
+    assert code == 1
+    assert "training has diverged" in Path("sweep/0/error.txt").read_text()
+    assert f"finished │ {metrics('sweep/1')['val/mse']:.4g}" in out
+    Path("sweep/1/metrics.json").unlink()
+    assert multirun(*arguments)[0] == 1
+    assert metrics("sweep/1")["epochs"] == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["sweep"]
+    assert {path.name for path in Path("sweep").iterdir()} == {"0", "1", "multirun.yaml", ".lock"}
 
 
-def test_a_job_whose_process_is_killed(tmp_path):
-    """As the operating system does where memory runs out: one line, and a multirun to continue."""
-    process = subprocess.Popen(
-        [
-            *(sys.executable, ROOT / "train.py", "-m", "hydra/launcher=joblib"),
-            *("hydra.launcher.n_jobs=2", "model=ae,vae", "hydra.sweep.dir=sweep", *SHORT),
-            "trainer.max_epochs=200",
-        ],
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    deadline = time.monotonic() + 120
-    while len(list(tmp_path.rglob("best.ckpt"))) < 2 and time.monotonic() < deadline:
-        time.sleep(0.1)
-    workers = [
-        child
-        for child in psutil.Process(process.pid).children(recursive=True)
-        if any("popen_loky" in word for word in child.cmdline())
-    ]
-    workers[0].send_signal(signal.SIGKILL)
+@pytest.mark.slow
+@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGTERM])
+def test_a_multirun_whose_process_is_ended_goes_on(sent, tmp_path):
+    """A job's process killed, as the operating system does where memory runs out: one line; or the
+    multirun's own asked to end, as a batch system does."""
+    parallel = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
+    process = start(tmp_path, *parallel, "model=ae,vae", *SHORT, "trainer.max_epochs=20")
+    wait_for(process, tmp_path, "best.ckpt", count=2)
+    if sent == signal.SIGKILL:
+        (victim, *_) = [
+            child
+            for child in psutil.Process(process.pid).children(recursive=True)
+            if any("popen_loky" in word for word in child.cmdline())
+        ]
+        victim.kill()
+    else:
+        process.terminate()
     out, err = process.communicate(timeout=60)
-    assert process.returncode == 1
-    assert err.splitlines()[-1] == (
-        "error: sweep: a job's process was killed, perhaps for want of memory;"
-        " python train.py -m resume=sweep goes on"
-    )
     assert "Traceback" not in err
-    assert [job.status for job in sweeps.read_jobs(tmp_path / "sweep")] == ["interrupted"] * 2
-    assert "interrupted" in out
+    if sent == signal.SIGKILL:
+        assert process.returncode == 1
+        assert err.splitlines()[-1].startswith("error: a job's process was killed, perhaps for")
+        assert "interrupted" in out
+    else:
+        assert process.returncode == 128 + signal.SIGTERM
+    done = paste(printed_command(out), tmp_path)
+    assert done.returncode == 0, done.stderr
+    (folder,) = (tmp_path / "outputs/multirun").iterdir()
+    assert [metrics(folder / n)["epochs"] for n in "01"] == [20, 20]
 
 
-def test_ctrl_c_beside_training_says_how_to_go_on(capsys):
-    """In an evaluation, say, where Lightning does not see to it."""
-    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        config = compose("train", return_hydra_config=True, overrides=["hydra.mode=RUN"])
-    with open_dict(config), read_write(config.hydra):
-        config.hydra.run.dir = "outputs/run"  # as RunFolder chooses it
-    HydraConfig.instance().set_config(config)
-    with pytest.raises(SystemExit) as ended, sweeps.handle_interruptions():
-        raise KeyboardInterrupt
-    assert ended.value.code == 130
-    assert "continue with: python train.py resume=outputs/run\n" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize("name", ["run", "my run", "it's", "a,b=c", "{a: 1}", r"a\b", "[x"])
-def test_the_command_to_continue_is_one_that_works(name, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    *_, argument = shlex.split(sweeps.how_to_continue(Path(name)))
-    parsed = OverridesParser.create().parse_override(argument)
-    assert (parsed.key_or_group, str(parsed.value())) == ("resume", name)
-    Path(name).mkdir()
-    content = {"hydra": {"overrides": {"task": [], "hydra": []}}}
-    OmegaConf.save(OmegaConf.create(content), Path(name) / "multirun.yaml")
-    *_, argument = shlex.split(sweeps.how_to_continue(Path(name)))
-    _, folder, _ = sweeps.continued(["-m", argument])
-    del os.environ[sweeps.CONTINUED]
-    assert OverridesParser.create().parse_override(folder).value() == name
-
-
-def test_a_finished_job_has_not_failed(tmp_path):
-    """Its error may be that another process was at it."""
-    (tmp_path / "0/.hydra").mkdir(parents=True)
-    OmegaConf.save(OmegaConf.create([]), tmp_path / "0/.hydra/overrides.yaml")
-    OmegaConf.save(OmegaConf.create({"objective": "a"}), tmp_path / "0/.hydra/config.yaml")
-    (tmp_path / "0/error.txt").write_text("0: another process is writing there")
-    (tmp_path / "0/metrics.json").write_text('{"a": 0.25}')
-    (job,) = sweeps.read_jobs(tmp_path)
-    assert (job.status, job.value) == ("finished", 0.25)
-
-
-def test_a_multirun_in_use_is_left_alone(tmp_path):
-    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        chosen = [f"hydra.sweep.dir={tmp_path}"]
-        config = compose("train", return_hydra_config=True, overrides=chosen)
-    held = lock(tmp_path)
-    with pytest.raises(SystemExit) as ended:
-        RunFolder().on_multirun_start(config)
-    assert "another process is writing there" in ended.value.code
-    del held
-    RunFolder().on_multirun_start(config)
-
-
-def test_two_multiruns_of_one_second_get_a_folder_each(tmp_path):
-    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        folders = []
-        for _ in range(2):
-            config = compose("train", return_hydra_config=True)
-            with open_dict(config), read_write(config.hydra):
-                config.hydra.sweep.dir = str(tmp_path / "12-00-00")
-            RunFolder().on_multirun_start(config)
-            folders.append(Path(config.hydra.sweep.dir).name)
-    assert folders == ["12-00-00", "12-00-00-2"]
+@pytest.mark.slow
+def test_a_search_by_the_evaluation(multirun):
+    """What is minimised is measured on the validation images."""
+    arguments = ("sweep=search_wae", *SHORT, "evaluate=true", "evaluation.images=30")
+    code, _ = multirun(*arguments, "hydra.sweeper.trials=1", "hydra.sweep.dir=s")
+    assert code == 0
+    (trial,) = open_study(Path("s/study.db")).trials
+    assert trial.value == metrics("s/0")["prior/fd_cnn"]
+    assert json.loads(Path("s/0/evaluation.json").read_text())["split"] == "val"

@@ -34,6 +34,11 @@ def check_settings(config: DictConfig) -> None:
     except ValidationError as error:
         raise InputError(describe(error)) from error
     objective = str(config.objective)
+    kinds = ("train/", "val/", "test/", *EVALUATED)
+    if not objective.startswith(kinds):
+        raise InputError(
+            f"objective={objective}: no such metric; its name begins with {', '.join(kinds)}"
+        )
     if objective.startswith(EVALUATED):  # better missed now than after hours of training
         known = [column.key for column in COLUMNS if column.key.startswith(EVALUATED)]
         if objective not in known:

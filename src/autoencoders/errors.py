@@ -5,6 +5,7 @@ import errno
 import os
 import re
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NoReturn
@@ -55,11 +56,15 @@ def one_line_errors() -> Iterator[None]:
         if line is None:
             raise
         sys.exit(f"error: {line}")
+    except ValueError as error:
+        if traceback.extract_tb(error.__traceback__)[-1].name != "_run_hydra":
+            raise
+        sys.exit(f"error: {_one_line(error)}")  # flags of Hydra's that do not go together
     finally:
         del os.environ["HYDRA_FULL_ERROR"], os.environ[OURS]
 
 
-def end(error: InputError | OSError) -> NoReturn:
+def end(error: Exception) -> NoReturn:
     """End the program with `error: <one line>` and exit status 1."""
     sys.exit(f"error: {describe(error) or error}")
 

@@ -13,7 +13,7 @@ from torch import nn
 from autoencoders.comparison.columns import SAMPLE_MEASURES
 from autoencoders.comparison.table import FLOOR, Comparison
 from autoencoders.runs import METRICS, shown
-from autoencoders.sweeps import Job, how_to_continue
+from autoencoders.sweeps import Job
 
 IMAGES = {  # by their prefix in metrics.json
     "floor": FLOOR,
@@ -73,21 +73,21 @@ def print_comparison(comparison: Comparison, folder: Path) -> None:
     _print_files(console, folder)
 
 
-def print_jobs(jobs: list[Job], objective: str, folder: Path, left: bool = True) -> None:
-    """What became of a multirun's jobs, and where there are any left, how to go on with them."""
-    table = Table(title=f"Jobs of {shown(folder)}", title_justify="left")
-    table.add_column("job", justify="right")
-    table.add_column("overrides")
-    table.add_column("status")
-    table.add_column(objective, justify="right")
+def print_jobs(jobs: list[Job], command: str | None) -> None:
+    """What became of a multirun's jobs, and the command that goes on with those that are left."""
+    table = Table(title=f"Jobs of {shown(jobs[0].folder.parent)}", title_justify="left")
+    for heading in ("job", "overrides", "status", str(jobs[0].config.objective)):
+        table.add_column(heading)
+    shared = set.intersection(*(set(job.overrides) for job in jobs)) if len(jobs) > 1 else set()
     for job in jobs:
-        value = job.error if job.value is None else f"{job.value:.4g}"
-        overrides = re.sub(r"\d+\.\d{4,}(e-?\d+)?", lambda n: f"{float(n[0]):.4g}", job.overrides)
-        table.add_row(job.number, escape(overrides), job.status, escape(value))
-    console = Console(soft_wrap=True)
-    console.print(table)
-    if left:
-        console.print(how_to_continue(folder), highlight=False)
+        status, result = job.outcome()
+        own = " ".join(override for override in job.overrides if override not in shared)
+        own = re.sub(r"\d+\.\d{4,}(e-?\d+)?", lambda n: f"{float(n[0]):.4g}", own)
+        result = result if isinstance(result, str) else f"{result:.4g}"
+        table.add_row(*map(escape, (job.folder.name, own, status, result)))
+    Console(soft_wrap=True).print(table)
+    if command:
+        print(f"continue with: {command}")
 
 
 def _plain_table(metrics: dict[str, float]) -> Table:

@@ -1,115 +1,214 @@
-"""Which folder a run writes into: a new one, or that of the run which it continues."""
+"""Which folder a run or multirun writes into: a new one, or that which it goes on in."""
 
 import itertools
 import os
+import re
+import shlex
 import shutil
+import signal
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.utils import JobStatus
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig, open_dict, read_write
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf, read_write
 
-from autoencoders.errors import InputError, end
-from autoencoders.runs import CONFIG, HYDRA, LAST, METRICS, MULTIRUN, lock
+from autoencoders import sweeps
+from autoencoders.errors import FAULTS, InputError, end
+from autoencoders.runs import (
+    CONFIG,
+    HYDRA,
+    LAST,
+    METRICS,
+    MULTIRUN,
+    NOT_A_CONFIG,
+    is_recorded,
+    lock,
+    shown,
+    without_hydra,
+)
 
-HELD: list[Any] = []  # the locks of multiruns, here because launchers copy the callback to workers
+SIGTERMED = 128 + signal.SIGTERM
+# What is in the folder of a run or multirun that has begun; submitit's jobs may yet begin.
+BEGUN = (f"**/{LAST}", f"**/{METRICS}", f"**/{sweeps.ERROR}", ".submitit")
+
+# Of this program's run or multirun; here because launchers copy the callback to their processes.
+HELD: list[Any] = []  # its lock
+MADE: list[Path] = []  # its folder where that is new, and the parents that are
 
 
 class RunFolder(Callback):
-    """Hydra's callback that chooses a run's folder, before Hydra writes anything into it.
+    """Hydra's callback that chooses the folder of a run or a multirun before anything is written.
 
-    A run gets a folder of its own; with `resume=<folder>` it goes on in that one. What another run
-    has left is never written over, and a folder made for a run that failed before it began is
-    removed.
+    A run gets a folder of its own; with `resume=<folder>` it goes on in that one. A multirun whose
+    command is typed again with its `hydra.sweep.dir=` goes on. What another run has left is never
+    written over.
     """
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         HydraConfig.instance().set_config(config)  # hydra.run.dir is made of the group choices
         try:
-            folder = self._choose(config)
+            folder = _choose(config)
         except (InputError, OSError) as error:
             end(error)  # Hydra would turn a callback's exception into a warning and go on
-        with read_write(config.hydra), open_dict(config.hydra):
+        with read_write(config.hydra):
             config.hydra.run.dir = str(folder)
-            if config.resume is not None or rank() > 0:
-                config.hydra.output_subdir = None  # the run's own config stays as it is
-
-    def _choose(self, config: DictConfig) -> Path:
-        self.made: list[Path] = []
-        first = rank() == 0
-        folder = check_resumable(config) if config.resume is not None else self._new(config, first)
-        if first:
-            self.held = lock(folder)
-        return folder
-
-    def _new(self, config: DictConfig, first: bool) -> Path:
-        folder = Path(config.hydra.run.dir)
-        explicit = _is_explicit("hydra.run.dir", config)
-        if not first:  # it is the first process that chooses
-            return folder
-        if sweep := config.hydra.runtime.choices.get("sweep"):
-            raise InputError(f"sweep={sweep}: runs many jobs: python train.py -m sweep={sweep}")
-        if _number("WORLD_SIZE", 1) > 1 and not explicit:
-            raise InputError(
-                f"{os.environ['WORLD_SIZE']} processes were started, which must agree on the run's"
-                " folder: set hydra.run.dir="
-            )
-        new = [path for path in (folder, *folder.parents) if not path.exists()]
-        if explicit:
-            refuse_occupied(folder)
-            folder.mkdir(parents=True, exist_ok=True)  # another process may just have made it
-        else:
-            folder = make_new(folder)
-        self.made = [folder, *new[1:]] if new else []
-        return folder
-
-    def on_run_end(self, config: DictConfig, **kwargs: Any) -> None:
-        failed = kwargs["job_return"].status is JobStatus.FAILED
-        if failed and self.made and not (self.made[0] / LAST).exists():
-            shutil.rmtree(self.made[0])
-            with suppress(OSError):  # a parent where another run has begun
-                for parent in self.made[1:]:
-                    parent.rmdir()
+        HydraConfig.instance().set_config(config)
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        from autoencoders import sweeps
-
         HydraConfig.instance().set_config(config)
+        sweeps.JOBS.clear()
         folder = Path(config.hydra.sweep.dir)
-        new = sweeps.CONTINUED not in os.environ
         try:
-            if new and not _is_explicit("hydra.sweep.dir", config):
-                folder = make_new(folder)
+            if _is_explicit("hydra.sweep.dir", config):
+                refuse_other_multirun(config, folder)
+                sweeps.admit_jobs(config, sweeps.grid(config))
+                claim(folder, new=False)
+            else:
+                folder = claim(folder, new=True)
                 with read_write(config.hydra):
                     config.hydra.sweep.dir = str(folder)
-                    config.hydra.overrides.hydra.append(f"hydra.sweep.dir={sweeps.quoted(folder)}")
-            elif new and (folder / MULTIRUN).exists():
-                raise InputError(
-                    f"{folder}: holds another multirun; -m resume={folder} continues it; give"
-                    " hydra.sweep.dir= a new folder for another"
-                )
-            folder.mkdir(parents=True, exist_ok=True)
-            HELD.append(lock(folder))
-        except (InputError, OSError) as error:
+                    override = sweeps.path_override("hydra.sweep.dir", folder)
+                    config.hydra.overrides.hydra.append(override)  # which the jobs are composed of
+                sweeps.admit_jobs(config, sweeps.grid(config))
+        except FAULTS as error:
             end(error)
+        for result in folder.glob(".submitit/**/*_result.pkl"):
+            result.unlink()  # submitit would take it for that of a job of the same number
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(SIGTERMED))
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
-        from autoencoders import report, sweeps
-
-        folder = Path(config.hydra.sweep.dir)
-        jobs = sweeps.read_jobs(folder)
-        statuses = {job.status for job in jobs}
-        if "trials" in config.hydra.sweeper:  # a search goes on past its failed trials
-            left, well = statuses - {"finished", "failed"}, "finished" in statuses
-        else:
-            left, well = statuses - {"finished"}, statuses == {"finished"}
-        report.print_jobs(jobs, str(config.objective), folder, bool(left))
-        if left or not well:
+        statuses = {job.outcome()[0] for job in sweeps.JOBS.values()}
+        # A search goes on past its failed trials.
+        done = {"finished", "failed"} if "trials" in config.hydra.sweeper else {"finished"}
+        _print_jobs(left=not statuses <= done)
+        if not statuses <= done or statuses == {"failed"}:
             sys.exit(1)
+
+
+@contextmanager
+def handle_interruptions() -> Iterator[None]:
+    """See to a run or multirun that is cut off: print the command that goes on with it, and remove
+    the folder made for one that failed before it began.
+
+    Raises:
+        InputError: the process of a multirun's job was killed.
+    """
+    sigterm = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit) as ended:
+        if (status := _interruption(ended)) is None:
+            raise
+        MADE.clear()
+        if HELD:
+            print(f"continue with: {how_to_continue()}")
+        sys.exit(status)
+    except Exception as error:
+        if _has_begun():
+            _print_jobs(left=True)
+        if isinstance(error, _killed()):
+            line = "a job's process was killed, perhaps for want of memory; type the command again"
+            raise InputError(f"{line} with hydra.sweep.dir= as printed above") from error
+        raise
+    finally:
+        HELD.clear()
+        if not _has_begun():
+            shutil.rmtree(MADE.pop(0))
+            with suppress(OSError):  # a parent where another run has begun
+                for parent in MADE:
+                    parent.rmdir()
+        MADE.clear()
+        signal.signal(signal.SIGTERM, sigterm)
+
+
+def how_to_continue() -> str:
+    """The command that goes on with this program's run or multirun, as a shell takes it."""
+    hydra = HydraConfig.get()
+    if hydra.mode is RunMode.MULTIRUN:
+        given = {*hydra.overrides.hydra, *hydra.overrides.task}
+        typed = [a for a in sys.argv[1:] if not re.match(r"\+*hydra\.sweep\.dir=", a)]
+        arguments = sorted(typed, key=given.__contains__)  # argparse wants overrides in a row
+        arguments.append(sweeps.path_override("hydra.sweep.dir", shown(Path(hydra.sweep.dir))))
+    else:
+        arguments = [sweeps.path_override("resume", shown(Path(hydra.run.dir)))]
+    return shlex.join(["python", str(shown(Path(sys.argv[0]))), *arguments])
+
+
+def _interruption(ended: BaseException) -> int | None:
+    """The exit status of a program that was asked to stop; None of one that ends by itself."""
+    # Lightning makes sys.exit(1) of Ctrl-C.
+    if isinstance(ended, KeyboardInterrupt) or isinstance(ended.__context__, KeyboardInterrupt):
+        return 128 + signal.SIGINT
+    return SIGTERMED if isinstance(ended, SystemExit) and ended.code == SIGTERMED else None
+
+
+def _killed() -> tuple[type[Exception], ...]:
+    """What launchers raise where a job's process was killed."""
+    with suppress(ModuleNotFoundError):
+        from submitit.core.utils import UncompletedJobError
+
+        return BrokenProcessPool, UncompletedJobError
+    return (BrokenProcessPool,)
+
+
+def _has_begun() -> bool:
+    return not MADE or any(any(MADE[0].glob(pattern)) for pattern in BEGUN)
+
+
+def _print_jobs(left: bool) -> None:
+    from autoencoders import report
+
+    if jobs := sorted(sweeps.JOBS.values()):
+        report.print_jobs(jobs, how_to_continue() if left else None)
+
+
+def _choose(config: DictConfig) -> Path:
+    """The folder of a run, made and locked by the first of its processes."""
+    folder, explicit = Path(config.hydra.run.dir), _is_explicit("hydra.run.dir", config)
+    if config.resume is not None:
+        folder, explicit = check_resumable(config), True
+    if rank() > 0:
+        return folder
+    again = is_recorded(without_hydra(config), folder) and not (folder / METRICS).exists()
+    if config.resume is None and not (explicit and again):
+        _check_new(config, folder, explicit)
+    return claim(folder, new=not explicit)
+
+
+def _check_new(config: DictConfig, folder: Path, explicit: bool) -> None:
+    """Raise InputError where no new run can begin in `folder`."""
+    if sweep := config.hydra.runtime.choices.get("sweep"):
+        raise InputError(f"sweep={sweep}: runs many jobs: python train.py -m sweep={sweep}")
+    if explicit:
+        refuse_occupied(folder)
+    elif _number("WORLD_SIZE", 1) > 1:
+        raise InputError(
+            f"{os.environ['WORLD_SIZE']} processes were started, which must agree on the run's"
+            " folder: set hydra.run.dir="
+        )
+
+
+def claim(folder: Path, new: bool) -> Path:
+    """Make and lock the folder of a run or multirun, or where it must be new and is not, another
+    beside it.
+
+    Raises:
+        InputError: another process writes there.
+    """
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    if new:
+        folder = make_new(folder)
+        missing = [folder, *missing[1:]]
+    folder.mkdir(parents=True, exist_ok=True)
+    HELD.append(lock(folder))
+    MADE[:] = missing
+    return folder
 
 
 def rank() -> int:
@@ -135,7 +234,7 @@ def _number(variable: str, default: int = 0) -> int:
 
 
 def _is_explicit(key: str, config: DictConfig) -> bool:
-    return any(override.startswith(f"{key}=") for override in config.hydra.overrides.hydra)
+    return any(o.lstrip("+").startswith(f"{key}=") for o in config.hydra.overrides.hydra)
 
 
 def make_new(folder: Path) -> Path:
@@ -158,7 +257,10 @@ def check_resumable(config: DictConfig) -> Path:
     """
     folder = Path(str(config.resume))
     if (folder / MULTIRUN).is_file():
-        raise InputError(f"resume={folder}: holds a multirun: python train.py -m resume={folder}")
+        raise InputError(
+            f"resume={folder}: holds a multirun, which goes on where its command is typed again"
+            f" with hydra.sweep.dir={folder}"
+        )
     for file in (CONFIG, HYDRA):
         if not (folder / file).is_file():
             raise InputError(
@@ -190,3 +292,24 @@ def refuse_occupied(folder: Path) -> None:
             f"hydra.run.dir={folder}: holds an unfinished run; resume={folder} continues it;"
             " another folder takes a new one"
         )
+
+
+def refuse_other_multirun(config: DictConfig, folder: Path) -> None:
+    """Raise InputError where `folder` holds a single run, or a multirun of other jobs."""
+    if (folder / CONFIG).exists():
+        raise InputError(f"hydra.sweep.dir={folder}: holds a single run; give another folder")
+    if (file := folder / MULTIRUN).exists():
+        with suppress(*NOT_A_CONFIG):
+            if _swept(OmegaConf.load(file)) == _swept(config):
+                return
+        raise InputError(
+            f"hydra.sweep.dir={folder}: holds another multirun, see {file}; only the launcher,"
+            " hydra.sweeper.trials= and hydra.sweeper.workers= may change; give another folder"
+        )
+
+
+def _swept(config: Any) -> tuple[Any, ...]:
+    """What a multirun runs through, of its config."""
+    whole: Any = OmegaConf.to_container(config, resolve=False)
+    hydra = whole["hydra"]
+    return hydra["overrides"]["task"], {**hydra["sweeper"], "trials": 0, "workers": 0}

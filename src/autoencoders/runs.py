@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from filelock import AcquireReturnProxy, FileLock, Timeout
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
@@ -20,6 +21,7 @@ if TYPE_CHECKING:  # torch and Lightning take seconds, which a mistyped key need
 
 CONFIG = ".hydra/config.yaml"
 HYDRA = ".hydra/hydra.yaml"
+OVERRIDES = ".hydra/overrides.yaml"
 BEST = "checkpoints/best.ckpt"
 LAST = "checkpoints/last.ckpt"
 METRICS = "metrics.json"
@@ -27,7 +29,6 @@ LOCK = ".lock"
 MULTIRUN = "multirun.yaml"  # beside the folders of a multirun's jobs
 EVALUATION = "evaluation.json"
 MIXTURE = "mixture.safetensors"
-OWN = "AUTOENCODERS_OWN_RUN"  # names the run whose config this program's parent has just written
 # What reading anything else as a run's config raises.
 NOT_A_CONFIG = (
     *(YAMLError, OmegaConfBaseException, AttributeError, TypeError, KeyError, OSError, ImportError),
@@ -66,6 +67,31 @@ def to_evaluate(config: DictConfig) -> tuple[Path, str]:
     return folder, checkpoint
 
 
+def without_hydra(config: DictConfig) -> DictConfig:
+    """The composed config without Hydra's own part, as a run gets it."""
+    return OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+
+
+def record_config(cfg: DictConfig, folder: Path) -> None:
+    """Write the running job's config to .hydra/, as Hydra does; Hydra itself would write there
+    before anybody can look whose folder it is.
+
+    config.yaml comes last: where it is, the others are.
+    """
+    hydra = HydraConfig.instance().cfg
+    (folder / HYDRA).parent.mkdir(exist_ok=True)
+    write_whole(folder / HYDRA, OmegaConf.to_yaml(hydra))
+    write_whole(folder / OVERRIDES, OmegaConf.to_yaml(HydraConfig.get().overrides.task))
+    write_whole(folder / CONFIG, OmegaConf.to_yaml(cfg))
+
+
+def is_recorded(cfg: DictConfig, folder: Path) -> bool:
+    """Whether the run in `folder` was begun with exactly this config."""
+    file = folder / CONFIG
+    recorded = file.read_text(encoding="utf-8", errors="replace") if file.is_file() else None
+    return recorded == OmegaConf.to_yaml(cfg)
+
+
 def load_config(folder: Path) -> DictConfig:
     """The composed config of the run in `folder`.
 
@@ -78,10 +104,9 @@ def load_config(folder: Path) -> DictConfig:
     try:
         config: Any = OmegaConf.load(folder / CONFIG)
         hydra = OmegaConf.load(folder / HYDRA)
-        if os.environ.get(OWN) != str(folder):
-            refuse_foreign(config, folder / CONFIG)
-            refuse_links(folder)
-            find_data(config, Path(OmegaConf.select(hydra, "hydra.runtime.cwd")))
+        refuse_foreign(config, folder / CONFIG)
+        refuse_links(folder)
+        find_data(config, Path(OmegaConf.select(hydra, "hydra.runtime.cwd")))
     except NOT_A_CONFIG as error:
         reason = " ".join(str(error).split())
         raise InputError(f"{folder / CONFIG}: not a run's config: {reason}") from error

@@ -1,22 +1,19 @@
-"""The jobs of a multirun: what becomes of each, and how a multirun is continued."""
+"""The jobs of a multirun: whose a folder is, and what becomes of each job."""
 
-import os
 import re
-import shlex
-import shutil
 import signal
 import subprocess
 import sys
 import traceback
-from collections.abc import Callable, Iterator
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import DictConfig, open_dict
 
 from autoencoders.config import check_settings, objective_of
 from autoencoders.errors import FAULTS, InputError, describe
@@ -25,128 +22,114 @@ from autoencoders.runs import (
     LAST,
     LOCK,
     METRICS,
-    MULTIRUN,
-    NOT_A_CONFIG,
-    OWN,
-    find_data,
-    load_config,
+    is_recorded,
     lock,
-    shown,
+    record_config,
+    without_hydra,
     write_whole,
 )
-from autoencoders.trust import read_json, refuse_foreign, refuse_foreign_overrides, refuse_links
+from autoencoders.trust import read_json, refuse_links
 
 ERROR = "error.txt"
-OVERRIDES = ".hydra/overrides.yaml"
-CONTINUED = "AUTOENCODERS_CONTINUED_MULTIRUN"  # set where one is; reaches jobs of other processes
-
-# What a continued multirun sets of Hydra itself, and what may be set anew.
-SET = ("hydra.sweep.dir=", "hydra.mode=", "hydra.output_subdir=")
-CHANGEABLE = (
-    "hydra/launcher=",
-    "hydra.launcher.",
-    "hydra.sweeper.trials=",
-    "hydra.sweeper.workers=",
-)
-COMPOSED = ".composed"  # where Hydra then leaves a job's config: the job may have its own already
 
 Train = Callable[[DictConfig, Path, bool], float]
 
 
-def continued(arguments: list[str]) -> list[str]:
-    """The arguments that continue the multirun which `-m resume=<folder>` names: those that it was
-    started with. Other arguments are returned as they are.
+class Job(NamedTuple):
+    """A job of a multirun; `overrides` are its own, `config` is composed of them."""
+
+    number: int
+    folder: Path
+    overrides: list[str]
+    config: DictConfig
+
+    def outcome(self) -> tuple[str, float | str]:
+        """What became of it: `finished` and the metric `objective`, `failed` and one line that says
+        why, or `interrupted` or `not begun` and nothing."""
+        if (self.folder / METRICS).exists():
+            try:
+                return "finished", objective_of(read_json(self.folder / METRICS), self.config)
+            except InputError as error:
+                return "failed", str(error)
+        if (self.folder / ERROR).exists():
+            return "failed", (self.folder / ERROR).read_text(encoding="utf-8").partition("\n")[0]
+        return "interrupted" if (self.folder / LAST).exists() else "not begun", ""
+
+
+JOBS: dict[Path, Job] = {}  # of this program's multirun as far as they are known, by their folders
+
+
+def grid(config: DictConfig) -> list[list[str]]:
+    """The overrides of each job that Hydra's own sweeper makes of a multirun's config; none where
+    another sweeper chooses its jobs as it goes."""
+    if config.hydra.runtime.choices["hydra/sweeper"] != "basic":
+        return []
+    params = [f"{key}={values}" for key, values in (config.hydra.sweeper.params or {}).items()]
+    parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
+    overrides = parser.parse_overrides([*params, *config.hydra.overrides.task])
+    return BasicSweeper.split_arguments(overrides, max_batch_size=None)[0]
+
+
+def compose_job(config: DictConfig, overrides: Sequence[str], number: int) -> Job:
+    """The job that a launcher will make of `overrides`.
+
+    Args:
+        config: the multirun's.
 
     Raises:
-        InputError: no multirun's folder, or further arguments.
+        InputError: a key is outside what is allowed, or `resume=` is set.
     """
-    flags = [argument for argument in arguments if argument in ("-m", "--multirun")]
-    named = [argument for argument in arguments if argument.startswith("resume=")]
-    if not flags or not named:
-        return arguments
-    folder = Path(named[0].removeprefix("resume=").strip("'"))
-    if not (folder / MULTIRUN).is_file():
+    job = GlobalHydra.instance().config_loader().load_sweep_config(config, list(overrides))
+    with open_dict(job):
+        job.hydra.job.num = number
+    HydraConfig.instance().set_config(job)  # the folder's name may be made of the job's keys
+    folder = Path(job.hydra.sweep.dir, str(job.hydra.sweep.subdir))
+    HydraConfig.instance().set_config(config)
+    if job.resume is not None:
         raise InputError(
-            f"resume={folder}: not a multirun's folder: it has no {MULTIRUN}; give one such as"
-            " outputs/multirun/<time>, or leave out -m to continue a single run"
+            f"resume={job.resume}: continues a single run; to go on with a multirun, type its"
+            " command again with hydra.sweep.dir=<its folder>"
         )
-    try:
-        whole: Any = OmegaConf.to_container(OmegaConf.load(folder / MULTIRUN), resolve=False)
-        overrides = whole["hydra"]["overrides"]
-        task, typed = list(overrides["task"]), list(overrides["hydra"])
-    except NOT_A_CONFIG as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"{folder / MULTIRUN}: not a multirun's config: {reason}") from error
-    again = [argument for argument in arguments if argument not in (*flags, named[0])]
-    other = {argument.partition("=")[0] for argument in again if argument.startswith(CHANGEABLE)}
-    hydra = [o for o in typed if not o.startswith(SET) and o.partition("=")[0] not in other]
-    recorded = [*task, *hydra, *(a for a in again if a.partition("=")[0] in other)]
-    if others := [argument for argument in again if argument not in recorded]:
-        raise InputError(
-            f"resume={folder}: continues that multirun with its own arguments; leave out"
-            f" {' '.join(others)}"
-        )
-    refuse_foreign_overrides(recorded, again, folder / MULTIRUN)
-    refuse_links(folder)
-    for result in (folder / ".submitit").rglob("*_result.pkl"):
-        result.unlink()  # submitit would take it for a job's, and unpickle it
-    os.environ[CONTINUED] = "1"
-    return [
-        *("-m", *recorded),
-        *(f"hydra.sweep.dir={quoted(folder)}", f"hydra.output_subdir={COMPOSED}"),
-    ]
+    cfg = without_hydra(job)
+    check_settings(cfg)
+    return Job(number, folder, list(overrides), cfg)
 
 
-@contextmanager
-def handle_interruptions() -> Iterator[None]:
-    """See to a run or multirun that is cut off: say how to go on with it after Ctrl-C, or where a
-    launcher's process was killed from outside; leave nothing of a multirun that never began.
+def admit_jobs(config: DictConfig, batch: Sequence[Sequence[str]], first: int = 0) -> None:
+    """Check jobs before they are launched and remember them for the table at the end.
+
+    Args:
+        config: the multirun's.
+        batch: the overrides of each job.
+        first: number of the first.
 
     Raises:
-        InputError: a process was killed; the jobs' table is printed before.
+        InputError: two jobs share a folder, or a folder holds anything but its job.
     """
-    try:
-        yield
-    except KeyboardInterrupt:
-        if HydraConfig.initialized():
-            hydra = HydraConfig.get()
-            multirun = hydra.mode is RunMode.MULTIRUN
-            folder = Path(hydra.sweep.dir if multirun else hydra.run.dir)
-            print(f"interrupted; continue with: {how_to_continue(folder)}")
-        sys.exit(128 + signal.SIGINT)
-    except Exception as error:
-        folder = Path(HydraConfig.get().sweep.dir) if HydraConfig.initialized() else Path("nowhere")
-        begun = not folder.is_dir() or set(os.listdir(folder)) - {MULTIRUN, LOCK}
-        if not begun and CONTINUED not in os.environ:
-            for file in folder.iterdir():
-                file.unlink()
-            (os.rmdir if folder.is_absolute() else os.removedirs)(folder)  # outputs/multirun too
-        # joblib's, and submitit's, which need not be installed.
-        if isinstance(error, BrokenProcessPool) or "UncompletedJob" in type(error).__name__:
-            from autoencoders import report
-
-            objective = str(OmegaConf.load(folder / MULTIRUN).objective)
-            report.print_jobs(read_jobs(folder), objective, folder)
+    for number, overrides in enumerate(batch, first):
+        job = compose_job(config, overrides, number)
+        other = JOBS.setdefault(job.folder, job)
+        if other.number != number:
             raise InputError(
-                f"{folder}: a job's process was killed, perhaps for want of memory;"
-                f" {how_to_continue(folder)} goes on"
-            ) from error
-        raise
+                f"hydra.sweep.subdir={job.folder.name}: jobs {other.number} and {number} would"
+                " share that folder; leave it out, or name what tells them apart"
+            )
+        refuse_foreign_folder(job.config, job.folder)
 
 
-def how_to_continue(folder: Path) -> str:
-    """The command that goes on with the run in `folder`, or with the multirun that it is of."""
-    for multirun in (folder, folder.parent):
-        if (multirun / MULTIRUN).exists():
-            return f"python train.py -m {shlex.quote(f'resume={shown(multirun)}')}"
-    plain = re.fullmatch(r"[\w./:-]+", str(shown(folder)))
-    path = shown(folder) if plain else quoted(shown(folder))  # for Hydra, then for the shell
-    return f"python train.py {shlex.quote(f'resume={path}')}"
+def refuse_foreign_folder(cfg: DictConfig, folder: Path) -> None:
+    """Raise InputError where `folder` holds anything but a run of exactly this config."""
+    if is_recorded(cfg, folder):
+        refuse_links(folder)
+    elif folder.exists() and {path.name for path in folder.iterdir()} - {".hydra", LOCK}:
+        raise InputError(
+            f"{folder}: holds something other than this job: {CONFIG} there is missing or differs"
+            " from the job's config; give hydra.sweep.dir= another folder"
+        )
 
 
 def run_job(train: Train, cfg: DictConfig, folder: Path) -> float:
-    """Run one job; where the multirun is continued, skip it if it has finished and go on with it if
-    it was interrupted.
+    """Run a job, go on with it where it was interrupted, skip it where it has finished.
 
     A job that fails leaves its error in its folder, and the others go on.
 
@@ -156,24 +139,16 @@ def run_job(train: Train, cfg: DictConfig, folder: Path) -> float:
         folder: the job's.
 
     Returns:
-        The metric to minimise; nan of a job that has failed.
+        The metric to minimise; NaN of a job that has failed.
+
+    Raises:
+        InputError: the folder holds anything but this job.
     """
+    refuse_foreign_folder(cfg, folder)
     try:
-        resume = (folder / LAST).exists()
-        if os.environ.get(CONTINUED):
-            _keep_own_config(folder)
-        if (folder / METRICS).exists():
-            return objective_of(read_json(folder / METRICS), cfg)
-        (folder / ERROR).unlink(missing_ok=True)
-        if os.environ.get(CONTINUED) and not resume:
-            refuse_foreign(cfg, folder.parent / MULTIRUN)
-            find_data(cfg, Path.cwd())
-        check_settings(cfg)
-        if cfg.trainer.devices != 1:
-            _in_own_process(train, folder, not resume)
-            return objective_of(read_json(folder / METRICS), cfg)
-        with lock(folder):
-            return train(load_config(folder) if resume else cfg, folder, resume)
+        if not (folder / METRICS).exists():
+            _train_job(train, cfg, folder)
+        return objective_of(read_json(folder / METRICS), cfg)
     except Exception as error:  # whatever it is, the other jobs go on
         line = describe(error) if isinstance(error, FAULTS) else None
         line = line or f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
@@ -182,31 +157,32 @@ def run_job(train: Train, cfg: DictConfig, folder: Path) -> float:
         return float("nan")
 
 
-def _keep_own_config(folder: Path) -> None:
-    """Of a job that has begun, keep the config it began with; another takes that of today."""
-    own, composed = (folder / CONFIG).parent, folder / COMPOSED
-    if (folder / METRICS).exists() or (folder / LAST).exists():
-        shutil.rmtree(composed, ignore_errors=True)
-    elif composed.exists():
-        shutil.rmtree(own, ignore_errors=True)
-        composed.rename(own)
+def _train_job(train: Train, cfg: DictConfig, folder: Path) -> None:
+    check_settings(cfg)
+    resume = (folder / LAST).exists()
+    with lock(folder):
+        (folder / ERROR).unlink(missing_ok=True)
+        if not resume:
+            record_config(cfg, folder)
+        if cfg.trainer.devices == 1:
+            train(cfg, folder, resume)
+            return
+    _in_own_process(train, folder)
 
 
-def _in_own_process(train: Train, folder: Path, new: bool) -> None:
+def _in_own_process(train: Train, folder: Path) -> None:
     """Run a job that trains in several processes by a command of its own: Lightning kills the
     program whose further processes fail, and with it the jobs that are to follow.
-
-    Args:
-        new: its config has just been composed here.
 
     Raises:
         InputError: the job has failed.
     """
     script = train.__code__.co_filename  # not sys.argv[0], which launchers change
-    command = [sys.executable, script, f"resume={quoted(folder)}"]
-    environment = {**os.environ, **({OWN: str(folder)} if new else {})}
-    pipe = subprocess.PIPE
-    with subprocess.Popen(command, stderr=pipe, text=True, env=environment) as process:
+    hydra = HydraConfig.get()
+    overrides = [o for o in hydra.overrides.hydra if not o.startswith("hydra.mode=")]
+    command = [sys.executable, script, *overrides, *hydra.overrides.task]
+    command.append(path_override("hydra.run.dir", folder))
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         before = signal.signal(signal.SIGTERM, lambda *_: process.terminate())
         try:
             errors = process.communicate()[1]
@@ -224,46 +200,11 @@ def _in_own_process(train: Train, folder: Path, new: bool) -> None:
         raise InputError(line) from RuntimeError(errors)
 
 
-def quoted(folder: Path) -> str:
-    """A path as the value of one of Hydra's overrides."""
-    return "'" + str(folder).replace("'", "\\'") + "'"
-
-
-class Job(NamedTuple):
-    """What became of a job.
-
-    overrides: those that tell it from the others.
-    status: `finished`, `failed`, `interrupted` or `not begun`.
-    value: of the metric `objective`, where it has finished.
-    error: one line, where it has failed.
-    """
-
-    number: str
-    overrides: str
-    status: str
-    value: float | None = None
-    error: str = ""
-
-
-def read_jobs(folder: Path) -> list[Job]:
-    """The jobs of the multirun in `folder`, in order."""
-    folders = [path for path in folder.iterdir() if (path / OVERRIDES).is_file()]
-    folders.sort(key=lambda path: (len(path.name), path.name))
-    typed = [list(OmegaConf.load(path / OVERRIDES)) for path in folders]
-    shared = set.intersection(*map(set, typed)) if len(typed) > 1 else set()
-    return [
-        _read_job(path, " ".join(override for override in mine if override not in shared))
-        for path, mine in zip(folders, typed, strict=True)
-    ]
-
-
-def _read_job(folder: Path, overrides: str) -> Job:
-    number = folder.name
-    if (folder / METRICS).exists():
-        objective = OmegaConf.load(folder / CONFIG).objective
-        value = read_json(folder / METRICS).get(objective)
-        return Job(number, overrides, "finished", value)
-    if (folder / ERROR).exists():
-        line = (folder / ERROR).read_text(encoding="utf-8").partition("\n")[0]
-        return Job(number, overrides, "failed", error=line)
-    return Job(number, overrides, "interrupted" if (folder / LAST).exists() else "not begun")
+def path_override(key: str, path: Path) -> str:
+    """Hydra's override that sets `key` to this path, whatever characters it has."""
+    parse = OverridesParser.create().parse_override
+    if re.fullmatch(r"[\w./:-]+", str(path)) and isinstance(parse(f"{key}={path}").value(), str):
+        return f"{key}={path}"
+    # Inside quotes a backslash counts as one only before a quote.
+    escaped = re.sub(r'(\\*)("|$)', lambda m: m[1] * 2 + m[2].replace('"', '\\"'), str(path))
+    return f'{key}="{escaped}"'

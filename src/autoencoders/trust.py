@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException
 from hydra.utils import get_class
 from omegaconf import OmegaConf
 
@@ -28,12 +26,6 @@ PACKAGES = ("autoencoders.", "pytorch_lightning.")
 INTERPOLATIONS = r"\$\{[\w.]+\}|\$\{oc\.env:AUTOENCODERS_DATA,data\}"
 PATHS = ("path", "dir", "file", "filename")  # how keys end that say where to write
 READ = ("dataset.data_dir", "ckpt_path")  # these say where to read
-# Of Hydra's own settings, how many jobs run where: nothing that names a program or a path.
-LAUNCHING = (
-    r"hydra/launcher|hydra\.launcher\.(?!\w*(folder|setup|args|parameters))[a-z]\w*"
-    r"|hydra\.sweeper\.(trials|workers|seed|(params|space)(\.(?!hydra)[\w.]+)?)"
-)
-PLAIN = r"[\w.,:@+*() -]*"
 
 
 def refuse_foreign(config: Any, file: Path) -> None:
@@ -61,40 +53,6 @@ def refuse_foreign(config: Any, file: Path) -> None:
             raise InputError(
                 f"{file}: {key}={value}: a config read back may refer to other keys and do nothing"
                 " else; write the value itself"
-            )
-
-
-def refuse_foreign_overrides(overrides: list[str], typed: list[str], file: Path) -> None:
-    """Raise InputError where a multirun that is continued was started with more than keys of this
-    project and how many jobs run where, unless the user has typed it again.
-
-    Args:
-        overrides: read from `file`; of this project's keys, what jobs make of them is looked at by
-            `refuse_foreign`.
-        typed: now.
-    """
-    parser = OverridesParser.create()
-    for override in overrides:
-        if override in typed:
-            continue
-        try:
-            parsed = parser.parse_override(override)
-            key, value = parsed.key_or_group, parsed.value()
-            inside = parsed.package or ""
-        except HydraException:  # a flag, such as --config-dir
-            key, value, inside = "hydra", override, ""
-        ours = not any(re.match(r"hydra([./]|$)", where) for where in (key, inside))
-        if "." not in key and key != "ckpt_path" and re.search(r"\.\.|\$", str(value)):
-            ours = False  # a group's choice that leaves conf/
-        # The names in what a sweeper runs through become overrides of the jobs.
-        plain = all(
-            re.fullmatch(PLAIN, str(leaf)) and not re.search(r"(^|\.)_|hydra|[+~@/]", name)
-            for name, leaf in _leaves(value)
-        )
-        if not ours and not (re.fullmatch(LAUNCHING, key) and plain):
-            raise InputError(
-                f"{file}: {override}: a multirun that is continued sets of Hydra only its launcher"
-                " and how many jobs it runs; type it again behind resume= if it is yours"
             )
 
 

@@ -13,7 +13,6 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 from autoencoders.checkpoints import read_checkpoint, saved_epochs
 from autoencoders.errors import InputError
 from autoencoders.runs import BEST, LAST
-from autoencoders.sweeps import how_to_continue
 
 
 class Checkpoints(Checkpoint):
@@ -92,10 +91,10 @@ class Checkpoints(Checkpoint):
     def on_exception(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
     ) -> None:
-        asked_to_stop = isinstance(exception, KeyboardInterrupt | SIGTERMException)
         if isinstance(exception, SIGTERMException):
             exception.code = 128 + signal.SIGTERM  # or the program would end as if all were well
+        asked_to_stop = isinstance(exception, KeyboardInterrupt | SystemExit)
         if asked_to_stop and trainer.is_global_zero:
-            last, command = self.run / LAST, how_to_continue(self.run)
+            last = self.run / LAST
             epochs = saved_epochs(last) if last.exists() else 0
-            print(f"interrupted; {epochs} epochs are saved; continue with: {command}")
+            print(f"interrupted; {epochs} epochs are saved")

@@ -6,6 +6,7 @@ installed wants Optuna 2.)
 
 import math
 import re
+import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,8 @@ from omegaconf import DictConfig, OmegaConf
 from pydantic import BaseModel, Field, NonNegativeInt, PositiveInt, validate_call
 
 from autoencoders.errors import InputError
+from autoencoders.runs import MULTIRUN
+from autoencoders.sweeps import admit_jobs, compose_job
 
 STUDY = "study.db"
 
@@ -56,7 +59,7 @@ class OptunaSearch(Sweeper):
     """Minimises what train.py returns, with the tree-structured Parzen estimator.
 
     The study lies in the multirun's folder (study.db, SQLite) beside a folder for each trial, so
-    that `-m resume=<folder>` goes on with it.
+    that the same command with `hydra.sweep.dir=<folder>` goes on with it.
 
     Args:
         space: by key, `{low, high}`, with `log: true` on a logarithmic scale and whole numbers
@@ -105,48 +108,44 @@ class OptunaSearch(Sweeper):
         ends = {
             key: s.low if isinstance(s, Interval) else s.choices[0] for key, s in self.space.items()
         }
-        self.validate_batch_is_legal([_job(arguments, ends)])  # before anything is written
+        compose_job(self.config, _job(arguments, ends), 0)  # before anything is written
         folder = Path(self.config.hydra.sweep.dir)
-        folder.mkdir(parents=True, exist_ok=True)
-        OmegaConf.save(self.config, folder / "multirun.yaml")
-        study = optuna.create_study(
-            storage=f"sqlite:///{folder / STUDY}",
-            study_name="search",
-            sampler=optuna.samplers.TPESampler(seed=self.seed + self._begun(folder)),
-            load_if_exists=True,
-        )
+        OmegaConf.save(self.config, folder / MULTIRUN)
+        study = open_study(folder / STUDY)
+        # One that goes on must not draw the same again.
+        study.sampler = optuna.samplers.TPESampler(seed=self.seed + len(study.trials))
         self._take_up(study, arguments)
         while (left := self.trials - len(study.trials)) > 0:
             asked = [study.ask(self._distributions()) for _ in range(min(left, self.workers))]
-            self._run(study, [t.number for t in asked], [t.params for t in asked], arguments)
+            self._run(study, asked, arguments)
         draw(study, folder, str(self.config.objective))
 
     def _take_up(self, study: Any, arguments: list[str]) -> None:
-        """Go on with the trials that an interruption has left."""
+        """Look at the trials that there are, and go on with those that were interrupted."""
         from optuna.trial import TrialState
 
-        whole = []
-        for trial in study.get_trials(states=(TrialState.RUNNING,)):
+        running = []
+        for trial in study.trials:
             if trial.params.keys() == self.space.keys():
-                whole.append(trial)
-            else:  # interrupted while it was asked for
+                admit_jobs(self.config, [_job(arguments, trial.params)], trial.number)
+                running += [trial] if trial.state == TrialState.RUNNING else []
+            elif trial.state == TrialState.RUNNING:  # interrupted while it was asked for
                 study.tell(trial.number, state=TrialState.FAIL)
-        if whole:  # all of one batch, and so in a row
-            self._run(study, [t.number for t in whole], [t.params for t in whole], arguments)
+        if running:  # all of one batch, and so in a row
+            self._run(study, running, arguments)
 
-    def _run(
-        self, study: Any, numbers: Sequence[int], params: Sequence[dict], arguments: list[str]
-    ) -> None:
-        jobs = [_job(arguments, p) for p in params]
-        returns = self.launcher.launch(jobs, initial_job_idx=numbers[0])
+    def _run(self, study: Any, trials: Sequence[Any], arguments: list[str]) -> None:
         from optuna.trial import TrialState
 
-        for number, job in zip(numbers, returns, strict=True):
+        jobs, first = [_job(arguments, trial.params) for trial in trials], trials[0].number
+        admit_jobs(self.config, jobs, first)
+        returns = self.launcher.launch(jobs, initial_job_idx=first)
+        for trial, job in zip(trials, returns, strict=True):
             value = float(job.return_value)
             if math.isfinite(value):
-                study.tell(number, value)
+                study.tell(trial.number, value)
             else:
-                study.tell(number, state=TrialState.FAIL)
+                study.tell(trial.number, state=TrialState.FAIL)
 
     def _distributions(self) -> dict[str, Any]:
         from optuna.distributions import (
@@ -165,9 +164,15 @@ class OptunaSearch(Sweeper):
                 found[key] = FloatDistribution(spec.low, spec.high, log=spec.log)
         return found
 
-    def _begun(self, folder: Path) -> int:
-        """How many trials there are: a sampler that starts anew must not draw the same again."""
-        return sum(path.name.isdigit() for path in folder.iterdir())
+
+def open_study(file: Path) -> Any:
+    """The study in an SQLite file, a new one where there is none."""
+    import optuna
+
+    # A creator takes any path; in a URL, characters such as ? would mean something.
+    connect = {"creator": lambda: sqlite3.connect(file)}
+    storage = optuna.storages.RDBStorage("sqlite:///", engine_kwargs=connect)
+    return optuna.create_study(storage=storage, study_name="search", load_if_exists=True)
 
 
 def _job(arguments: list[str], params: dict[str, Any]) -> list[str]:
