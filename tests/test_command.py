@@ -89,7 +89,7 @@ def test_a_run_cut_off_before_its_first_checkpoint_starts_again(train_py, tmp_pa
 
 
 def test_ddp_trains_wae_gan_on_two_processes(train_py, tmp_path):
-    done = train_py(*SHORT, "trainer=ddp", "trainer.accelerator=cpu", "hydra.run.dir=run")
+    done = train_py(*SHORT, "trainer.devices=2", "trainer.accelerator=cpu", "hydra.run.dir=run")
     assert done.returncode == 0, done.stderr
     assert json.loads((tmp_path / "run/metrics.json").read_text())["epochs"] == 2
     assert len(list(tmp_path.rglob("metrics.json"))) == 1

@@ -58,7 +58,13 @@ def test_where_the_strategy_is_chosen(monkeypatch):
     assert chosen("+trainer.gradient_clip_val=1") == "auto"
     assert chosen("+trainer.accumulate_grad_batches=2") == "auto"
     assert chosen("trainer.precision=16-mixed") == "auto"
-    assert chosen("trainer.devices=2") == "auto"
+    scheduler = "pytorch_lightning.callbacks.GradientAccumulationScheduler"
+    assert chosen(f"+trainer.callbacks=[{{_target_: {scheduler}, scheduling: {{0: 2}}}}]") == "auto"
+    for several in ("2", "'0,1'", "[0,1]"):
+        assert chosen(f"trainer.devices={several}") == "ddp_find_unused_parameters_true"
+    assert chosen("trainer.devices=2", "trainer.strategy=ddp") == "ddp"
+    assert chosen("trainer.devices=[1]") == chosen("trainer.devices='0'") == "auto"
+    assert chosen("+trainer.num_nodes=2") == "ddp_find_unused_parameters_true"
     assert chosen("trainer=ddp") == "ddp_find_unused_parameters_true"
 
 

@@ -157,12 +157,27 @@ def choose_strategy(trainer: DictConfig) -> Any:
 
     Returns:
         A CudaGraphStrategy where one GPU trains and nothing is asked for between a step's backward
-        pass and the optimizer; what `eager` and every other setting mean to Lightning, otherwise.
+        pass and the optimizer; of several processes the DDP that every model trains with; what
+        `eager` and every other setting mean to Lightning, otherwise.
     """
     setting = trainer.strategy
-    alone = trainer.devices in (1, "1") and trainer.get("num_nodes", 1) == 1
+    if setting != "auto":
+        return "auto" if setting == "eager" else setting
+    if trainer.get("num_nodes", 1) != 1 or _devices(trainer) > 1:
+        return "ddp_find_unused_parameters_true"  # WAE-GAN runs several backward passes in a step
+    callbacks = str(trainer.get("callbacks"))
     hooks = trainer.get("gradient_clip_val") or trainer.get("accumulate_grad_batches", 1) != 1
+    hooks = hooks or "GradientAccumulationScheduler" in callbacks
     scaled = trainer.precision == "16-mixed"
-    if setting == "auto" and on_gpu(trainer.accelerator) and alone and not hooks and not scaled:
+    alone = trainer.devices in (1, "1")
+    if on_gpu(trainer.accelerator) and alone and not hooks and not scaled:
         return CudaGraphStrategy(device="cuda:0")
-    return "auto" if setting == "eager" else setting
+    return "auto"
+
+
+def _devices(trainer: DictConfig) -> int:
+    """On how many devices of this machine Lightning would train."""
+    if trainer.devices in ("auto", -1, "-1"):
+        return torch.cuda.device_count() if on_gpu(trainer.accelerator) else 1
+    listed = str(trainer.devices).split(",")  # 2, "2", "0,1" or [0, 1]
+    return int(listed[0]) if len(listed) == 1 and listed[0].isdecimal() else len(listed)
