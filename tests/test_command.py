@@ -15,8 +15,10 @@ def run_folders(path):
 
 
 def test_the_command_prints_its_table_and_paths(train_py, tmp_path):
-    done = train_py(*SHORT)
+    done = train_py(*SHORT, "+trainer.profiler=simple", "+trainer.enable_progress_bar=false")
     assert done.returncode == 0, done.stderr
+    assert (done.stdout + done.stderr).count("FIT Profiler Report") == 1
+    assert "Epoch 1/2" not in done.stdout
     (folder,) = run_folders(tmp_path / "outputs")
     assert folder.parent == tmp_path / "outputs/digits/wae"
     assert "test/mse" in done.stdout

@@ -26,6 +26,7 @@ IMAGES = {  # by their prefix in metrics.json
 def quiet_lightning() -> None:
     """Silence Lightning's notices that say nothing of the run at hand."""
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    logging.getLogger("pytorch_lightning.profilers").setLevel(logging.INFO)  # their reports
     for notice in (
         "does not have many workers",  # data lies in memory
         "number of training batches",  # epochs are the x-axis, not steps

@@ -32,5 +32,5 @@ def for_run(cfg: DictConfig, folder: Path) -> list[Callback]:
         StopOnNonFinite(),
         Exhibits(folder / "figures"),
         Checkpoints(folder, cfg.monitor, cfg.objective),
-        ProgressBar(),
+        *([ProgressBar()] if cfg.trainer.get("enable_progress_bar", True) else []),
     ]
