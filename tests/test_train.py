@@ -13,7 +13,7 @@ from autoencoders.callbacks import RunRecord
 from autoencoders.checkpoints import read_checkpoint
 from autoencoders.data import to_pixels
 from autoencoders.errors import InputError
-from autoencoders.models import WAEGAN, AutoEncoder
+from autoencoders.models import VAE, WAEGAN, AutoEncoder
 from autoencoders.runs import load_run
 
 MODELS = ("ae", "vae", "wae", "wae_mmd")
@@ -252,6 +252,22 @@ def test_weights_that_the_last_step_spoils_are_not_saved(tmp_path, monkeypatch):
         short_run(tmp_path, "model=ae", "dataset.val_size=0", "monitor=train/loss")
     weights = read_checkpoint(tmp_path / "checkpoints/last.ckpt")["state_dict"]
     assert all(value.isfinite().all() for value in weights.values())
+
+
+def test_batches_that_are_accumulated_report_their_losses_undivided(tmp_path, monkeypatch):
+    losses, seen = VAE.losses, []
+
+    def noting(self, x, out):
+        terms = losses(self, x, out)
+        if self.training:
+            seen.append(terms["loss"].item())
+        return terms
+
+    monkeypatch.setattr(VAE, "losses", noting)
+    short_run(tmp_path, "model=vae", "+trainer.accumulate_grad_batches=2")
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    # Two epochs of three batches of 16 images: the last one's mean, a lone batch at its end.
+    assert metrics["train/loss"] == pytest.approx(sum(seen[3:]) / 3, rel=1e-5)
 
 
 def test_without_a_validation_set(tmp_path):

@@ -176,7 +176,9 @@ class AutoEncoder(pl.LightningModule):
         return self.losses(x, self(x))
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
-        self.train_losses.update(outputs, len(batch[0]))
+        # Lightning has divided the loss, and none of its terms, by the batches that it accumulates.
+        loss = outputs["loss"] * self.trainer.accumulate_grad_batches
+        self.train_losses.update({**outputs, "loss": loss}, len(batch[0]))
 
     def on_train_epoch_end(self) -> None:
         self.report("train", self.train_losses)
