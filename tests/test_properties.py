@@ -9,7 +9,7 @@ from hydra.utils import instantiate
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from autoencoders.errors import FAULTS, describe
+from autoencoders.errors import describe
 from autoencoders.idx import read_idx
 
 QUICK = settings(
@@ -44,8 +44,11 @@ def attempt(call, *arguments, **options):
     """What a call returns, and the line that refuses its input: one of them is None."""
     try:
         return call(*arguments, **options), None
-    except FAULTS as error:
-        return None, describe(error)
+    except Exception as error:
+        line = describe(error)
+        if line is None:
+            raise
+        return None, line
 
 
 @QUICK

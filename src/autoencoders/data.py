@@ -130,9 +130,9 @@ class ImageDataModule(pl.LightningDataModule):
         self,
         *,
         data_dir: Path = Path("data"),
-        batch_size: Annotated[int, Field(ge=2)] = 256,
+        batch_size: Annotated[int, Field(ge=2, lt=2**63)] = 256,
         val_size: NonNegativeInt = 0,
-        seed: int = 0,
+        seed: Annotated[int, Field(ge=0, lt=2**32)] = 0,
     ) -> None:
         super().__init__()
         self.data_dir = data_dir

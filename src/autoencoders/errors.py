@@ -28,13 +28,11 @@ NO_ROOM = (
 # Tells further processes of this run that HYDRA_FULL_ERROR is not the user's wish.
 OURS = "AUTOENCODERS_ONE_LINE_ERRORS"
 
+LIGHTNING = ("pytorch_lightning", "lightning_fabric")
+
 
 class InputError(Exception):
     """The user's input cannot be used; the message is one line that says what to do about it."""
-
-
-# Exceptions that may be the input's fault; `describe` tells.
-FAULTS = (InputError, HydraException, OmegaConfBaseException, ValidationError, OSError)
 
 
 @contextmanager
@@ -51,7 +49,7 @@ def one_line_errors() -> Iterator[None]:
     os.environ |= {"HYDRA_FULL_ERROR": "1", OURS: "1"}
     try:
         yield
-    except FAULTS as error:
+    except Exception as error:
         line = describe(error)
         if line is None:
             raise
@@ -94,7 +92,11 @@ def describe(error: Exception, prefix: str = "") -> str | None:
         return _describe_unknown_key(cause)
     if isinstance(cause, OmegaConfBaseException):  # what Hydra says does not tell what is allowed
         return f"{_one_line(error)}: {_one_line(cause)}"
-    return _one_line(error)
+    if isinstance(error, HydraException | OmegaConfBaseException):
+        return _one_line(error)
+    if line := _describe_shortage(error):
+        return line
+    return _describe_refusal(error)
 
 
 def _describe_instantiation(error: InstantiationException) -> str | None:
@@ -103,16 +105,41 @@ def _describe_instantiation(error: InstantiationException) -> str | None:
     prefix = str(error).rpartition("full_key: ")[2] if "full_key: " in str(error) else ""
     if isinstance(cause, ValidationError):
         return _describe_validation(cause, prefix)
-    # Lightning's Trainer answers bad arguments with exceptions of many types.
-    if isinstance(cause, ValueError | InputError) or (cause and prefix == "trainer"):
+    prefix = re.sub(r"callbacks(\d+)$", r"callbacks.\1", prefix)
+    # Lightning's classes answer bad arguments with exceptions of many types.
+    if isinstance(cause, ValueError | InputError) or (cause and prefix.startswith("trainer")):
         return f"{prefix}: {_one_line(cause)}"
+    return _describe_shortage(cause)
+
+
+def _describe_shortage(error: BaseException | None) -> str | None:
+    """What torch says where memory does not suffice, None of another error."""
+    if found := re.search(r"[Tt]ried to allocate ([\d.]+ \w+)", str(error)):
+        return (
+            f"not enough memory: torch tried to allocate {found[1]}; lower model.hidden_dim,"
+            " model.latent_dim or dataset.batch_size"
+        )
     return None
+
+
+def _describe_refusal(error: Exception) -> str | None:
+    """What Lightning or Hydra says itself about how it was asked to run, None of another error."""
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    package = str(frame.f_globals.get("__name__")).partition(".")[0]
+    raised = isinstance(error, ValueError | RuntimeError)
+    own = type(error).__module__.startswith(LIGHTNING)
+    reworded = str(error).startswith("It looks like your LightningModule")  # what torch said
+    if (raised and package in LIGHTNING) or own or reworded:
+        return f"trainer: {_one_line(error)}"
+    return _one_line(error) if raised and package == "hydra" else None
 
 
 def _describe_validation(error: ValidationError, prefix: str = "") -> str:
     """The first argument of a constructor that its signature's types refuse."""
     first: Any = error.errors(include_url=False)[0]
     key = ".".join(str(part) for part in (prefix, *first["loc"]) if part != "")
+    if first["type"] in ("missing", "missing_keyword_only_argument"):
+        return f"{key}: is missing"
     allowed = re.sub(r"^\w+ should", "must", first["msg"])
     return f"{key}={first['input']}: {allowed}"
 

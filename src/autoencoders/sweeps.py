@@ -16,7 +16,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, open_dict
 
 from autoencoders.config import check_settings, objective_of
-from autoencoders.errors import FAULTS, InputError, describe
+from autoencoders.errors import InputError, describe
 from autoencoders.runs import (
     CONFIG,
     LAST,
@@ -150,8 +150,7 @@ def run_job(train: Train, cfg: DictConfig, folder: Path) -> float:
             _train_job(train, cfg, folder)
         return objective_of(read_json(folder / METRICS), cfg)
     except Exception as error:  # whatever it is, the other jobs go on
-        line = describe(error) if isinstance(error, FAULTS) else None
-        line = line or f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+        line = describe(error) or f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
         write_whole(folder / ERROR, f"{line}\n\n{traceback.format_exc()}")
         print(f"job {folder.name} failed: {line}", file=sys.stderr)
         return float("nan")

@@ -20,8 +20,10 @@ from autoencoders.samplers import Sampler
 Batch = tuple[Tensor, Tensor]  # images in [0, 1] (B, C, H, W) and labels (B,)
 Losses = dict[str, Tensor]  # the objective as "loss", and the terms that it is made of
 
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+# Sizes whose networks' parameters torch can count, and numbers that a float32 can hold.
+Size = Annotated[int, Field(gt=0, le=2**20)]
+Positive = Annotated[float, Field(gt=0, le=1e30, allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0, le=1e30, allow_inf_nan=False)]
 Beta = Annotated[float, Field(ge=0, lt=1)]
 Schedule = Literal["constant", "step", "cosine"]
 
@@ -75,8 +77,8 @@ class AutoEncoder(pl.LightningModule):
         *,
         channels: PositiveInt = 1,
         image_size: PositiveInt = 28,
-        latent_dim: PositiveInt = 8,
-        hidden_dim: PositiveInt = 32,
+        latent_dim: Size = 8,
+        hidden_dim: Size = 32,
         architecture: Architecture = "tutorial",
         cost: Cost = "bce",
         prior_std: Positive = 1.0,
