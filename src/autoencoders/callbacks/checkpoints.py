@@ -1,6 +1,7 @@
 """When checkpoints are written."""
 
 import math
+import re
 import signal
 from pathlib import Path
 from typing import Any
@@ -44,12 +45,12 @@ class Checkpoints(Checkpoint):
         self.least = state_dict["least"]
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        data = trainer.datamodule  # type: ignore[attr-defined]  # Lightning sets it in fit
-        if self.monitor.startswith("val/") and not len(data.val):
-            raise InputError(
-                f"monitor={self.monitor}: there is no validation set with dataset.val_size=0; set"
-                " monitor=train/loss or a larger dataset.val_size"
-            )
+        for key, name in self.named.items():
+            if name.startswith("val/") and (setting := _without_validation(trainer)):
+                raise InputError(
+                    f"{key}={name}: there is no validation with {setting}; change that, or set"
+                    f" {key}=train/loss"
+                )
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.ckpt_path is None:  # a new run, not one resumed
@@ -84,9 +85,11 @@ class Checkpoints(Checkpoint):
 
     def _check_names(self, trainer: pl.Trainer, stage: str) -> None:
         for key, name in self.named.items():
-            if name.startswith(stage) and name not in trainer.callback_metrics:
-                known = sorted(metric for metric in trainer.callback_metrics if "/" in metric)
-                raise InputError(f"{key}={name}: no such metric; allowed: {', '.join(known)}")
+            measured = re.sub("^test/", "val/", name)  # a test measures what validation does
+            if measured.startswith(stage) and measured not in trainer.callback_metrics:
+                known = sorted(m for m in trainer.callback_metrics if m.startswith(stage))
+                allowed = ", ".join(known).replace(stage, f"{name.partition('/')[0]}/")
+                raise InputError(f"{key}={name}: no such metric; allowed: {allowed}")
 
     def on_exception(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
@@ -98,3 +101,16 @@ class Checkpoints(Checkpoint):
             last = self.run / LAST
             epochs = saved_epochs(last) if last.exists() else 0
             print(f"interrupted; {epochs} epochs are saved")
+
+
+def _without_validation(trainer: pl.Trainer) -> str:
+    """The setting that keeps a run from validation, if one does."""
+    data = trainer.datamodule  # type: ignore[attr-defined]  # Lightning sets it in fit
+    every, epochs = trainer.check_val_every_n_epoch, trainer.max_epochs
+    if not len(data.val):
+        return "dataset.val_size=0"
+    if trainer.limit_val_batches == 0:
+        return "trainer.limit_val_batches=0"
+    if every and epochs and every > epochs:
+        return f"trainer.check_val_every_n_epoch={every} and trainer.max_epochs={epochs}"
+    return ""
