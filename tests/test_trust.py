@@ -274,5 +274,5 @@ def test_damaged_metrics(content, run):
 
 def test_a_model_that_is_gone(run):
     change(run, "model._target_", "autoencoders.models.rae.RAE")
-    with pytest.raises(InputError, match=r"config\.yaml: not a run's config: .*RAE"):
+    with pytest.raises(InputError, match=r"config\.yaml: model\._target_=.*RAE: allowed"):
         load_config(run)

@@ -3,17 +3,60 @@
 from typing import Annotated, Any
 
 from omegaconf import DictConfig, OmegaConf
-from pydantic import BaseModel, Field, PositiveInt, ValidationError
+from pydantic import (
+    BaseModel,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveInt,
+    ValidationError,
+)
 
 from autoencoders.comparison.columns import COLUMNS
 from autoencoders.errors import InputError, describe
+from autoencoders.trust import refuse_foreign
 
 # What the names of an evaluation's metrics begin with.
 EVALUATED = ("floor/", "reconstruction/", "prior/", "mixture/", "latent/")
 
 
-class _TrainerSettings(BaseModel):
+# Keys that cannot be set, and what there is instead.
+INSTEAD = {
+    "model.channels": "the data set tells its images' channels",
+    "model.image_size": "the data set tells its images' size",
+    "trainer.logger": "every run writes TensorBoard's events into its folder",
+    "trainer.default_root_dir": "hydra.run.dir= says where a run is written",
+    "trainer.enable_checkpointing": "every run writes checkpoints/last.ckpt and best.ckpt",
+    "trainer.plugins": "train.py sets the one that writes checkpoints whole",
+    "trainer.barebones": "every run writes its metrics and checkpoints",
+    "trainer.fast_dev_run": "trainer=debug is the short run",
+    "trainer.overfit_batches": "a larger dataset.val_size= leaves fewer images to train on",
+}
+
+NAMES = ("train/", "val/", "test/", *EVALUATED)  # what a metric's name begins with
+
+
+class _Group(BaseModel):
+    target: str = Field(alias="_target_")
+
+
+class _TrainerSettings(_Group):
+    """Those of the Trainer's arguments that Lightning does not check before it computes with
+    them."""
+
     max_epochs: PositiveInt
+    min_epochs: NonNegativeInt | None = None
+    max_steps: Annotated[int, Field(ge=-1)] = -1
+    min_steps: NonNegativeInt | None = None
+    limit_train_batches: Annotated[float, Field(gt=0)] | None = None
+    limit_val_batches: NonNegativeFloat | None = None
+    limit_test_batches: Annotated[float, Field(gt=0)] | None = None
+    num_sanity_val_steps: Annotated[int, Field(ge=-1)] | None = None
+    check_val_every_n_epoch: PositiveInt | None = None
+    log_every_n_steps: NonNegativeInt | None = None
+    accumulate_grad_batches: PositiveInt = 1
+    gradient_clip_val: NonNegativeFloat | None = None
+    callbacks: list[_Group] | None = None
 
 
 class _Settings(BaseModel):
@@ -24,26 +67,37 @@ class _Settings(BaseModel):
     ckpt_path: str | None
     evaluate: bool
     objective: str
+    model: _Group
+    dataset: _Group
     trainer: _TrainerSettings
 
 
 def check_settings(config: DictConfig) -> None:
-    """Raise InputError where a key that no constructor checks is outside what is allowed."""
+    """Raise InputError where train.py could not use a composed config, or a later command would
+    not read it back, as far as no constructor tells."""
     try:
         _Settings.model_validate(OmegaConf.to_container(config, resolve=False))
     except ValidationError as error:
         raise InputError(describe(error)) from error
-    objective = str(config.objective)
-    kinds = ("train/", "val/", "test/", *EVALUATED)
-    if not objective.startswith(kinds):
+    for key, instead in INSTEAD.items():
+        group, name = key.split(".")
+        if name in config[group]:
+            raise InputError(f"{key}={config[group][name]}: cannot be set: {instead}")
+    _check_objective(str(config.objective), config.evaluate)
+    refuse_foreign(config)
+
+
+def _check_objective(objective: str, evaluated: bool) -> None:
+    """Better missed now than after hours of training."""
+    if not objective.startswith(NAMES):
         raise InputError(
-            f"objective={objective}: no such metric; its name begins with {', '.join(kinds)}"
+            f"objective={objective}: no such metric; must begin with {', '.join(NAMES)}"
         )
-    if objective.startswith(EVALUATED):  # better missed now than after hours of training
+    if objective.startswith(EVALUATED):
         known = [column.key for column in COLUMNS if column.key.startswith(EVALUATED)]
         if objective not in known:
             raise InputError(f"objective={objective}: no such metric; allowed: {', '.join(known)}")
-        if not config.evaluate:
+        if not evaluated:
             raise InputError(
                 f"objective={objective}: is measured after training, which evaluate=false leaves"
                 " out"
@@ -58,7 +112,7 @@ def objective_of(metrics: dict[str, float], cfg: DictConfig) -> float:
     """
     if cfg.objective not in metrics:
         known = ", ".join(name for name in metrics if "/" in name)
-        raise InputError(f"objective={cfg.objective}: no such metric; allowed: {known}")
+        raise InputError(f"objective={cfg.objective}: was not measured; allowed: {known}")
     return float(metrics[cfg.objective])
 
 

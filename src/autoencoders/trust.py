@@ -1,58 +1,98 @@
-"""Configs that are read back from a folder, which may have come from anywhere."""
+"""What a config may ask for, just composed or read back from a folder, which may have come from
+anywhere."""
 
 import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from pydoc import locate
+from typing import Any, NamedTuple
 
-from hydra.utils import get_class
 from omegaconf import OmegaConf
 
 from autoencoders.errors import InputError
 
-# What a config read back may make, by where it stands.
-TARGETS = {
-    r"model": r"autoencoders\.models(\.[a-z]\w*)?\.[A-Z]\w*",
-    r"dataset": r"autoencoders\.data\.[A-Z]\w*",
-    r"trainer": r"pytorch_lightning\.Trainer",
-    # Those that write no files of their own.
-    r"trainer\.callbacks\.\d+": r"pytorch_lightning\.callbacks\.(EarlyStopping|LearningRateMonitor"
-    r"|DeviceStatsMonitor|GradientAccumulationScheduler|StochasticWeightAveraging"
-    r"|EMAWeightAveraging|Timer|ModelSummary|RichModelSummary|RichProgressBar|TQDMProgressBar)",
+# Those of Lightning's callbacks that write no files of their own.
+CALLBACKS = (
+    *(
+        "EarlyStopping",
+        "LearningRateMonitor",
+        "DeviceStatsMonitor",
+        "GradientAccumulationScheduler",
+    ),
+    *("StochasticWeightAveraging", "EMAWeightAveraging", "Timer", "ModelSummary"),
+    *("RichModelSummary", "RichProgressBar", "TQDMProgressBar"),
+)
+
+
+class Kind(NamedTuple):
+    """What a config may make in one place.
+
+    target: the form of the class's name.
+    base: what it is a subclass of.
+    allowed: the same in words.
+    """
+
+    target: str
+    base: str
+    allowed: str
+
+
+# By the form of the key.
+KINDS = {
+    r"model": Kind(
+        r"autoencoders\.models(\.[a-z]\w*)?\.[A-Z]\w*",
+        "autoencoders.models.AutoEncoder",
+        "a subclass of AutoEncoder in autoencoders.models; one of your own is a file in"
+        " src/autoencoders/models and a YAML in conf/model",
+    ),
+    r"dataset": Kind(
+        r"autoencoders\.data(\.[a-z]\w*)?\.[A-Z]\w*",
+        "autoencoders.data.ImageDataModule",
+        "a subclass of ImageDataModule in autoencoders.data; one of your own is a class there and"
+        " a YAML in conf/dataset",
+    ),
+    r"trainer": Kind(
+        r"pytorch_lightning\.Trainer", "pytorch_lightning.Trainer", "pytorch_lightning.Trainer"
+    ),
+    r"trainer\.callbacks\.\d+": Kind(
+        rf"pytorch_lightning\.callbacks\.({'|'.join(CALLBACKS)})",
+        "pytorch_lightning.Callback",
+        f"in pytorch_lightning.callbacks {', '.join(CALLBACKS)}",
+    ),
 }
-PACKAGES = ("autoencoders.", "pytorch_lightning.")
 # A reference to another key, or what the data sets' files say: no resolver that makes something.
 INTERPOLATIONS = r"\$\{[\w.]+\}|\$\{oc\.env:AUTOENCODERS_DATA,data\}"
 PATHS = ("path", "dir", "file", "filename")  # how keys end that say where to write
 READ = ("dataset.data_dir", "ckpt_path")  # these say where to read
 
 
-def refuse_foreign(config: Any, file: Path) -> None:
-    """Raise InputError where a config read back would make anything but this project's models and
-    data sets and Lightning's Trainer and callbacks, or write outside of its run.
+def refuse_foreign(config: Any, file: Path | None = None) -> None:
+    """Raise InputError where a config would make anything but this project's models and data sets
+    and Lightning's Trainer and callbacks, or write outside of its run.
 
     Args:
-        config: read from `file`.
+        config: a run's.
+        file: what it was read from; None where it has just been composed. What is refused when it
+            is read back is refused before training.
     """
+    where = f"{file}: " if file else ""
     for key in ("model", "dataset", "trainer"):
         if "_target_" not in config[key]:
-            raise InputError(f"{file}: {key}._target_ is missing: not a run's config")
+            raise InputError(f"{where}{key}._target_ is missing: not a run's config")
     for key, value in _leaves(OmegaConf.to_container(config, resolve=False)):
         parent, _, name = key.rpartition(".")
+        found = f"{where}{key}={value}"
         if re.search(r"(^|\.)_(?!target_$)", key):  # _args_ and the like
-            raise InputError(f"{file}: {key}={value}: not a key that train.py writes; leave it out")
+            raise InputError(f"{found}: not a key that a run's config may have; leave it out")
         if name == "_target_":
-            _refuse_target(parent, str(value), file)
+            _refuse_target(parent, str(value), found)
         elif name.endswith(PATHS) and key not in READ:
-            raise InputError(
-                f"{file}: {key}={value}: a config read back writes into its run's folder alone;"
-                " leave it out"
-            )
+            raise InputError(f"{found}: a run writes into its own folder alone; leave it out")
         elif isinstance(value, str) and "${" in value and not re.fullmatch(INTERPOLATIONS, value):
             raise InputError(
-                f"{file}: {key}={value}: a config read back may refer to other keys and do nothing"
-                " else; write the value itself"
+                f"{found}: a value may refer to other keys and do nothing else; write the value"
+                " itself"
             )
 
 
@@ -79,16 +119,16 @@ def read_json(file: Path) -> dict[str, Any]:
     return content
 
 
-def _refuse_target(key: str, target: str, file: Path) -> None:
+def _refuse_target(key: str, target: str, found: str) -> None:
+    kind = next((kind for where, kind in KINDS.items() if re.fullmatch(where, key)), None)
+    if kind is None:
+        raise InputError(f"{found}: no class is made here; leave it out")
     # By its form first: to look a name up is to run its module.
-    known = any(
-        re.fullmatch(where, key) and re.fullmatch(what, target) for where, what in TARGETS.items()
-    )
-    if not known or not get_class(target).__module__.startswith(PACKAGES):
-        raise InputError(
-            f"{file}: {key}._target_={target}: a config read back makes only what this project"
-            " and Lightning offer"
-        )
+    made = locate(target) if re.fullmatch(kind.target, target) else None
+    base: Any = locate(kind.base)
+    abstract = made is base and key != "trainer"
+    if not isinstance(made, type) or not issubclass(made, base) or abstract:
+        raise InputError(f"{found}: allowed: {kind.allowed}")
 
 
 def _leaves(config: Any, key: str = "") -> Iterator[tuple[str, Any]]:
