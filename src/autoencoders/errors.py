@@ -51,13 +51,11 @@ def one_line_errors() -> Iterator[None]:
         yield
     except Exception as error:
         line = describe(error)
+        if line is None and traceback.extract_tb(error.__traceback__)[-1].name == "_run_hydra":
+            line = _one_line(error)  # flags of Hydra's that do not go together
         if line is None:
             raise
         sys.exit(f"error: {line}")
-    except ValueError as error:
-        if traceback.extract_tb(error.__traceback__)[-1].name != "_run_hydra":
-            raise
-        sys.exit(f"error: {_one_line(error)}")  # flags of Hydra's that do not go together
     finally:
         del os.environ["HYDRA_FULL_ERROR"], os.environ[OURS]
 

@@ -19,7 +19,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, read_write
 
 from autoencoders import sweeps
-from autoencoders.errors import FAULTS, InputError, end
+from autoencoders.errors import InputError, end
 from autoencoders.runs import (
     CONFIG,
     HYDRA,
@@ -76,7 +76,7 @@ class RunFolder(Callback):
                     override = sweeps.path_override("hydra.sweep.dir", folder)
                     config.hydra.overrides.hydra.append(override)  # which the jobs are composed of
                 sweeps.admit_jobs(config, sweeps.grid(config))
-        except FAULTS as error:
+        except Exception as error:  # Hydra would turn it into a warning and go on
             end(error)
         for result in folder.glob(".submitit/**/*_result.pkl"):
             result.unlink()  # submitit would take it for that of a job of the same number
