@@ -8,8 +8,9 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from autoencoders.comparison import Comparison, read_runs
-from autoencoders.errors import InputError, one_line_errors
+from autoencoders.errors import InputError, end_on_ctrl_c, one_line_errors
 from autoencoders.run_folder import make_new
+from autoencoders.runs import replace_together
 
 
 def compare(cfg: DictConfig, dataset: str) -> Path:
@@ -33,9 +34,10 @@ def compare(cfg: DictConfig, dataset: str) -> Path:
     drawn = exhibits.of_comparison(comparison, cfg.points)
     default = Path("outputs/comparisons", runs[0].dataset, time.strftime("%Y-%m-%d_%H-%M-%S"))
     folder = make_new(Path(cfg.folder) if cfg.folder else default)
-    exhibits.leave(drawn, folder)
-    comparison.write(folder)
-    page.write(comparison, drawn, folder)
+    with replace_together(folder) as new:
+        exhibits.leave(drawn, new)
+        comparison.write(new)
+        page.write(comparison, drawn, new)
     report.print_comparison(comparison, folder)
     return folder
 
@@ -46,5 +48,5 @@ def main(cfg: DictConfig) -> None:
 
 
 if __name__ == "__main__":
-    with one_line_errors():
+    with one_line_errors(), end_on_ctrl_c():
         main()

@@ -5,16 +5,24 @@ from pathlib import Path
 import hydra
 from omegaconf import DictConfig
 
-from autoencoders.config import EVALUATED, hyperparameters
-from autoencoders.errors import one_line_errors
-from autoencoders.runs import load_run, lock, to_evaluate, write_metrics
+from autoencoders.config import hyperparameters
+from autoencoders.errors import end_on_ctrl_c, one_line_errors
+from autoencoders.runs import (
+    load_trained,
+    lock,
+    replace_together,
+    to_evaluate,
+    write_metrics,
+    writing_into,
+)
 
 
 def evaluate(cfg: DictConfig, run_folder: Path, checkpoint: str) -> dict[str, float]:
     """Test a finished run's model and measure it, as training does at its end.
 
-    The last weights' numbers go into the run's metrics.json, in place of those of an earlier
-    evaluation; another checkpoint's go into a folder of its name there, such as best/.
+    The last weights' numbers go into the run's metrics.json, in place of what is there, damaged or
+    not; another checkpoint's go into a folder of its name there, such as best/. What training
+    measured is read from the checkpoint.
 
     Args:
         cfg: as composed from conf/evaluate.yaml.
@@ -33,7 +41,7 @@ def evaluate(cfg: DictConfig, run_folder: Path, checkpoint: str) -> dict[str, fl
 
     report.quiet_lightning()
     settings = Settings.of(cfg)
-    run = load_run(run_folder, checkpoint)
+    run = load_trained(run_folder, checkpoint)
     folder = run_folder if checkpoint == "last" else run_folder / checkpoint
     logger = callbacks.EpochLogger(folder)
     trainer = pl.Trainer(
@@ -49,16 +57,12 @@ def evaluate(cfg: DictConfig, run_folder: Path, checkpoint: str) -> dict[str, fl
     tested = {name: float(value) for name, value in trainer.callback_metrics.items()}
     model = run.model.eval().to(trainer.strategy.root_device)  # Lightning has moved it to the CPU
     drawn = exhibits.of_model(model, run.data, run.epochs)
-    exhibits.leave(drawn, folder / "figures", logger.experiment, run.epochs)
-    found = evaluate_run(model, run.data, settings, folder, run.epochs, logger.experiment)
-    # Those of the checkpoint that an earlier evaluation was about.
-    replaced = (
-        ("test/", *EVALUATED) if checkpoint == "last" else ("test/", "train/", "val/", *EVALUATED)
-    )
-    kept = {name: v for name, v in run.metrics.items() if not name.startswith(replaced)}
-    metrics = {**kept, **tested, **found, "epochs": run.epochs}
-    logger.log_final(hyperparameters(run.cfg), metrics)
-    write_metrics(folder, metrics)
+    with replace_together(folder) as new:
+        exhibits.leave(drawn, new / "figures", logger.experiment, run.epochs)
+        measured = evaluate_run(model, run.data, settings, new, run.epochs, logger.experiment)
+        metrics = report.finite({**run.metrics, **tested, **measured})
+        logger.log_final(hyperparameters(run.cfg), metrics)
+        write_metrics(new, metrics)
     report.print_run(metrics, folder)
     return metrics
 
@@ -66,10 +70,10 @@ def evaluate(cfg: DictConfig, run_folder: Path, checkpoint: str) -> dict[str, fl
 @hydra.main(version_base="1.3", config_path="conf", config_name="evaluate")
 def main(cfg: DictConfig) -> None:
     run_folder, checkpoint = to_evaluate(cfg)
-    with lock(run_folder):
+    with lock(run_folder), writing_into(run_folder):
         evaluate(cfg, run_folder, checkpoint)
 
 
 if __name__ == "__main__":
-    with one_line_errors():
+    with one_line_errors(), end_on_ctrl_c():
         main()

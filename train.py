@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 from autoencoders.config import check_settings, hyperparameters, objective_of
 from autoencoders.errors import one_line_errors
 from autoencoders.run_folder import handle_interruptions, rank
-from autoencoders.runs import LAST, load_config, record_config, write_metrics
+from autoencoders.runs import LAST, load_config, record_config, write_metrics, writing_into
 from autoencoders.sweeps import run_job
 
 
@@ -40,7 +40,7 @@ def train(
     from hydra.utils import instantiate
 
     from autoencoders import callbacks, report
-    from autoencoders.checkpoints import AtomicCheckpointIO, load_weights, read_checkpoint
+    from autoencoders.checkpoints import AtomicCheckpointIO, check_resumable, load_weights
     from autoencoders.cuda_graph import choose_strategy
     from autoencoders.evaluation import Settings, choose_extractor, evaluate_run
     from autoencoders.precision import choose_precision
@@ -55,7 +55,7 @@ def train(
     if cfg.evaluate:
         choose_extractor(data, settings)  # better missed now than after hours of training
     if resume:
-        read_checkpoint(folder / LAST)  # a damaged one, before anything is written
+        check_resumable(folder / LAST, model, cfg.trainer.max_epochs)  # before anything is written
     elif cfg.ckpt_path:
         load_weights(model, Path(cfg.ckpt_path))
 
@@ -75,15 +75,16 @@ def train(
     trainer.fit(model, data, ckpt_path=folder / LAST if resume else None, weights_only=True)
     trainer.test(model, data, verbose=False)
 
-    metrics = record.summary(trainer, model)
+    metrics = record.summary(trainer.current_epoch, model)
     if trainer.is_global_zero:
         if cfg.evaluate:
             model.eval().to(trainer.strategy.root_device)  # Lightning has moved it to the CPU
             board = trainer.logger.experiment
             metrics |= evaluate_run(model, data, settings, folder, trainer.current_epoch, board)
-        trainer.logger.log_final(hyperparameters(cfg), metrics)
-        write_metrics(folder, metrics)
-        report.print_run(metrics, folder)
+        finite = report.finite(metrics)
+        trainer.logger.log_final(hyperparameters(cfg), finite)
+        write_metrics(folder, finite)
+        report.print_run(finite, folder)
     if not trainer.is_global_zero:  # the others have not evaluated
         return metrics.get(cfg.objective, math.nan)
     return objective_of(metrics, cfg)
@@ -102,7 +103,8 @@ def main(cfg: DictConfig) -> float:
     resume = (folder / LAST).exists()
     if rank() == 0 and not resumed and not resume:
         record_config(cfg, folder)
-    return train(cfg, folder, resume)
+    with writing_into(folder):
+        return train(cfg, folder, resume)
 
 
 if __name__ == "__main__":

@@ -182,6 +182,18 @@ def changed(key: str, value: Any, file: str = CONFIG, lacking: str = "") -> Spoi
     return spoil
 
 
+def lacking(key: str) -> Spoil:
+    """The run is unfinished, and its last checkpoint has no such part."""
+
+    def spoil(folder):
+        (folder / "run/metrics.json").unlink()
+        checkpoint = torch.load(folder / LAST, weights_only=True)
+        del checkpoint[key]
+        torch.save(checkpoint, folder / LAST)
+
+    return spoil
+
+
 def images(file: str, damage: Callable[[bytes], bytes]) -> Spoil:
     """A small MNIST lies in data/, one file of it damaged."""
 
@@ -274,7 +286,53 @@ COMMANDS: list[tuple[str, Spoil, list[str]]] = [
         nothing,
         ["evaluation.split=train: must be 'test' or 'val'"],
     ),
-    ("evaluate.py run=run", content("run/metrics.json", "{"), ["run/metrics.json: damaged"]),
+    # files read back
+    *(
+        ("compare.py runs=[run]", content("run/metrics.json", text), [f"run/metrics.json: {words}"])
+        for text, words in (
+            ("{", "damaged: Expecting property name"),
+            ("[" * 100_000, "damaged: "),
+            ("[1]", "expected a JSON object, found list; python evaluate.py run=run writes it"),
+            ('{"a": NaN}', "a=NaN: must be a finite number; python evaluate.py run=run writes"),
+            ('{"a": 1e999}', "a=Infinity: must be a finite number"),
+            ('{"a": null}', "a=null: must be a finite number"),
+            ('{"a": [1]}', "a=[1]: must be a finite number"),
+            ('{"epochs": 1}', "it has no test/mse; python evaluate.py run=run writes it anew"),
+        )
+    ),
+    (
+        "compare.py runs=[run]",
+        content("run/evaluation.json", '{"dataset": "digits"}'),
+        ["run/evaluation.json: split=", "Field required; python evaluate.py run=run writes"],
+    ),
+    (
+        "compare.py runs=[run]",
+        content(
+            "run/evaluation.json",
+            '{"dataset": null, "split": "test", "features": "cnn", "images": NaN}',
+        ),
+        ["run/evaluation.json: dataset=None: must be a valid string"],
+    ),
+    (
+        "train.py resume=run",
+        lacking("optimizer_states"),
+        [f"{LAST}: nothing to continue from: it has no optimizer_states; ckpt_path="],
+    ),
+    (
+        "train.py resume=run",
+        lacking("pytorch-lightning_version"),
+        [f"{LAST}: nothing to continue from: it has no pytorch-lightning_version"],
+    ),
+    (
+        "train.py resume=run",
+        changed("model.latent_dim", 4, lacking="run/metrics.json"),
+        [f"{LAST}: is of another model or shape", "set model.latent_dim=3"],
+    ),
+    (
+        "train.py resume=run",
+        changed("trainer.max_epochs", 1, lacking="run/metrics.json"),
+        ["trainer.max_epochs=1: ", f"{LAST} has been trained for 2 epochs; set at least 2"],
+    ),
     ("compare.py runs=[nowhere]", nothing, ["nowhere: not a run's folder"]),
     (
         "compare.py runs=[run]",

@@ -117,9 +117,10 @@ def test_what_training_leaves(evaluated):
     assert "FD-CNN" in printed
 
 
-def test_evaluate_py_finds_the_same_again(evaluated):
+def test_evaluate_py_finds_the_same_again_and_mends_a_damaged_file(evaluated):
     folder, _ = evaluated
     before = json.loads((folder / "metrics.json").read_text())
+    (folder / "metrics.json").write_text('{"test/mse": NaN')
     done = run_script("evaluate.py", f"run={folder}", cwd=folder.parent)
     assert done.returncode == 0, done.stderr
     after = json.loads((folder / "metrics.json").read_text())

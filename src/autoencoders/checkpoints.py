@@ -1,6 +1,5 @@
 """Checkpoints: written whole or not at all, read without running any code that they carry."""
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +8,7 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 from torch import nn
 
 from autoencoders.errors import InputError
+from autoencoders.runs import open_whole
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -17,22 +17,8 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
     ) -> None:
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f".{path.name}.partial")
-        try:
-            with partial.open("wb") as file:
-                torch.save(checkpoint, file)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(partial, path)
-        except (OSError, RuntimeError) as error:  # torch makes the one into the other
-            raise InputError(
-                f"{path}: cannot be written: {' '.join(str(error).split())}; an earlier checkpoint"
-                f" stays as it is; once there is room, resume={path.parent.parent} goes on from it"
-            ) from error
-        finally:
-            partial.unlink(missing_ok=True)
+        with open_whole(Path(path)) as file:
+            torch.save(checkpoint, file)
 
     def load_checkpoint(self, path: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
         return read_checkpoint(Path(path))
@@ -73,6 +59,24 @@ def saved_epochs(path: Path) -> int:
         return content["loops"]["fit_loop"]["epoch_progress"]["total"]["processed"]
     except (KeyError, TypeError) as error:
         raise InputError(f"{path}: not a checkpoint of train.py: it has no {error}") from error
+
+
+def check_resumable(path: Path, model: nn.Module, max_epochs: int) -> None:
+    """Raise InputError where training cannot go on from a checkpoint: it lacks something, is of
+    another model or shape, or has been trained for longer than is asked for."""
+    content = read_checkpoint(path)
+    parts = ("optimizer_states", "lr_schedulers", "loops", "callbacks", "epoch", "global_step")
+    if lacking := [key for key in (*parts, "pytorch-lightning_version") if key not in content]:
+        raise InputError(
+            f"{path}: nothing to continue from: it has no {', '.join(lacking)};"
+            f" ckpt_path={path} starts a new run from its weights"
+        )
+    load_weights(model, path)
+    if (epochs := saved_epochs(path)) > max_epochs:
+        raise InputError(
+            f"trainer.max_epochs={max_epochs}: {path} has been trained for {epochs} epochs; set at"
+            f" least {epochs} in the run's .hydra/config.yaml"
+        )
 
 
 def load_weights(model: nn.Module, path: Path) -> None:

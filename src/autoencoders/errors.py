@@ -2,9 +2,12 @@
 
 import difflib
 import errno
+import io
 import os
 import re
+import signal
 import sys
+import threading
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,8 +23,9 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 from pydantic import ValidationError
 
 # What a full or protected disk, or a file where a folder should be, answers with.
+FULL = (errno.ENOSPC, errno.EDQUOT)
 NO_ROOM = (
-    *(errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM),
+    *(*FULL, errno.EACCES, errno.EPERM),
     *(errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.EISDIR),
 )
 
@@ -41,7 +45,13 @@ def one_line_errors() -> Iterator[None]:
 
     Anything else is a defect of the program and keeps its stack trace. With HYDRA_FULL_ERROR=1 in
     the environment everything does.
+
+    What the terminal's encoding lacks, such as the bullets of a progress bar, is printed as `?`.
     """
+    threading.excepthook = _report_thread
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     if os.environ.get("HYDRA_FULL_ERROR") == "1" and OURS not in os.environ:
         yield
         return
@@ -58,6 +68,25 @@ def one_line_errors() -> Iterator[None]:
         sys.exit(f"error: {line}")
     finally:
         del os.environ["HYDRA_FULL_ERROR"], os.environ[OURS]
+
+
+def _report_thread(args: threading.ExceptHookArgs) -> None:
+    """A thread's exception, but for a full disk: TensorBoard's writer tells the main thread."""
+    if not isinstance(args.exc_value, OSError) or args.exc_value.errno not in NO_ROOM:
+        threading.__excepthook__(args)
+
+
+@contextmanager
+def end_on_ctrl_c() -> Iterator[None]:
+    """End the program after Ctrl-C with one line and exit status 130."""
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit) as error:
+        # Lightning makes a SystemExit of a KeyboardInterrupt.
+        if not isinstance(error.__context__ or error, KeyboardInterrupt):
+            raise
+        print("interrupted; nothing was changed", file=sys.stderr)
+        sys.exit(128 + signal.SIGINT)
 
 
 def end(error: Exception) -> NoReturn:
@@ -85,7 +114,10 @@ def describe(error: Exception, prefix: str = "") -> str | None:
     if isinstance(error, ValidationError):
         return _describe_validation(error, prefix)
     if isinstance(error, OSError):
-        return f"{error.filename}: {error.strerror}" if error.errno in NO_ROOM else None
+        if error.errno not in NO_ROOM:
+            return None
+        line = f"{error.filename or 'a file of this run'}: {error.strerror}"
+        return f"{line}; make room, then run the command again" if error.errno in FULL else line
     if isinstance(cause, ConfigKeyError | ConfigAttributeError):
         return _describe_unknown_key(cause)
     if isinstance(cause, OmegaConfBaseException):  # what Hydra says does not tell what is allowed

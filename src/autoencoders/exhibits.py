@@ -12,7 +12,7 @@ from autoencoders import figures
 from autoencoders.data import ImageDataModule, to_pixels
 from autoencoders.models import AutoEncoder
 from autoencoders.models.base import inference
-from autoencoders.runs import load_run
+from autoencoders.runs import load_run, open_whole
 
 if TYPE_CHECKING:
     from autoencoders.comparison.table import Comparison, Row
@@ -184,29 +184,32 @@ def _scores(
     distance = comparison.distance
     name = {"fid": "FID", "fd_cnn": "FD-CNN"}[distance]
     kinds = ("reconstruction", "prior", "mixture")
-    floor = comparison.floor[f"prior/{distance}"].mean
-    return {
+    drawn = {
         "errors": figures.bars(
             heights({"test MSE": "test/mse"}),
             f"{data.label}: error of the reconstructions",
             "mean squared error per pixel",
             note,
-        ),
-        "sample_quality": figures.bars(
-            heights({kind: f"{kind}/{distance}" for kind in kinds}),
+        )
+    }
+    distances = heights({kind: f"{kind}/{distance}" for kind in kinds})
+    if any(bars for _, bars in distances):
+        floor = comparison.floor.get(f"prior/{distance}")
+        drawn["sample_quality"] = figures.bars(
+            distances,
             f"{data.label}: distance of generated from {comparison.split} images",
             f"{name}, lower is better",
             note,
-            floor=("real images", floor),
-        ),
-    }
+            floor=("real images", floor.mean) if floor else None,
+        )
+    return drawn
 
 
 def leave(drawn: Mapping[str, Figure], folder: Path, board: Any = None, epoch: int = 0) -> None:
     """Write figures as <folder>/<name>.png, and into TensorBoard where there is a writer."""
-    folder.mkdir(parents=True, exist_ok=True)
     for name, figure in drawn.items():
-        figure.savefig(folder / f"{name}.png", dpi=150)
+        with open_whole(folder / f"{name}.png") as file:
+            figures.save(figure, file, dpi=150)
         if board:
             board.add_figure(f"figures/{name}", figure, epoch)
 

@@ -7,13 +7,14 @@ classes.
 import logging
 import textwrap
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from torch import Tensor
 
 PALETTE = (
@@ -322,6 +323,13 @@ def _headed(figure: Figure, title: str, note: str) -> Figure:
     figure.suptitle(title, fontsize=14, color=INK)
     _footnote(figure, note)
     return figure
+
+
+def save(figure: Figure, file: BinaryIO, dpi: int) -> None:
+    """Write a figure as PNG, its names and values as they are: a `$` begins no formula."""
+    for text in figure.findobj(Text):
+        text.set_parse_math(False)
+    figure.savefig(file, format="png", dpi=dpi)
 
 
 def _footnote(figure: Figure, note: str) -> None:

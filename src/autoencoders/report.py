@@ -1,13 +1,14 @@
 """What a run prints, and what it does not."""
 
 import logging
+import math
 import re
 import warnings
 from pathlib import Path
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 from torch import nn
 
 from autoencoders.comparison.columns import SAMPLE_MEASURES
@@ -42,12 +43,21 @@ def print_model(model: nn.Module) -> None:
     """A line for each of the model's networks, with its parameters."""
     for name, network in model.named_children():
         if count := sum(parameter.numel() for parameter in network.parameters()):
-            Console().print(f"{name:<15}{count:>12,} parameters", highlight=False)
+            _console().print(f"{name:<15}{count:>12,} parameters")
+
+
+def finite(metrics: dict[str, float]) -> dict[str, float]:
+    """The metrics that metrics.json can hold; a line names those that are NaN or infinite."""
+    found = {name: value for name, value in metrics.items() if math.isfinite(value)}
+    if len(found) < len(metrics):
+        names = ", ".join(name for name in metrics if name not in found)
+        _console().print(f"not in metrics.json, since NaN or infinite: {names}")
+    return found
 
 
 def print_run(metrics: dict[str, float], folder: Path) -> None:
     """The run's test metrics, what its evaluation found, and where everything lies."""
-    console = Console(soft_wrap=True)
+    console = _console()
     console.print(_plain_table(metrics))
     if "evaluation_seconds" in metrics:
         console.print(_images_table(metrics))
@@ -57,17 +67,17 @@ def print_run(metrics: dict[str, float], folder: Path) -> None:
 
 def print_comparison(comparison: Comparison, folder: Path) -> None:
     """The comparison's table, turned and in sections as a terminal is narrow, and its files."""
-    console = Console(soft_wrap=True)
+    console = _console()
     for section, columns in comparison.sections():
         table = Table(title=f"{section}: {comparison.conditions['dataset']}", title_justify="left")
         table.add_column("")
         table.add_column(FLOOR, justify="right", style="dim")
         for row in comparison.rows:
-            table.add_column(escape(row.label), justify="right")
+            table.add_column(row.label, justify="right")
         for column in columns:
             cells = [row.cells.get(column.key) for row in comparison.rows]
             marked = [
-                "" if c is None else f"[bold green]{c}[/]" if c.best else str(c) for c in cells
+                "" if c is None else Text(str(c), "bold green" if c.best else "") for c in cells
             ]
             table.add_row(column.name, str(comparison.floor.get(column.key, "")), *marked)
         console.print(table)
@@ -85,10 +95,15 @@ def print_jobs(jobs: list[Job], command: str | None) -> None:
         own = " ".join(override for override in job.overrides if override not in shared)
         own = re.sub(r"\d+\.\d{4,}(e-?\d+)?", lambda n: f"{float(n[0]):.4g}", own)
         result = result if isinstance(result, str) else f"{result:.4g}"
-        table.add_row(*map(escape, (job.folder.name, own, status, result)))
-    Console(soft_wrap=True).print(table)
+        table.add_row(job.folder.name, own, status, result)
+    _console().print(table)
     if command:
         print(f"continue with: {command}")
+
+
+def _console() -> Console:
+    """For paths and values, which are printed as they are: no markup, emoji or highlights."""
+    return Console(soft_wrap=True, markup=False, emoji=False, highlight=False)
 
 
 def _plain_table(metrics: dict[str, float]) -> Table:
@@ -147,4 +162,4 @@ def _print_files(console: Console, folder: Path) -> None:
     ]
     for kind, file in files:
         if file.exists():
-            console.print(f"{kind:<9}{file}", highlight=False)
+            console.print(f"{kind:<9}{file}")

@@ -3,8 +3,13 @@
 import json
 import os
 import re
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from filelock import AcquireReturnProxy, FileLock, Timeout
 from hydra.core.hydra_config import HydraConfig
@@ -12,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from autoencoders.errors import InputError
+from autoencoders.errors import FULL, InputError
 from autoencoders.trust import read_json, refuse_foreign, refuse_links
 
 if TYPE_CHECKING:  # torch and Lightning take seconds, which a mistyped key need not wait for
@@ -150,13 +155,25 @@ def load_run(folder: str | Path, checkpoint: str = "last") -> Run:
         The run; `data` is ready to use, `metrics` are empty where the run has not finished.
 
     Raises:
+        InputError: no run there, or a checkpoint or metrics.json that cannot be read.
+    """
+    folder = Path(folder)
+    metrics = read_metrics(folder) if (folder / METRICS).exists() else {}
+    return load_trained(folder, checkpoint)._replace(metrics=metrics)
+
+
+def load_trained(folder: Path, checkpoint: str) -> Run:
+    """Read a run back without its metrics.json: its metrics are what training has left in the
+    checkpoint.
+
+    Raises:
         InputError: no run there, or a checkpoint that cannot be read.
     """
     from hydra.utils import instantiate
 
-    from autoencoders.checkpoints import load_weights, saved_epochs
+    from autoencoders.callbacks.record import training_metrics
+    from autoencoders.checkpoints import load_weights
 
-    folder = Path(folder)
     cfg = load_config(folder)
     data = instantiate(cfg.dataset, _convert_="all")
     data.prepare_data()
@@ -165,9 +182,24 @@ def load_run(folder: str | Path, checkpoint: str = "last") -> Run:
     model = instantiate(cfg.model, **size, _convert_="all")
     path = folder / "checkpoints" / f"{checkpoint}.ckpt"
     load_weights(model, path)
-    metrics_file = folder / METRICS
-    metrics = read_json(metrics_file) if metrics_file.exists() else {}
-    return Run(model.eval(), cfg, data, metrics, saved_epochs(path))
+    metrics = training_metrics(path, model)
+    return Run(model.eval(), cfg, data, metrics, int(metrics["epochs"]))
+
+
+def read_metrics(folder: Path) -> dict[str, float]:
+    """metrics.json of the run in `folder`.
+
+    Raises:
+        InputError: it is damaged, or holds anything but finite numbers.
+    """
+    metrics = read_json(folder / METRICS)
+    for name, value in metrics.items():
+        if type(value) not in (int, float) or not abs(value) <= sys.float_info.max:
+            raise InputError(
+                f"{folder / METRICS}: {name}={json.dumps(value)}: must be a finite number;"
+                f" python evaluate.py run={folder} writes the file anew"
+            )
+    return metrics
 
 
 def lock(folder: Path) -> AcquireReturnProxy:
@@ -193,10 +225,82 @@ def write_metrics(folder: Path, metrics: dict[str, float]) -> None:
 
 
 def write_whole(path: Path, content: str) -> None:
-    """Write a text file whole or not at all: beside it first, then renamed."""
+    """Write a text file whole or not at all, see `open_whole`."""
+    with open_whole(path) as file:
+        file.write(content.encode())
+
+
+@contextmanager
+def replace_together(folder: Path) -> Iterator[Path]:
+    """A folder to write files into, which take their places in `folder` all at once at the end.
+
+    Where the end is not reached, the files in `folder` stay as they were.
+    """
+    folder.mkdir(exist_ok=True)
+    with TemporaryDirectory(dir=folder, prefix=".partial-") as name:
+        yield Path(name)
+        files = [path for path in Path(name).rglob("*") if path.is_file()]
+        handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:
+            for file in files:
+                target = folder / file.relative_to(name)
+                target.parent.mkdir(exist_ok=True)
+                os.replace(file, target)
+        finally:
+            signal.signal(signal.SIGINT, handler)
+
+
+@contextmanager
+def open_whole(path: Path) -> Iterator[BinaryIO]:
+    """A file to write into, which lies beside `path` first and takes its place at the end.
+
+    A crash leaves what was there before, or the new file.
+
+    Raises:
+        InputError: it cannot be written.
+    """
     partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(content, encoding="utf-8")
-    os.replace(partial, path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with partial.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    except (OSError, RuntimeError) as error:
+        # torch.save tells of a failed write by a RuntimeError of its own, whose context it is.
+        failed = error if isinstance(error, OSError) else error.__context__
+        if not isinstance(failed, OSError):
+            raise
+        raise _not_written(path, failed) from error
+    finally:
+        with suppress(OSError):
+            partial.unlink()
+
+
+@contextmanager
+def writing_into(folder: Path) -> Iterator[None]:
+    """Names the run's folder where the disk is full and the error does not say what did not fit:
+    TensorBoard's do not.
+
+    Raises:
+        InputError: the disk is full.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None and error.errno in FULL:
+            raise _not_written(folder, error) from error
+        raise
+
+
+def _not_written(path: Path, error: OSError) -> InputError:
+    run = next((f for f in (path, *path.parents[:2]) if (f / LAST).exists()), None)
+    cut_off = run and not (run / METRICS).exists()
+    again = f"python train.py resume={run} goes on" if cut_off else "run the command again"
+    return InputError(
+        f"{path}: cannot be written: {error.strerror or error}; make room, then {again}"
+    )
 
 
 def shown(path: Path) -> Path:

@@ -4,8 +4,10 @@ from pathlib import Path
 from typing import Protocol
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
+
+from autoencoders.runs import open_whole
 
 MOST = 20_000  # codes that a mixture is fitted on
 
@@ -41,7 +43,7 @@ class Mixture:
         20,000 are enough."""
         from sklearn.mixture import GaussianMixture  # takes a second: only who needs it pays
 
-        components = min(components, len(codes))
+        components = min(components, len(codes), MOST)
         chosen = torch.randperm(len(codes), generator=torch.Generator().manual_seed(seed))[:MOST]
         points = codes.cpu()[chosen.sort().values].double().numpy()
         fitted = GaussianMixture(components, random_state=seed).fit(points)
@@ -57,7 +59,8 @@ class Mixture:
 
     def save(self, path: Path) -> None:
         parts = {"weights": self.weights, "means": self.means, "covariances": self.covariances}
-        save_file(parts, path)
+        with open_whole(path) as file:
+            file.write(save(parts))
 
     @classmethod
     def load(cls, path: Path) -> "Mixture":

@@ -24,11 +24,12 @@ from autoencoders.runs import (
     METRICS,
     is_recorded,
     lock,
+    read_metrics,
     record_config,
     without_hydra,
     write_whole,
 )
-from autoencoders.trust import read_json, refuse_links
+from autoencoders.trust import refuse_links
 
 ERROR = "error.txt"
 
@@ -48,7 +49,7 @@ class Job(NamedTuple):
         why, or `interrupted` or `not begun` and nothing."""
         if (self.folder / METRICS).exists():
             try:
-                return "finished", objective_of(read_json(self.folder / METRICS), self.config)
+                return "finished", objective_of(read_metrics(self.folder), self.config)
             except InputError as error:
                 return "failed", str(error)
         if (self.folder / ERROR).exists():
@@ -148,7 +149,7 @@ def run_job(train: Train, cfg: DictConfig, folder: Path) -> float:
     try:
         if not (folder / METRICS).exists():
             _train_job(train, cfg, folder)
-        return objective_of(read_json(folder / METRICS), cfg)
+        return objective_of(read_metrics(folder), cfg)
     except Exception as error:  # whatever it is, the other jobs go on
         line = describe(error) or f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
         write_whole(folder / ERROR, f"{line}\n\n{traceback.format_exc()}")

@@ -105,17 +105,19 @@ def refuse_links(folder: Path) -> None:
 
 
 def read_json(file: Path) -> dict[str, Any]:
-    """A JSON file's object.
+    """The object in a JSON file of a run's folder.
 
     Raises:
         InputError: it is no JSON object.
     """
+    what_to_do = f"python evaluate.py run={file.parent} writes it anew"
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"{file}: damaged: {error}; run python evaluate.py again") from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{file}: damaged: {error}; {what_to_do}") from error
     if not isinstance(content, dict):
-        raise InputError(f"{file}: expected a JSON object, found {type(content).__name__}")
+        found = type(content).__name__
+        raise InputError(f"{file}: expected a JSON object, found {found}; {what_to_do}")
     return content
 
 

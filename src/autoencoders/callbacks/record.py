@@ -12,6 +12,8 @@ from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.utilities import rank_zero_only
 from torch.utils.tensorboard.summary import hparams as hparams_summaries
 
+from autoencoders.checkpoints import read_checkpoint, saved_epochs
+from autoencoders.errors import InputError
 from autoencoders.models import AutoEncoder
 
 
@@ -54,12 +56,14 @@ class RunRecord(Callback):
         metrics: the last epoch's `train/` and `val/`, later the `test/` metrics.
         images: trained on so far, by all processes.
         seconds: that took, validation, figures and checkpoints not counted.
+        memory: see `peak_memory`, at the last checkpoint.
     """
 
     def __init__(self) -> None:
         self.metrics: dict[str, float] = {}
         self.images = 0
         self.seconds = 0.0
+        self.memory: dict[str, float] = {}
         self._start = 0.0
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
@@ -84,7 +88,14 @@ class RunRecord(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         self._take()
-        return {"metrics": self.metrics, "images": self.images, "seconds": self.seconds}
+        self.memory = peak_memory()
+        return {
+            **{"metrics": self.metrics, "images": self.images},
+            **{"seconds": self.seconds, "memory": self.memory},
+        }
+
+    def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._take()
 
     def _take(self) -> None:
         named = self._trainer.callback_metrics.items()
@@ -92,19 +103,32 @@ class RunRecord(Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.metrics, self.images = state_dict["metrics"], state_dict["images"]
-        self.seconds = state_dict["seconds"]
+        self.seconds, self.memory = state_dict["seconds"], state_dict.get("memory", {})
 
-    def summary(self, trainer: pl.Trainer, model: AutoEncoder) -> dict[str, float]:
+    def summary(self, epochs: int, model: AutoEncoder) -> dict[str, float]:
         """The flat content of metrics.json."""
-        self._take()
         return {
             **self.metrics,
-            "epochs": trainer.current_epoch,
+            "epochs": epochs,
             "train_seconds": self.seconds,
             "images_per_second": self.images / self.seconds if self.seconds else 0.0,
             "parameters": sum(parameter.numel() for parameter in model.parameters()),
-            **peak_memory(),
+            **self.memory,
         }
+
+
+def training_metrics(checkpoint: Path, model: AutoEncoder) -> dict[str, float]:
+    """What `RunRecord` has left in a checkpoint of `model`: all but what a test measures.
+
+    Raises:
+        InputError: it is none of train.py's.
+    """
+    record = RunRecord()
+    try:
+        record.load_state_dict(read_checkpoint(checkpoint)["callbacks"][record.state_key])
+        return record.summary(saved_epochs(checkpoint), model)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{checkpoint}: not a checkpoint of train.py: {error}") from error
 
 
 def peak_memory() -> dict[str, float]:

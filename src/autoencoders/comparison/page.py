@@ -9,6 +9,7 @@ from string import Template
 
 from matplotlib.figure import Figure
 
+from autoencoders import figures
 from autoencoders.comparison.columns import Column
 from autoencoders.comparison.table import FLOOR, Cell, Comparison
 from autoencoders.runs import shown, write_whole
@@ -61,7 +62,7 @@ def _cell(cell: Cell | None) -> str:
 def _figure(name: str, figure: Figure) -> str:
     """A figure as an inlined PNG that tells its size before it is decoded."""
     content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=DPI)
+    figures.save(figure, content, DPI)
     width, height = (round(DPI * inches) for inches in figure.get_size_inches())
     data = base64.b64encode(content.getvalue()).decode()
     alt = escape(name.replace("_", " "))

@@ -2,13 +2,23 @@
 
 import re
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from omegaconf import DictConfig, OmegaConf
+from pydantic import BaseModel, PositiveInt, ValidationError
 
-from autoencoders.errors import InputError
-from autoencoders.runs import EVALUATION, HYDRA, METRICS, load_config
+from autoencoders.errors import InputError, describe
+from autoencoders.runs import EVALUATION, HYDRA, METRICS, load_config, read_metrics
 from autoencoders.trust import read_json
+
+
+class Conditions(BaseModel, strict=True):
+    """What evaluation.json tells of the conditions of an evaluation, as far as tables show it."""
+
+    dataset: str
+    split: Literal["test", "val"]
+    features: Literal["cnn", "inception"]
+    images: PositiveInt
 
 
 class FinishedRun(NamedTuple):
@@ -75,17 +85,23 @@ def read_finished(folder: Path) -> FinishedRun:
         raise InputError(
             f"{folder}: not evaluated: it has no {EVALUATION}; run python evaluate.py run={folder}"
         )
+    metrics, conditions = read_metrics(folder), read_json(folder / EVALUATION)
+    if lacking := [key for key in ("test/mse", "epochs") if key not in metrics]:
+        raise InputError(
+            f"{folder / METRICS}: it has no {lacking[0]}; python evaluate.py run={folder} writes it"
+            " anew"
+        )
+    try:
+        Conditions.model_validate(conditions)
+    except ValidationError as error:
+        raise InputError(
+            f"{folder / EVALUATION}: {describe(error)}; python evaluate.py run={folder} writes it"
+            " anew"
+        ) from error
     hydra = OmegaConf.load(folder / HYDRA)
     dataset = str(OmegaConf.select(hydra, "hydra.runtime.choices.dataset"))
     if not re.fullmatch(r"\w+", dataset):  # it names the comparison's folder
         raise InputError(f"{folder / HYDRA}: {dataset!r} is no data set's name")
-    metrics, conditions = (read_json(folder / name) for name in (METRICS, EVALUATION))
-    numbers = {key for key, value in metrics.items() if isinstance(value, int | float)}
-    if not {"prior/fd_cnn", "prior/fid"} & numbers or numbers != metrics.keys():
-        raise InputError(
-            f"{folder / METRICS}: not the numbers of an evaluation: run python evaluate.py"
-            f" run={folder} again"
-        )
     return FinishedRun(folder, dataset, config, metrics, conditions)
 
 

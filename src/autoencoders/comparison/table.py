@@ -1,8 +1,10 @@
 """Several finished runs in one table."""
 
 import csv
+import io
 import json
 import math
+import re
 import statistics
 from collections.abc import Iterable
 from pathlib import Path
@@ -89,12 +91,13 @@ class Comparison:
 
     @property
     def objective(self) -> Column:
-        """What the runs were to minimise, where the table has it, else the Frechet distance of
-        samples from the prior."""
+        """What the runs were to minimise, where every row has it, else the Frechet distance of
+        samples from the prior, else what the table begins with."""
         asked = {str(run.cfg.objective) for row in self.rows for run in row.runs}
         keys = {*asked} if len(asked) == 1 else set()
-        lowest = [c for c in self.columns if c.key in keys and c.better != "higher"]
-        return (lowest or [c for c in self.columns if c.key == f"prior/{self.distance}"])[0]
+        shared = [c for c in self.columns if all(c.key in row.cells for row in self.rows)]
+        lowest = [c for c in shared if c.key in keys and c.better != "higher"]
+        return (lowest or [c for c in shared if c.key == f"prior/{self.distance}"] or shared)[0]
 
     def varied(self) -> dict[str, list[Any]]:
         """The settings in which rows differ, numbers or words, a value for each row."""
@@ -118,26 +121,36 @@ class Comparison:
         """Write comparison.md, comparison.csv and comparison.json."""
         write_whole(folder / "comparison.md", self.to_markdown())
         write_whole(folder / "comparison.json", json.dumps(self.to_records(), indent=2) + "\n")
-        with (folder / "comparison.csv").open("w", newline="", encoding="utf-8") as file:
-            keys = [f"{key}{part}" for key in self._keys() for part in ("", " std")]
-            writer = csv.DictWriter(file, ["model", "runs", *keys])
-            writer.writeheader()
-            writer.writerows(self._flat_rows())
+        write_whole(folder / "comparison.csv", self.to_csv())
 
     def to_markdown(self) -> str:
         """A table for each section, with the floor in the first row and best values in bold."""
-        lines = [f"# {self.conditions['dataset']}", "", self.caption(), ""]
+        lines = [f"# {_escape(self.conditions['dataset'])}", "", self.caption(), ""]
         for section, columns in self.sections():
             lines += [f"## {section}", "", _line(["", *(column.name for column in columns)])]
             lines.append("|" + " --- |" + " ---: |" * len(columns))
             if any(column.key in self.floor for column in columns):
                 lines.append(_line([FLOOR, *(str(self.floor.get(c.key, "")) for c in columns)]))
             for row in self.rows:
-                lines.append(_line([row.label, *(_bold(row.cells.get(c.key)) for c in columns)]))
+                cells = (_bold(row.cells.get(column.key)) for column in columns)
+                lines.append(_line([_escape(row.label), *cells]))
             lines.append("")
         lines += ["Runs:", ""]
-        lines += [f"- {row.label}: `{shown(run.folder)}`" for row in self.rows for run in row.runs]
+        lines += [
+            f"- {_escape(row.label)}: {_escape(str(shown(run.folder)))}"
+            for row in self.rows
+            for run in row.runs
+        ]
         return "\n".join(lines) + "\n"
+
+    def to_csv(self) -> str:
+        """A line for each row of the table; standard deviations in columns of their own."""
+        keys = [f"{column.key}{part}" for column in self.columns for part in ("", " std")]
+        text = io.StringIO(newline="")
+        writer = csv.DictWriter(text, ["model", "runs", *keys])
+        writer.writeheader()
+        writer.writerows(self._flat_rows())
+        return text.getvalue()
 
     def to_records(self) -> dict[str, Any]:
         """Everything as plain values, for JSON."""
@@ -165,9 +178,6 @@ class Comparison:
             " space: draws from the prior); best values are marked; ± is the standard deviation"
             " over seeds."
         )
-
-    def _keys(self) -> list[str]:
-        return [column.key for column in self.columns]
 
     def _flat_rows(self) -> Iterable[dict[str, Any]]:
         yield {"model": FLOOR, "runs": "", **{key: c.mean for key, c in self.floor.items()}}
@@ -235,14 +245,19 @@ def _mean(key: str, runs: list[FinishedRun]) -> Cell | None:
 
 
 def _cell(column: Column, row: int, means: list[dict[str, Cell | None]]) -> Cell | None:
-    """A row's cell, marked where it is the best of several."""
+    """A row's cell, marked where it is the best of several that differ."""
     cell = means[row][column.key]
     others = [other[column.key] for other in means]
     values = [other.mean for other in others if other is not None]
-    if cell is None or column.better is None or len(values) < 2:
+    if cell is None or column.better is None or math.isclose(min(values), max(values)):
         return cell
     best = min(values) if column.better == "lower" else max(values)
     return cell._replace(best=math.isclose(cell.mean, best, rel_tol=1e-9))
+
+
+def _escape(text: str) -> str:
+    """Text as Markdown shows it literally, in a table too."""
+    return re.sub(r"([\\`*<>|\[\]]|(?<!\w)_|_(?!\w))", r"\\\1", " ".join(text.split()))
 
 
 def _line(cells: Iterable[str]) -> str:

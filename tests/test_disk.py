@@ -1,0 +1,145 @@
+"""A full disk, and Ctrl-C: what was there stays, and one line says what to do."""
+
+import errno
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+
+import pytest
+import torch
+from conftest import ROOT, SHORT, run_script
+
+from autoencoders.checkpoints import AtomicCheckpointIO, read_checkpoint
+from autoencoders.errors import InputError, end_on_ctrl_c
+from autoencoders.runs import open_whole, replace_together
+
+
+class Full:
+    """A file on a disk that is full after so many bytes."""
+
+    def __init__(self, file, room):
+        self.file, self.room = file, room
+
+    def write(self, content):
+        self.room -= len(content)
+        if self.room < 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return self.file.write(content)
+
+    def flush(self):
+        self.file.flush()
+
+
+def test_a_checkpoint_that_does_not_fit_leaves_the_old_one(tmp_path, monkeypatch):
+    last = tmp_path / "run/checkpoints/last.ckpt"
+    AtomicCheckpointIO().save_checkpoint({"state_dict": {}, "epoch": 1}, last)
+    save = torch.save
+    monkeypatch.setattr(torch, "save", lambda content, file: save(content, Full(file, 1000)))
+    weights = {"state_dict": {"weight": torch.zeros(10_000)}}
+    with pytest.raises(InputError) as error:
+        AtomicCheckpointIO().save_checkpoint(weights, last)
+    assert str(error.value) == (
+        f"{last}: cannot be written: No space left on device; make room, then python train.py"
+        f" resume={tmp_path / 'run'} goes on"
+    )
+    assert read_checkpoint(last)["epoch"] == 1
+    assert os.listdir(last.parent) == ["last.ckpt"]
+    last.unlink()
+    with pytest.raises(InputError, match="make room, then run the command again"):
+        AtomicCheckpointIO().save_checkpoint(weights, last)
+
+
+def test_files_are_replaced_together_or_not_at_all(tmp_path):
+    names = ["metrics.json", "figures/codes.png"]
+    for content in ("old", "new"):
+        with replace_together(tmp_path) as folder:
+            for name in names:
+                with open_whole(folder / name) as file:
+                    file.write(content.encode())
+            if content == "new":
+                assert {(tmp_path / name).read_text() for name in names} == {"old"}
+        assert {(tmp_path / name).read_text() for name in names} == {content}
+    with suppress(KeyboardInterrupt), replace_together(tmp_path) as folder:
+        (folder / "metrics.json").write_text("half")
+        raise KeyboardInterrupt
+    assert (tmp_path / "metrics.json").read_text() == "new"
+    assert sorted(os.listdir(tmp_path)) == ["figures", "metrics.json"]
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A disk of three megabytes."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ("mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", disk)
+    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("mounting a small disk takes root")
+    yield disk
+    subprocess.run(("umount", "-l", disk), check=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("room", [0, 30_000, 300_000])
+@pytest.mark.parametrize("arguments", [("evaluate.py", "run=run"), ("train.py", *SHORT)])
+def test_a_command_on_a_full_disk(arguments, room, small_disk, finished):
+    """Whatever it is that no longer fits."""
+    run = small_disk / "run"
+    shutil.copytree(finished, run)
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    (small_disk / "filler").write_bytes(bytes(shutil.disk_usage(small_disk).free - room))
+    done = run_script(*arguments, cwd=small_disk)
+    assert done.returncode == 1
+    assert "Exception in thread" not in done.stderr
+    line = done.stderr.rstrip().splitlines()[-1]
+    assert line.startswith("error: ")
+    assert "No space left on device; make room, then " in line
+    assert "None" not in line
+    for resumed in re.findall(r"resume=(\S+)", line):
+        assert (small_disk / resumed / "checkpoints/last.ckpt").exists()
+    for path, content in before.items():
+        assert path.read_bytes() == content
+    print(line)
+
+
+def test_ctrl_c_ends_an_evaluation_with_one_line(run):
+    before = {path: path.read_bytes() for path in run.rglob("*.*") if path.is_file()}
+    process = subprocess.Popen(
+        [sys.executable, ROOT / "evaluate.py", f"run={run}"],
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell's background jobs, which pytest may be one of, start with Ctrl-C ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    deadline = time.monotonic() + 120
+    while process.poll() is None and not list(run.glob(".partial-*/figures/*")):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (130, "interrupted; nothing was changed\n")
+    assert not list(run.glob(".partial-*"))
+    for path, content in before.items():
+        assert path.read_bytes() == content
+
+
+def test_ctrl_c_while_lightning_tests(capsys):
+    """Which ends the program with status 1 and no word."""
+
+    def test():
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt:
+            sys.exit(1)
+
+    with pytest.raises(SystemExit) as ended, end_on_ctrl_c():
+        test()
+    assert ended.value.code == 130
+    assert capsys.readouterr().err == "interrupted; nothing was changed\n"
+    with pytest.raises(SystemExit) as ended, end_on_ctrl_c():
+        sys.exit("error: anything else")
+    assert ended.value.code == "error: anything else"
