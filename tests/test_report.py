@@ -1,0 +1,84 @@
+"""What is printed and written down is what it is called, whatever characters it is made of."""
+
+import math
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import SHORT, run_script
+from omegaconf import OmegaConf
+
+from autoencoders import figures, report
+from autoencoders.comparison import Comparison
+from autoencoders.comparison.runs import FinishedRun
+from autoencoders.sweeps import Job
+
+NAME = r"a|b [/red] $\frac$ *x* `y` _z_ <b> :smile:"
+
+
+def finished_run(cost, **metrics):
+    """A run whose cost has that name, and those metrics."""
+    cfg = OmegaConf.create(
+        {
+            "model": {"_target_": "autoencoders.models.AE", "cost": cost},
+            **{"dataset": {}, "trainer": {}, "ckpt_path": None, "objective": "test/mse"},
+        }
+    )
+    conditions = {"dataset": NAME, "split": "test", "features": "cnn", "images": 40}
+    values = {"test/mse": 0.5, "epochs": 2, **metrics}
+    return FinishedRun(Path(NAME.replace("/", "")), "digits", cfg, values, conditions)
+
+
+@pytest.fixture
+def comparison():
+    return Comparison([finished_run(NAME), finished_run("bce")])
+
+
+def test_names_in_a_comparisons_markdown(comparison):
+    lines = comparison.to_markdown().splitlines()
+    escaped = r"a\|b \[/red\] $\\frac$ \*x\* \`y\` \_z\_ \<b\> :smile:"
+    assert lines[0] == f"# {escaped}"
+    rows = [line for line in lines if line.startswith("| AE")]
+    assert escaped in rows[0]
+    cells = {len(re.findall(r"(?<!\\)\|", line)) for line in lines[lines.index(rows[0]) - 2 :][:4]}
+    assert len(cells) == 1  # as many in each line of the table
+    assert any(line.startswith("- AE") and escaped.replace("/", "") in line for line in lines)
+
+
+def test_names_on_the_terminal(comparison, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "300")
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / NAME
+    (folder / "figures").mkdir(parents=True)
+    (folder / "metrics.json").touch()
+    report.print_run({"test/mse": 0.5}, folder)
+    report.print_comparison(comparison, folder)
+    report.print_jobs([Job("0", NAME, "failed", error=NAME)], NAME, folder)
+    printed = capsys.readouterr().out
+    assert printed.count(f"metrics  {NAME}/metrics.json") == 2
+    assert printed.count(NAME) >= 8
+
+
+def test_names_in_figures(tmp_path):
+    note = r"cost = $\frac$"
+    figure = figures.image_rows([(NAME, torch.rand(2, 1, 8, 8))], NAME, note)
+    with (tmp_path / "figure.png").open("wb") as file:
+        figures.save(figure, file, dpi=50)
+    bars = figures.bars([(NAME, {NAME: 1.0})], NAME, NAME, note, floor=(NAME, 0.5))
+    with (tmp_path / "bars.png").open("wb") as file:
+        figures.save(bars, file, dpi=50)
+
+
+def test_numbers_that_json_cannot_hold_are_named(capsys):
+    metrics = {"test/mse": 0.5, "test/kl": math.inf, "latent/mmd": math.nan, "epochs": 3}
+    assert report.finite(metrics) == {"test/mse": 0.5, "epochs": 3}
+    assert capsys.readouterr().out.split(": ")[1] == "test/kl, latent/mmd\n"
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_a_terminal_without_bullets(encoding, tmp_path):
+    folder = "hydra.run.dir='x [/red] y'"
+    done = run_script("train.py", *SHORT, folder, cwd=tmp_path, PYTHONIOENCODING=encoding)
+    assert done.returncode == 0, done.stderr
+    assert "metrics  x [/red] y/metrics.json" in done.stdout
