@@ -58,7 +58,7 @@ def evaluate(cfg: DictConfig, run_folder: Path, checkpoint: str) -> dict[str, fl
     model = run.model.eval().to(trainer.strategy.root_device)  # Lightning has moved it to the CPU
     drawn = exhibits.of_model(model, run.data, run.epochs)
     with replace_together(folder) as new:
-        exhibits.leave(drawn, new / "figures", logger.experiment, run.epochs)
+        exhibits.leave(drawn, new / "figures", logger.experiment, run.epochs - 1)
         measured = evaluate_run(model, run.data, settings, new, run.epochs, logger.experiment)
         metrics = report.finite({**run.metrics, **tested, **measured})
         logger.log_final(hyperparameters(run.cfg), metrics)

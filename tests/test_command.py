@@ -72,7 +72,7 @@ def test_a_run_that_diverges(train_py, tmp_path):
     done = train_py(*SHORT, "model.lr=1e30", "model.schedule=constant")
     assert done.returncode == 1
     last = done.stderr.rstrip().splitlines()[-1]
-    assert re.match(r"error: \S+ is (nan|inf) in epoch 0: training has diverged", last)
+    assert re.match(r"error: \S+ is (nan|inf) in epoch 1: training has diverged", last)
     (checkpoint,) = tmp_path.rglob("last.ckpt")
     weights = read_checkpoint(checkpoint)["state_dict"]
     assert all(value.isfinite().all() for value in weights.values())

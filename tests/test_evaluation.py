@@ -1,5 +1,6 @@
 """What an evaluation finds, leaves and repeats."""
 
+import itertools
 import json
 import math
 
@@ -7,16 +8,21 @@ import pytest
 import torch
 from conftest import SHORT, compose_train, run_script
 from pydantic import ValidationError
+from test_train import short_run
 
 from autoencoders.data import Digits
 from autoencoders.errors import InputError
 from autoencoders.evaluation import (
+    USES,
+    Codes,
     Settings,
     decode,
     encode,
     evaluate,
     first_of_each_class,
     judge_images,
+    judged_on,
+    stream,
 )
 from autoencoders.metrics.features import load_extractor
 from autoencoders.models import VAE, WAEGAN
@@ -76,13 +82,133 @@ def test_everything_is_measured(digits):
 
 
 def test_the_floor_is_training_images(digits):
-    """The whole training set against the test set, done by hand."""
+    """And of nearest_train, test images. Done by hand."""
     settings = Settings(images=297)
     found = evaluate(WAEGAN(latent_dim=3, hidden_dim=4).eval(), digits, settings).metrics
-    chosen = torch.randperm(1300, generator=torch.Generator().manual_seed(0))[:297]
+    chosen = torch.randperm(1300, generator=stream(0, "floor"))[:297]
     images = {"floor": digits.train.images[chosen]}
     expected, _ = judge_images(images, digits.test.images, load_extractor("digits"), 5)
     assert expected.items() <= found.items()
+    assert "floor/nearest_train" not in found
+    test, train = (part.images.flatten(1).double() / 255 for part in (digits.test, digits.train))
+    distances = torch.cdist(test, train).min(1).values / 28
+    assert found["held_out/nearest_train"] == pytest.approx(distances.mean().item(), rel=1e-4)
+
+
+def test_no_two_uses_share_random_numbers(digits, monkeypatch):
+    numbers = {}
+
+    def keep(name, draw):
+        def kept(*arguments):
+            numbers[f"{name} {len(numbers)}"] = found = draw(*arguments)
+            return found
+
+        return kept
+
+    model = VAE(latent_dim=3, hidden_dim=2).eval()
+    # A posterior that is N(0, I) whatever the image: its draws are the numbers themselves.
+    torch.nn.init.zeros_(model.encoder.head.weight)
+    torch.nn.init.zeros_(model.encoder.head.bias)
+    posterior = keep("posterior", lambda images: encode(model, images).z)
+    monkeypatch.setattr(
+        "autoencoders.evaluation.encode", lambda _, images: Codes(images, posterior(images))
+    )
+    monkeypatch.setattr(model, "sample_prior", keep("prior", model.sample_prior))
+    monkeypatch.setattr("autoencoders.evaluation.latents.readability", lambda *_: {})
+    monkeypatch.setattr(
+        "autoencoders.evaluation.decode", lambda _, codes: digits.test.images[: len(codes)]
+    )
+    evaluate(model, digits, Settings(images=200))
+    assert len(numbers) == 6  # training and test codes, samples, three draws for the distances
+    numbers |= {f"stream {use}": torch.randn(200, 3, generator=stream(0, use)) for use in USES[:4]}
+    for (name, some), (other, others) in itertools.combinations(numbers.items(), 2):
+        if f"{name}{other}".count("stream") == 1:
+            continue
+        shared = len(set(some.flatten().tolist()) & set(others.flatten().tolist()))
+        assert shared <= 3, (name, other)  # of 24 bits, some meet by chance
+
+
+def test_some_images_are_drawn_by_the_seed(digits):
+    first, again, other, everything = (
+        judged_on(digits, Settings(images=n, seed=seed)).images
+        for n, seed in ((100, 0), (100, 0), (100, 1), (10_000, 0))
+    )
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+    assert not torch.equal(first, digits.test.images[:100])
+    assert torch.equal(everything, digits.test.images)
+    bytes_of = [image.numpy().tobytes() for image in digits.test.images]
+    places = [bytes_of.index(image.numpy().tobytes()) for image in first]
+    assert places == sorted(places)
+    assert len(set(places)) == 100
+    assert max(places) > 250
+
+
+OVERLAP = {"precision", "recall", "density", "coverage"}
+DISTANCES = {"fd_cnn", "kernel_distance", "mmd", "sliced_wasserstein", "frechet"}
+
+
+@pytest.mark.parametrize(
+    ("train_classes", "test_images", "missing", "lines"),
+    [
+        (10, 5, OVERLAP, ["precision, recall, density, coverage: evaluation.neighbours=5"]),
+        (
+            10,
+            1,
+            OVERLAP | DISTANCES,
+            ["precision, recall", "distances of images and of codes: there is one image alone"],
+        ),
+        (1, 8, {"probe_accuracy"}, ["latent/probe_accuracy: the training images are of one class"]),
+        (2, 8, set(), []),
+    ],
+)
+def test_what_few_images_or_classes_allow_is_measured(
+    train_classes, test_images, missing, lines, tmp_path, monkeypatch, capsys
+):
+    """Test images of one class, in a whole run."""
+    everything, test = Digits().load()
+    some = everything.subset(everything.labels.lt(train_classes).nonzero()[:, 0][:150])
+    test = test.subset(test.labels.eq(0).nonzero()[:, 0][:test_images])
+    monkeypatch.setattr(Digits, "load", lambda self: (some, test))
+    short_run(tmp_path, "model=vae", "evaluate=true", "dataset.val_size=20")
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    printed = [line for line in capsys.readouterr().out.splitlines() if "not measured: " in line]
+    assert len(printed) == len(lines)
+    for line, words in zip(printed, lines, strict=True):
+        assert line.startswith(f"not measured: {words}")
+    found = {name.rpartition("/")[2] for name in metrics}
+    possible = OVERLAP | DISTANCES | {"probe_accuracy", "knn_accuracy", "nearest_train"}
+    assert possible - found == missing
+    assert json.loads((tmp_path / "evaluation.json").read_text())["images"] == test_images
+
+
+def test_metrics_that_are_infinite_are_left_out(tmp_path, capsys):
+    short_run(tmp_path, "model=ae", "model.prior_std=1e30", "evaluate=true")
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert all(map(math.isfinite, metrics.values()))
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "NaN or infinite" in line]
+    assert "latent/mmd" in line
+    assert "latent/mmd" not in metrics
+    assert metrics["test/mse"] > 0
+
+
+def test_codes_that_are_infinite_end_an_evaluation_with_one_line(digits):
+    model = WAEGAN(latent_dim=3, hidden_dim=4).eval()
+    torch.nn.init.constant_(model.encoder.head.bias, math.inf)
+    with pytest.raises(InputError, match="codes are NaN or infinite: training has diverged"):
+        evaluate(model, digits, Settings(images=40))
+
+
+def test_the_components_that_were_fitted_are_recorded(tmp_path, monkeypatch):
+    everything, test = Digits().load()
+    some = everything.subset(torch.arange(30))
+    monkeypatch.setattr(Digits, "load", lambda self: (some, test))
+    asked = ("evaluate=true", "evaluation.components=20", "dataset.val_size=18")
+    short_run(tmp_path, "model=ae", *asked)
+    conditions = json.loads((tmp_path / "evaluation.json").read_text())
+    assert conditions["components"] == 12  # as many as there are training images
+    modes = {(tmp_path / name).stat().st_mode for name in ("metrics.json", "mixture.safetensors")}
+    assert len(modes) == 1
 
 
 def test_codes_and_images_do_not_depend_on_the_batch(digits, monkeypatch):

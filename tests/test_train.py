@@ -124,6 +124,9 @@ def test_tensorboard_shows_images_histograms_and_hyperparameters(run):
         assert [image.step for image in read.Images(tag)] == [0, 1]
     assert len(read.Images("figures/latent")) == 1
     assert [entry.step for entry in read.Histograms("latent/codes")] == [0, 1]
+    (last,) = read.Scalars("test/mse")
+    assert last.step == read.Scalars("val/mse")[-1].step == 1
+    assert read.Images("figures/latent")[0].step == 1
     start = read.summary_metadata["_hparams_/session_start_info"].plugin_data.content
     assert b"latent_dim" in start
     assert b"autoencoders.data.Digits" in start
@@ -235,7 +238,9 @@ def test_a_loss_that_is_no_number_ends_the_run_and_keeps_the_last_checkpoint(
         return scale * reconstruction(self, x, out)
 
     monkeypatch.setattr(AutoEncoder, "reconstruction", diverge)
-    with pytest.raises(InputError, match=f"reconstruction is nan in epoch {when}.*last good"):
+    with pytest.raises(
+        InputError, match=f"reconstruction is nan in epoch {int(when) + 1}.*last good"
+    ):
         short_run(tmp_path, f"model={name}", "trainer.max_epochs=4")
     content = read_checkpoint(tmp_path / "checkpoints/last.ckpt")
     assert content["epoch"] == int(when) - 1
@@ -248,7 +253,7 @@ def test_weights_that_the_last_step_spoils_are_not_saved(tmp_path, monkeypatch):
             model.encoder.head.weight.data.fill_(float("inf"))
 
     monkeypatch.setattr(RunRecord, "on_train_batch_end", spoil)
-    with pytest.raises(InputError, match=r"encoder\.head\.weight is nan in epoch 1"):
+    with pytest.raises(InputError, match=r"encoder\.head\.weight is nan in epoch 2"):
         short_run(tmp_path, "model=ae", "dataset.val_size=0", "monitor=train/loss")
     weights = read_checkpoint(tmp_path / "checkpoints/last.ckpt")["state_dict"]
     assert all(value.isfinite().all() for value in weights.values())

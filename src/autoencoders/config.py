@@ -17,7 +17,7 @@ from autoencoders.errors import InputError, describe
 from autoencoders.trust import refuse_foreign
 
 # What the names of an evaluation's metrics begin with.
-EVALUATED = ("floor/", "reconstruction/", "prior/", "mixture/", "latent/")
+EVALUATED = ("floor/", "held_out/", "reconstruction/", "prior/", "mixture/", "latent/")
 
 
 # Keys that cannot be set, and what there is instead.

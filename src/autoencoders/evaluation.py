@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
+import numpy as np
 import torch
 from omegaconf import DictConfig
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
@@ -32,6 +33,7 @@ BATCH = 100  # activations that stay in a processor's cache
 SEARCHED = 2000  # images of a kind whose nearest training image is looked for
 CLOSEST = 10  # samples that are shown beside their nearest training image
 SAMPLERS = ("prior", "mixture")
+USES = ("split", "floor", "posterior", "fit", "prior", "mixture", "latent")  # of random numbers
 PROJECTED = 2500  # codes in TensorBoard's projector, each with its thumbnail
 
 
@@ -39,7 +41,8 @@ class Settings(BaseModel):
     """What an evaluation depends on; runs compare only where these agree.
 
     split: `test`, or `val` where something is chosen by the numbers, as in a search.
-    images: how many images of it, and as many generated and training ones, at most.
+    images: how many images of it, drawn at random, and as many generated and training ones, at
+        most.
     features: `cnn`, the data set's own extractor, or `inception`.
     components: of the Gaussian mixture that is fitted on the training codes.
     neighbours: k of precision and recall, density and coverage.
@@ -86,6 +89,7 @@ class Evaluation(NamedTuple):
     closest: the samples from the prior that come nearest to a training image, of each class as
         many, and those images, uint8, (CLOSEST, C, H, W) each.
     codes: of the real images.
+    omissions: a line for what could not be measured on so few images or classes.
     """
 
     metrics: dict[str, float]
@@ -94,6 +98,7 @@ class Evaluation(NamedTuple):
     class_shares: dict[str, Tensor]
     closest: tuple[Tensor, Tensor]
     codes: Codes
+    omissions: list[str]
 
 
 def evaluate(model: AutoEncoder, data: ImageDataModule, settings: Settings) -> Evaluation:
@@ -101,41 +106,42 @@ def evaluate(model: AutoEncoder, data: ImageDataModule, settings: Settings) -> E
 
     Samples from the prior and from a Gaussian mixture fitted on the training codes, and the
     reconstructions, are rounded to 8 bits, as the real images are. As many training images, which
-    are as good as a model's could be, are the floor.
+    are as good as a model's could be, are the floor. (How near samples come to the training images
+    is held against how near images come that the model has not seen.)
 
     Raises:
-        InputError: there are no features for this data set.
+        InputError: there are no features for this data set, or codes are NaN or infinite.
     """
     start = time.perf_counter()
     extractor = choose_extractor(data, settings).to(model.device)
     test = judged_on(data, settings)
     n = len(test)
-    generator = torch.Generator().manual_seed(settings.seed)
-    torch.manual_seed(settings.seed)  # the VAE's draws from its posterior
+    streams = {use: stream(settings.seed, use) for use in USES}
+    torch.manual_seed(streams["posterior"].initial_seed())  # draws on the model's device
     train_codes, codes = encode(model, data.train.images), encode(model, test.images)
-    mixture = Mixture.fit(train_codes.z, settings.components, settings.seed)
+    mixture = Mixture.fit(train_codes.z, settings.components, streams["fit"].initial_seed())
 
     images = {
-        "floor": data.train.images[torch.randperm(len(data.train), generator=generator)[:n]],
+        "floor": data.train.images[torch.randperm(len(data.train), generator=streams["floor"])[:n]],
         "reconstruction": decode(model, codes.mean),
-        "prior": decode(model, model.sample_prior(n, generator)),
-        "mixture": decode(model, mixture.draw(n, generator)),
+        "prior": decode(model, model.sample_prior(n, streams["prior"])),
+        "mixture": decode(model, mixture.draw(n, streams["mixture"])),
     }
     metrics, shares = judge_images(images, test.images, extractor, settings.neighbours)
     to_train = {
         name: nearest(those[:SEARCHED], data.train.images)
-        for name, those in {"floor": test.images, **{s: images[s] for s in SAMPLERS}}.items()
+        for name, those in {"held_out": test.images, **{s: images[s] for s in SAMPLERS}}.items()
     }
     metrics |= {f"{name}/nearest_train": found[0].mean().item() for name, found in to_train.items()}
     distances, indices = to_train["prior"]
     closest = first_of_each_class(distances.argsort(), data.train.labels[indices], CLOSEST)
 
-    draws = [model.sample_prior(n, generator).cpu() for _ in range(3)]
-    measures = {
-        **latents.prior_distances(codes.z, draws[0], model.prior_std),
-        **_with_suffix("_floor", latents.prior_distances(draws[1], draws[2], model.prior_std)),
-        **latents.readability(train_codes.mean, data.train.labels, codes.mean, test.labels),
-    }
+    measures = latents.readability(train_codes.mean, data.train.labels, codes.mean, test.labels)
+    if n > 1:
+        draws = [model.sample_prior(n, streams["latent"]).cpu() for _ in range(3)]
+        measures |= latents.prior_distances(codes.z, draws[0], model.prior_std)
+        floors = latents.prior_distances(draws[1], draws[2], model.prior_std)
+        measures |= {f"{name}_floor": value for name, value in floors.items()}
     metrics |= {f"latent/{name}": value for name, value in measures.items()}
     metrics["evaluation_seconds"] = time.perf_counter() - start
     return Evaluation(
@@ -145,7 +151,29 @@ def evaluate(model: AutoEncoder, data: ImageDataModule, settings: Settings) -> E
         shares,
         (images["prior"][closest], data.train.images[indices[closest]]),
         codes,
+        omissions(n, len(data.train.labels.unique()), settings.neighbours),
     )
+
+
+def stream(seed: int, use: str) -> torch.Generator:
+    """The random numbers of one of the `USES`: no other use draws the same, nor does training."""
+    entropy = np.random.SeedSequence(seed, spawn_key=(USES.index(use),))
+    return torch.Generator().manual_seed(int(entropy.generate_state(1, np.uint64)[0]))
+
+
+def omissions(images: int, classes: int, neighbours: int) -> list[str]:
+    """What cannot be measured on so few images of the split, or classes of training images."""
+    lines = []
+    if images <= neighbours:
+        lines.append(
+            f"precision, recall, density, coverage: evaluation.neighbours={neighbours} needs more"
+            f" images than {images}"
+        )
+    if images < 2:
+        lines.append("distances of images and of codes: there is one image alone")
+    if classes < 2:
+        lines.append("latent/probe_accuracy: the training images are of one class")
+    return lines
 
 
 def evaluate_run(
@@ -166,16 +194,20 @@ def evaluate_run(
         The metrics.
     """
     found = evaluate(model, data, settings)
+    for line in found.omissions:
+        print(f"not measured: {line}")
+    step = max(epochs - 1, 0)  # where the last epoch's curves end
     exhibits.leave(
-        exhibits.of_evaluation(model, data, epochs, found), folder / "figures", board, epochs
+        exhibits.of_evaluation(model, data, epochs, found), folder / "figures", board, step
     )
     found.mixture.save(folder / MIXTURE)
-    write_whole(folder / EVALUATION, json.dumps(conditions(data, settings), indent=2) + "\n")
+    used = {**conditions(data, settings), "components": len(found.mixture.weights)}
+    write_whole(folder / EVALUATION, json.dumps(used, indent=2) + "\n")
     if board:
         codes = found.codes.mean[:PROJECTED]
         images, labels = judged_on(data, settings)[: len(codes)]
         names = [data.class_names[label] for label in labels.tolist()]
-        board.add_embedding(codes, names, to_pixels(images), epochs, f"{settings.split} codes")
+        board.add_embedding(codes, names, to_pixels(images), step, f"{settings.split} codes")
     return found.metrics
 
 
@@ -196,9 +228,11 @@ def conditions(data: ImageDataModule, settings: Settings) -> dict[str, Any]:
 
 
 def judged_on(data: ImageDataModule, settings: Settings) -> Images:
-    """The first images of the split that is asked for, no more than there are training images."""
+    """Images of the split that is asked for, no more than there are training images: all of them,
+    or some that the seed draws."""
     images = data.val if settings.split == "val" else data.test
-    return images.subset(torch.arange(min(settings.images, len(images), len(data.train))))
+    order = torch.randperm(len(images), generator=stream(settings.seed, "split"))
+    return images.subset(order[: min(settings.images, len(data.train))].sort().values)
 
 
 def choose_extractor(data: ImageDataModule, settings: Settings) -> Extractor:
@@ -222,14 +256,20 @@ def choose_extractor(data: ImageDataModule, settings: Settings) -> Extractor:
 
 
 def encode(model: AutoEncoder, images: Tensor) -> Codes:
-    """uint8 images (N, C, H, W) -> their codes, on the CPU."""
+    """uint8 images (N, C, H, W) -> their codes, on the CPU.
+
+    Raises:
+        InputError: a code is NaN or infinite.
+    """
     means, draws = [], []
     with inference(model):
         for batch in images.split(BATCH):
             mean, z = model.encode_and_draw(to_pixels(batch.to(model.device)))
             means.append(mean.cpu())
             draws.append(z.cpu())
-    return Codes(torch.cat(means), torch.cat(draws))
+    codes = Codes(torch.cat(means), torch.cat(draws))
+    exhibits.refuse_diverged(codes.z)
+    return codes
 
 
 def decode(model: AutoEncoder, codes: Tensor) -> Tensor:
@@ -242,17 +282,20 @@ def decode(model: AutoEncoder, codes: Tensor) -> Tensor:
 def judge_images(
     images: dict[str, Tensor], test: Tensor, extractor: Extractor, neighbours: int
 ) -> tuple[dict[str, float], dict[str, Tensor]]:
-    """Metrics of sets of images against the test images, and the shares of the classes in each."""
+    """Metrics of sets of images against the test images, as far as there are enough images, and
+    the shares of the classes in each."""
     metrics: dict[str, float] = {}
     real = extractor.extract(test)
-    real_radii = radii(real.values, neighbours)
+    enough = len(test) > neighbours
+    real_radii = radii(real.values, neighbours) if enough else None
     shares = {} if real.classes is None else {"real images": _shares(real.classes)}
     for name, found in ((name, extractor.extract(those)) for name, those in images.items()):
-        measures = {
-            extractor.name: frechet_distance(real.values, found.values),
-            "kernel_distance": kernel_distance(real.values, found.values),
-            **overlap(real.values, found.values, neighbours, real_radii)._asdict(),
-        }
+        measures: dict[str, float] = {}
+        if len(test) > 1:
+            measures[extractor.name] = frechet_distance(real.values, found.values)
+            measures["kernel_distance"] = kernel_distance(real.values, found.values)
+        if enough:
+            measures |= overlap(real.values, found.values, neighbours, real_radii)._asdict()
         if found.classes is not None:
             share = _shares(found.classes)
             measures["class_entropy"] = entropy(share)
@@ -267,7 +310,3 @@ def _shares(probabilities: Tensor) -> Tensor:
     """The share of images that the classifier places in each class: (N, classes) -> (classes,)."""
     n, classes = probabilities.shape
     return probabilities.argmax(1).bincount(minlength=classes).double() / n
-
-
-def _with_suffix(suffix: str, metrics: dict[str, float]) -> dict[str, float]:
-    return {name + suffix: value for name, value in metrics.items()}

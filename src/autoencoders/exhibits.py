@@ -10,6 +10,7 @@ from torch import Tensor
 
 from autoencoders import figures
 from autoencoders.data import ImageDataModule, to_pixels
+from autoencoders.errors import InputError
 from autoencoders.models import AutoEncoder
 from autoencoders.models.base import inference
 from autoencoders.runs import load_run, open_whole
@@ -28,6 +29,7 @@ def of_model(model: AutoEncoder, data: ImageDataModule, epochs: int) -> dict[str
     x = first_pixels(data.test.images, 2000).to(model.device)
     with inference(model):
         codes = model.encode(x)
+    refuse_diverged(codes)
     rows = []
     for twelve in x[:24].split(12):
         rows += [("test images", twelve), (model.label, model.reconstruct(twelve))]
@@ -40,6 +42,14 @@ def of_model(model: AutoEncoder, data: ImageDataModule, epochs: int) -> dict[str
             codes, labels, data.class_names, model.prior_std, f"{heading}: latent space", note
         ),
     }
+
+
+def refuse_diverged(codes: Tensor) -> None:
+    """Raise InputError where a code is NaN or infinite."""
+    if not codes.isfinite().all():
+        raise InputError(
+            "codes are NaN or infinite: training has diverged; lower model.lr and start again"
+        )
 
 
 def of_evaluation(

@@ -181,7 +181,9 @@ def principal_plane(points: Tensor) -> tuple[np.ndarray, float]:
     from sklearn.decomposition import PCA  # takes a second: only who draws it pays
 
     values = points.flatten(1).float().cpu().numpy()
-    components = min(2, values.shape[1])
+    if not np.ptp(values, axis=0).any():  # one point, or all at one place
+        return np.zeros((len(values), 2)), 1.0
+    components = min(2, *values.shape)
     pca = PCA(components, random_state=0).fit(values)
     plane = np.zeros((len(values), 2))
     plane[:, :components] = pca.transform(values)
@@ -194,6 +196,8 @@ def tsne(points: Tensor) -> np.ndarray:
 
     logging.getLogger("openTSNE").setLevel(logging.ERROR)  # it tells of its choices as warnings
     values = points.flatten(1).float().cpu().numpy()
+    if len(values) < 5:  # too few to have neighbours
+        return principal_plane(points)[0]
     if values.shape[1] == 1:  # on a line, which the start needs as a plane
         values = np.hstack([values, np.zeros_like(values)])
     perplexity = min(30.0, (len(values) - 1) / 3)

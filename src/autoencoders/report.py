@@ -11,13 +11,13 @@ from rich.table import Table
 from rich.text import Text
 from torch import nn
 
-from autoencoders.comparison.columns import SAMPLE_MEASURES
+from autoencoders.comparison.columns import SAMPLE_MEASURES, floor_of
 from autoencoders.comparison.table import FLOOR, Comparison
+from autoencoders.config import EVALUATED
 from autoencoders.runs import METRICS, shown
 from autoencoders.sweeps import Job
 
 IMAGES = {  # by their prefix in metrics.json
-    "floor": FLOOR,
     "reconstruction": "reconstructions",
     "prior": "samples",
     "mixture": "samples, mixture",
@@ -110,7 +110,7 @@ def _plain_table(metrics: dict[str, float]) -> Table:
     table = Table(title="Test metrics", title_justify="left")
     table.add_column("metric")
     table.add_column("value", justify="right")
-    hidden = ("train/", "val/", "latent/", *(f"{kind}/" for kind in IMAGES))
+    hidden = ("train/", "val/", *EVALUATED)
     for name, value in metrics.items():
         if not name.startswith(hidden):
             table.add_row(name, _number(value))
@@ -118,14 +118,14 @@ def _plain_table(metrics: dict[str, float]) -> Table:
 
 
 def _images_table(metrics: dict[str, float]) -> Table:
-    """What is generated against the test images, beside training images."""
+    """What is generated against the test images, beside what real images reach."""
     table = Table(title="Against images that were held out", title_justify="left")
     table.add_column("")
-    for heading in IMAGES.values():
+    for heading in (FLOOR, *IMAGES.values()):
         table.add_column(heading, justify="right")
     for key, heading, _ in SAMPLE_MEASURES:
-        if f"floor/{key}" in metrics:
-            values = [metrics.get(f"{kind}/{key}") for kind in IMAGES]
+        if floor_of(key) in metrics:
+            values = [metrics.get(k) for k in (floor_of(key), *(f"{of}/{key}" for of in IMAGES))]
             table.add_row(heading, *("" if v is None else _number(v) for v in values))
     return table
 

@@ -44,9 +44,11 @@ class Mixture:
         from sklearn.mixture import GaussianMixture  # takes a second: only who needs it pays
 
         components = min(components, len(codes), MOST)
-        chosen = torch.randperm(len(codes), generator=torch.Generator().manual_seed(seed))[:MOST]
+        generator = torch.Generator().manual_seed(seed)
+        chosen = torch.randperm(len(codes), generator=generator)[:MOST]
+        start = int(torch.randint(2**32, (), generator=generator))
         points = codes.cpu()[chosen.sort().values].double().numpy()
-        fitted = GaussianMixture(components, random_state=seed).fit(points)
+        fitted = GaussianMixture(components, random_state=start).fit(points)
         found = (fitted.weights_, fitted.means_, fitted.covariances_)
         return cls(*(torch.from_numpy(values) for values in found))
 

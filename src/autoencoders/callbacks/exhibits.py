@@ -56,7 +56,8 @@ class Exhibits(Callback):
         if not trainer.is_global_zero:
             return
         drawn = exhibits.of_model(pl_module, _data(trainer), trainer.current_epoch)
-        exhibits.leave(drawn, self.folder, _board(trainer), trainer.current_epoch)
+        step = max(trainer.current_epoch - 1, 0)  # where the last epoch's curves end
+        exhibits.leave(drawn, self.folder, _board(trainer), step)
 
 
 def _board(trainer: pl.Trainer) -> Any:

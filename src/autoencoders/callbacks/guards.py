@@ -87,6 +87,6 @@ class StopOnNonFinite(Callback):
 
     def _stop(self, trainer: pl.Trainer, name: str, value: float) -> None:
         raise InputError(
-            f"{name} is {value} in epoch {trainer.current_epoch}: training has diverged; the last"
-            " good checkpoint stays; lower model.lr and start again"
+            f"{name} is {value} in epoch {trainer.current_epoch + 1}: training has diverged; the"
+            " last good checkpoint stays; lower model.lr and start again"
         )

@@ -41,7 +41,7 @@ class EpochLogger(TensorBoardLogger):
         tags = {key if "/" in key else f"run/{key}": value for key, value in metrics.items()}
         # `train/` and `val/` have their curves, whose last points the tab takes.
         new = {tag: v for tag, v in tags.items() if not tag.startswith(("train/", "val/"))}
-        self.log_metrics(new, step=int(metrics["epochs"]))
+        self.log_metrics(new, step=max(int(metrics["epochs"]) - 1, 0))  # where the curves end
         plain = {k: v if isinstance(v, int | float | str) else str(v) for k, v in hparams.items()}
         writer = self.experiment._get_file_writer()
         for summary in hparams_summaries(plain, tags):

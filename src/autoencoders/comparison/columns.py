@@ -10,7 +10,8 @@ class Column(NamedTuple):
     section: that it belongs to.
     name: its heading.
     better: which values are; None where neither is.
-    floor: the key of what real images, or draws from the prior, reach by the same measure.
+    floor: the key of what a perfect model would reach by the same measure: real images in place of
+        generated ones, or draws from the prior in place of codes.
     """
 
     key: str
@@ -35,15 +36,23 @@ SAMPLE_MEASURES = (
     ("rarest_class", "rarest class", "higher"),
     ("nearest_train", "nearest training image", None),
 )
+
+
+def floor_of(measure: str) -> str:
+    """The key of what real images reach: training images, or, where nearness to those is measured,
+    images that were held out."""
+    return "held_out/nearest_train" if measure == "nearest_train" else f"floor/{measure}"
+
+
 COLUMNS = (
     Column("test/mse", "Reconstruction", "MSE", "lower"),
     Column("test/bce", "Reconstruction", "BCE, nats", "lower"),
     *(
-        Column(f"reconstruction/{key}", "Reconstruction", name, better, f"floor/{key}")
+        Column(f"reconstruction/{key}", "Reconstruction", name, better, floor_of(key))
         for key, name, better in MEASURES
     ),
     *(
-        Column(f"{sampler}/{key}", "Samples", f"{name}, {sampler}", better, f"floor/{key}")
+        Column(f"{sampler}/{key}", "Samples", f"{name}, {sampler}", better, floor_of(key))
         for key, name, better in SAMPLE_MEASURES
         for sampler in ("prior", "mixture")
     ),

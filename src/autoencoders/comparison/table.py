@@ -50,7 +50,7 @@ class Comparison:
 
     Attributes:
         rows: the models', without the floor.
-        floor: what real images reach by the same measures, or draws from the prior.
+        floor: what a perfect model would reach, see `Column`.
         columns: those that any row has a value of.
 
     Raises:
@@ -174,9 +174,9 @@ class Comparison:
         return (
             f"{n:,} images of each kind against {n:,} {self.split} images, on the features of"
             f" {'the data set' + chr(39) + 's own CNN' if features == 'cnn' else 'Inception v3'}."
-            f" The row '{FLOOR}' is what training images reach by the same measures (in the latent"
-            " space: draws from the prior); best values are marked; ± is the standard deviation"
-            " over seeds."
+            f" The row '{FLOOR}' is what training images reach by the same measures (as nearest"
+            " training image: held-out images; in the latent space: draws from the prior); best"
+            " values are marked; ± is the standard deviation over seeds."
         )
 
     def _flat_rows(self) -> Iterable[dict[str, Any]]:

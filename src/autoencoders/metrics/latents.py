@@ -52,17 +52,17 @@ def readability(
 
     Returns:
         `knn_accuracy`: of the ten nearest training codes; `probe_accuracy`: of a linear probe, a
-        multinomial logistic regression on standardised codes.
+        multinomial logistic regression on standardised codes, where there are two classes.
     """
     from sklearn.linear_model import LogisticRegression  # takes a second: only who needs it pays
     from sklearn.neighbors import KNeighborsClassifier
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    classifiers = {
-        "knn_accuracy": KNeighborsClassifier(min(NEIGHBOURS, len(train))),
-        "probe_accuracy": make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)),
-    }
+    classifiers = {"knn_accuracy": KNeighborsClassifier(min(NEIGHBOURS, len(train)))}
+    if len(train_labels.unique()) > 1:
+        probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+        classifiers["probe_accuracy"] = probe
     x, labels = train.numpy(), train_labels.numpy()
     return {
         name: float(classifier.fit(x, labels).score(test.numpy(), test_labels.numpy()))
