@@ -124,9 +124,7 @@ def describe(error: Exception, prefix: str = "") -> str | None:
         return f"{_one_line(error)}: {_one_line(cause)}"
     if isinstance(error, HydraException | OmegaConfBaseException):
         return _one_line(error)
-    if line := _describe_shortage(error):
-        return line
-    return _describe_refusal(error)
+    return _describe_shortage(error) or _describe_refusal(error)
 
 
 def _describe_instantiation(error: InstantiationException) -> str | None:
