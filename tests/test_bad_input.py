@@ -11,14 +11,20 @@ import shutil
 import struct
 import sys
 from collections.abc import Callable
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from conftest import ROOT, run_script, write_data_set, write_idx
+from conftest import ROOT, SHORT, compose_train, run_script, write_data_set, write_idx
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
+from pytorch_lightning import Trainer
+
+from autoencoders.config import check_settings
+from autoencoders.errors import describe
+from train import train
 
 CONFIG, HYDRA = "run/.hydra/config.yaml", "run/.hydra/hydra.yaml"
 
@@ -107,6 +113,7 @@ OVERRIDES = {
     "+trainer.limit_val_batches=0": ["monitor=val/mse: there is no validation with trainer.limit"],
     "+trainer.limit_val_batches=0.01": ["trainer: ", "limit_val_batches"],
     "+trainer.val_check_interval=100": ["trainer: ", "val_check_interval"],
+    "+trainer.val_check_interval=0": ["trainer.val_check_interval=0: must not be 0"],
     "+trainer.overfit_batches=1": ["trainer.overfit_batches=1: cannot be set: "],
     "+trainer.fast_dev_run=true": ["trainer.fast_dev_run=True: cannot be set: trainer=debug"],
     # what no later command would read back
@@ -124,8 +131,8 @@ OVERRIDES = {
         "EarlyStopping",
     ],
     "+trainer.profiler={_target_:pytorch_lightning.profilers.SimpleProfiler}": [
-        "trainer.profiler._target_=",
-        "no class is made here",
+        "trainer.profiler={",
+        "must be a valid string",
     ],
     "model._target_=os.system": [
         "model._target_=os.system: allowed: a subclass of AutoEncoder",
@@ -653,3 +660,24 @@ def test_bad_input_ends_the_program(command, tmp_path):
     assert "Traceback" not in done.stderr
     assert done.stderr.rstrip().splitlines()[-1].startswith("error: ")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("argument", sorted(set(signature(Trainer.__init__).parameters) - {"self"}))
+def test_any_argument_of_the_trainer_trains_or_gets_one_line(argument, tmp_path):
+    tiny = (*SHORT, "trainer.max_epochs=1", "trainer.limit_train_batches=1")
+    try:
+        for value in ("x", "-1", "0", "0.001", "{a:3}", "[3]"):
+            try:
+                cfg = compose_train(*tiny, f"++trainer.{argument}={value}")
+                check_settings(cfg)
+                train(cfg, tmp_path / value)
+            except Exception as error:
+                line = describe(error)
+                if line is None:
+                    raise
+                assert "\n" not in line
+                # Of max_time and the like: training ended before there was anything to report.
+                assert "trainer" in line or argument in line or "was not measured" in line
+    finally:
+        torch.use_deterministic_algorithms(False)

@@ -4,11 +4,13 @@ from typing import Annotated, Any
 
 from omegaconf import DictConfig, OmegaConf
 from pydantic import (
+    AfterValidator,
     BaseModel,
     Field,
     NonNegativeFloat,
     NonNegativeInt,
     PositiveInt,
+    StrictBool,
     ValidationError,
 )
 
@@ -36,6 +38,12 @@ INSTEAD = {
 NAMES = ("train/", "val/", "test/", *EVALUATED)  # what a metric's name begins with
 
 
+def _refuse_zero(value: Any) -> Any:
+    if value == 0:
+        raise ValueError("must not be 0")
+    return value
+
+
 class _Group(BaseModel):
     target: str = Field(alias="_target_")
 
@@ -46,16 +54,19 @@ class _TrainerSettings(_Group):
 
     max_epochs: PositiveInt
     min_epochs: NonNegativeInt | None = None
-    max_steps: Annotated[int, Field(ge=-1)] = -1
+    max_steps: Annotated[int, Field(ge=-1), AfterValidator(_refuse_zero)] = -1
     min_steps: NonNegativeInt | None = None
     limit_train_batches: Annotated[float, Field(gt=0)] | None = None
     limit_val_batches: NonNegativeFloat | None = None
     limit_test_batches: Annotated[float, Field(gt=0)] | None = None
     num_sanity_val_steps: Annotated[int, Field(ge=-1)] | None = None
     check_val_every_n_epoch: PositiveInt | None = None
+    val_check_interval: Annotated[Any, AfterValidator(_refuse_zero)] = None
     log_every_n_steps: NonNegativeInt | None = None
     accumulate_grad_batches: PositiveInt = 1
     gradient_clip_val: NonNegativeFloat | None = None
+    detect_anomaly: StrictBool = False
+    profiler: str | None = None
     callbacks: list[_Group] | None = None
 
 

@@ -168,7 +168,7 @@ def _describe_validation(error: ValidationError, prefix: str = "") -> str:
     key = ".".join(str(part) for part in (prefix, *first["loc"]) if part != "")
     if first["type"] in ("missing", "missing_keyword_only_argument"):
         return f"{key}: is missing"
-    allowed = re.sub(r"^\w+ should", "must", first["msg"])
+    allowed = re.sub(r"^(\w+ should|Value error, must)", "must", first["msg"])
     return f"{key}={first['input']}: {allowed}"
 
 
