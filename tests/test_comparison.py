@@ -138,17 +138,58 @@ def test_the_tables_agree(compared, multirun):
     assert any("**" in line and "±" in line for line in lines)
 
 
-def test_the_newest_run_of_each_model_is_taken(multirun, tmp_path):
-    for time, source in (("2026-01-01_00-00-00", 0), ("2026-01-02_00-00-00", 1)):
-        shutil.copytree(multirun / str(source), tmp_path / f"outputs/digits/wae/{time}")
-    unfinished = tmp_path / "outputs/digits/wae/2026-01-03_00-00-00"
-    shutil.copytree(multirun / "0", unfinished)
-    (unfinished / "metrics.json").unlink()
+def test_the_newest_evaluated_run_of_each_model_is_taken(multirun, tmp_path):
+    runs = [tmp_path / f"outputs/digits/wae/2026-01-0{day}_00-00-00" for day in range(1, 8)]
+    for folder in runs:
+        shutil.copytree(multirun / "0", folder)
+        if folder not in runs[4:]:
+            change(folder, limit_train_batches=1.0)
+    (runs[2] / "evaluation.json").unlink()
+    (runs[3] / "metrics.json").unlink()  # not finished
+    change(runs[4], limit_train_batches=1)
+    change(runs[5], limit_train_batches=None, fast_dev_run=True)
+    (runs[6] / "metrics.json").write_text("{")
+    shutil.copytree(multirun / "2", tmp_path / "outputs/digits/ae/2026-01-01_00-00-00")
+    (tmp_path / "outputs/digits/ae/2026-01-01_00-00-00/evaluation.json").unlink()
+    newer = tmp_path / "outputs/digits/vae/2026-01-01_00-00-00"
+    shutil.copytree(multirun / "2", newer)
+    change(newer, limit_train_batches=1.0)
+    config = OmegaConf.load(newer / ".hydra/config.yaml")
+    config.dataset.batch_size = 8
+    OmegaConf.save(config, newer / ".hydra/config.yaml")
+    metrics = json.loads((newer / "metrics.json").read_text())
+    (newer / "metrics.json").write_text(json.dumps({**metrics, "epochs": 30}))
     done = run_script("compare.py", "points=50", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     (folder,) = (tmp_path / "outputs/comparisons/digits").iterdir()
-    (row,) = json.loads((folder / "comparison.json").read_text())["rows"]
-    assert row["runs"] == ["outputs/digits/wae/2026-01-02_00-00-00"]
+    rows = json.loads((folder / "comparison.json").read_text())["rows"]
+    assert sorted(folder for row in rows for folder in row["runs"]) == [
+        "outputs/digits/vae/2026-01-01_00-00-00",
+        "outputs/digits/wae/2026-01-02_00-00-00",
+    ]
+    lines = [line for line in done.stdout.splitlines() if line.startswith("left out: ")]
+    expected = [
+        "ae/2026-01-01_00-00-00: not evaluated",
+        "wae/2026-01-07_00-00-00/metrics.json: damaged",
+        "wae/2026-01-06_00-00-00: saw a part of its data alone (trainer.fast_dev_run=True)",
+        "wae/2026-01-05_00-00-00: saw a part of its data alone (trainer.limit_train_batches=1)",
+        "wae/2026-01-03_00-00-00: not evaluated",
+    ]
+    assert len(lines) == len(expected)
+    for line, words in zip(lines, expected, strict=True):
+        assert line.startswith(f"left out: outputs/digits/{words}")
+    assert "the runs differ in epochs (2, 30), dataset.batch_size (8, 16)" in done.stdout
+
+
+def change(folder, **trainer):
+    """Edit the run's config: other arguments of its trainer."""
+    config = OmegaConf.load(folder / ".hydra/config.yaml")
+    config.trainer.update(trainer)
+    OmegaConf.save(config, folder / ".hydra/config.yaml")
+
+
+def test_runs_of_one_size_do_not_differ(runs):
+    assert Comparison(runs).differences() == ""
 
 
 class Page(HTMLParser):

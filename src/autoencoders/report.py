@@ -81,6 +81,8 @@ def print_comparison(comparison: Comparison, folder: Path) -> None:
             ]
             table.add_row(column.name, str(comparison.floor.get(column.key, "")), *marked)
         console.print(table)
+    if differences := comparison.differences():
+        console.print(differences)
     _print_files(console, folder)
 
 

@@ -11,6 +11,12 @@ from autoencoders.errors import InputError, describe
 from autoencoders.runs import EVALUATION, HYDRA, METRICS, load_config, read_metrics
 from autoencoders.trust import read_json
 
+# What has Lightning's Trainer stop before it has seen all of the data, as trainer=debug does.
+LIMITS = (
+    *("limit_train_batches", "limit_val_batches", "limit_test_batches"),
+    *("overfit_batches", "fast_dev_run"),
+)
+
 
 class Conditions(BaseModel, strict=True):
     """What evaluation.json tells of the conditions of an evaluation, as far as tables show it."""
@@ -58,16 +64,45 @@ def read_runs(cfg: DictConfig, dataset: str) -> list[FinishedRun]:
                 " dataset="
             )
         return [run for run in runs if run.dataset == dataset or len(found) == 1]
-    newest: dict[str, Path] = {}
     root = Path("outputs", dataset)
-    for path in sorted(root.glob(f"*/*/{METRICS}"), key=lambda path: path.parent.name):
-        newest[path.parent.parent.name] = path.parent
-    if not newest:
+    models = sorted({path.parents[1] for path in root.glob(f"*/*/{METRICS}")})
+    if not models:
         raise InputError(
             f"dataset={dataset}: no finished run in {root}; train one with python train.py"
             f" dataset={dataset}, or name folders with runs=[...]"
         )
-    return [read_finished(folder) for folder in newest.values()]
+    runs = [run for run in map(newest_evaluated, models) if run is not None]
+    if not runs:
+        raise InputError(
+            f"dataset={dataset}: none of the finished runs in {root} can be compared; name folders"
+            " with runs=[...]"
+        )
+    return runs
+
+
+def newest_evaluated(model: Path) -> FinishedRun | None:
+    """A model's newest run that has been evaluated and has seen all of its data; a printed line for
+    each newer one says why it is left out.
+
+    Args:
+        model: the folder of its runs.
+    """
+    for path in sorted(model.glob(f"*/{METRICS}"), reverse=True):
+        try:
+            run = read_finished(path.parent)
+        except InputError as error:
+            print(f"left out: {error}")
+            continue
+        limits = {key: run.cfg.trainer.get(key) for key in LIMITS}
+        settings = [
+            f"trainer.{key}={value}"
+            for key, value in limits.items()
+            if value and not (isinstance(value, float) and value == 1)  # 1.0 is all, 1 one batch
+        ]
+        if not settings:
+            return run
+        print(f"left out: {path.parent}: saw a part of its data alone ({', '.join(settings)})")
+    return None
 
 
 def read_finished(folder: Path) -> FinishedRun:

@@ -17,6 +17,8 @@ from autoencoders.comparison.runs import FinishedRun, check_comparable
 from autoencoders.runs import shown, write_whole
 
 FLOOR = "real images"
+# In which runs must agree for their numbers to tell models apart.
+SIZES = ("epochs", "model.latent_dim", "model.hidden_dim", "dataset.batch_size", "dataset.val_size")
 MODEL_ORDER = tuple(f"autoencoders.models.{name}" for name in ("AE", "VAE", "WAEGAN", "WAEMMD"))
 
 
@@ -110,6 +112,19 @@ class Comparison:
             if key != "_target_" and len(set(map(str, those))) > 1
             if all(isinstance(value, int | float | str) for value in those)
         }
+
+    def differences(self) -> str:
+        """In which sizes the rows differ, and in epochs; empty where in none."""
+        flat = [{**_flat(_settings(run)), **run.metrics} for row in self.rows for run in row.runs]
+        parts = []
+        for key in SIZES:
+            found = {str(settings[key]) for settings in flat if key in settings}
+            values = sorted(found, key=lambda value: (len(value), value))  # as whole numbers
+            if len(values) > 4:
+                values = [f"{values[0]} to {values[-1]}"]
+            if len(found) > 1:
+                parts.append(f"{key} ({', '.join(values)})")
+        return f"the runs differ in {', '.join(parts)}" if parts else ""
 
     def best(self, n: int) -> list[Row]:
         """Of more than n rows the n that reached the least objective, the least first."""
