@@ -402,7 +402,8 @@ def test_jobs_of_several_processes_take_turns(multirun, tmp_path):
     there are no folders beside theirs; the second is resumed."""
     own = "+trainer.callbacks=[{_target_: pytorch_lightning.callbacks.LambdaCallback}]"
     ddp = ("trainer=ddp", "trainer.accelerator=cpu", "model=wae", own, "hydra.sweep.dir=sweep")
-    arguments = ("sweep=grid", "hydra.sweeper.params={model.lr:'1e30,1e-3'}", *TINY, *ddp)
+    grid = ("sweep=grid", "hydra.sweeper.params.seed=0", "model.lr=1e30,1e-3")
+    arguments = (*grid, *TINY, *ddp)
     code, out = multirun(*arguments)
     assert code == 1
     assert "training has diverged" in Path("sweep/0/error.txt").read_text()
