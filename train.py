@@ -85,6 +85,8 @@ def train(
         trainer.logger.log_final(hyperparameters(cfg), finite)
         write_metrics(folder, finite)
         report.print_run(finite, folder)
+    if torch.distributed.is_initialized():  # a process may abort at its exit otherwise
+        torch.distributed.destroy_process_group()
     if not trainer.is_global_zero:  # the others have not evaluated
         return metrics.get(cfg.objective, math.nan)
     return objective_of(metrics, cfg)

@@ -82,6 +82,7 @@ def whole(folder, name):
     overrides = ("trainer.precision=32-true", "trainer.accelerator=cpu", f"model={name}")
     ddp = (f"trainer.devices={WORLD}", "trainer=ddp") if WORLD > 1 else ()
     train(compose_train(*SHORT, *ddp, *overrides), folder, extra_callbacks=[Keep(folder)])
+    assert not torch.distributed.is_initialized()  # or a process may abort at its exit
 
 
 if __name__ == "__main__":
