@@ -7,6 +7,7 @@ installed wants Optuna 2.)
 import math
 import re
 import sqlite3
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -105,6 +106,8 @@ class OptunaSearch(Sweeper):
             raise InputError("a search needs Optuna: pip install -e '.[sweep]'") from error
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
+        # Its plots with matplotlib call themselves experimental.
+        warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
         ends = {
             key: s.low if isinstance(s, Interval) else s.choices[0] for key, s in self.space.items()
         }
