@@ -7,10 +7,11 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from autoencoders.comparison import Comparison, read_runs
 from autoencoders.errors import InputError, end_on_ctrl_c, one_line_errors
-from autoencoders.run_folder import make_new
-from autoencoders.runs import replace_together
+from autoencoders.files import replace_together
+from autoencoders.runs.claim import make_new
+
+SHOWN = 6  # rows at most that are shown in images, the best of a search
 
 
 def compare(cfg: DictConfig, dataset: str) -> Path:
@@ -25,20 +26,32 @@ def compare(cfg: DictConfig, dataset: str) -> Path:
     """
     if not isinstance(cfg.points, int) or cfg.points < 10:
         raise InputError(f"points={cfg.points}: must be a whole number of at least 10")
-    runs = read_runs(cfg, dataset)
-    comparison = Comparison(runs)
-    # Here and not above: torch takes seconds to import, which a wrong folder need not wait for.
-    from autoencoders import exhibits, report
-    from autoencoders.comparison import page
+    # Here and not above: torch takes seconds to import, which a mistyped key need not wait for.
+    from autoencoders.comparison import Comparison, exhibits, page
+    from autoencoders.evaluation.exhibits import parameters
+    from autoencoders.runs import load_run
+    from autoencoders.runs.finish import save_figures
+    from autoencoders.runs.finished import read_runs
+    from autoencoders.runs.report import print_comparison
 
-    drawn = exhibits.of_comparison(comparison, cfg.points)
-    default = Path("outputs/comparisons", runs[0].dataset, time.strftime("%Y-%m-%d_%H-%M-%S"))
+    comparison = Comparison(read_runs(cfg, dataset))
+    shown = comparison.best(SHOWN)
+    # The first run of each row stands for it.
+    runs = {row.label: load_run(row.runs[0].folder) for row in shown}
+    models = {label: run.model for label, run in runs.items()}
+    notes = {label: parameters(run.model, run.epochs) for label, run in runs.items()}
+    note = exhibits.shared_parameters(notes)
+    figures = {
+        **exhibits.of_models(models, runs[shown[0].label].data, note, cfg.points),
+        **exhibits.of_comparison(comparison, shown, note),
+    }
+    default = Path("outputs/comparisons", comparison.dataset, time.strftime("%Y-%m-%d_%H-%M-%S"))
     folder = make_new(Path(cfg.folder) if cfg.folder else default)
     with replace_together(folder) as new:
-        exhibits.leave(drawn, new)
+        save_figures(figures, new)
         comparison.write(new)
-        page.write(comparison, drawn, new)
-    report.print_comparison(comparison, folder)
+        page.write(comparison, figures, new)
+    print_comparison(comparison, folder)
     return folder
 
 

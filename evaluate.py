@@ -5,16 +5,10 @@ from pathlib import Path
 import hydra
 from omegaconf import DictConfig
 
-from autoencoders.config import hyperparameters
 from autoencoders.errors import end_on_ctrl_c, one_line_errors
-from autoencoders.runs import (
-    load_trained,
-    lock,
-    replace_together,
-    to_evaluate,
-    write_metrics,
-    writing_into,
-)
+from autoencoders.files import writing_into
+from autoencoders.runs.config import evaluation_settings
+from autoencoders.runs.folder import load_trained, lock, to_evaluate
 
 
 def evaluate(cfg: DictConfig, run_folder: Path, checkpoint: str) -> dict[str, float]:
@@ -35,36 +29,26 @@ def evaluate(cfg: DictConfig, run_folder: Path, checkpoint: str) -> dict[str, fl
     # Here and not above: torch takes seconds to import, which `--help` need not wait for.
     import pytorch_lightning as pl
 
-    from autoencoders import callbacks, exhibits, report
-    from autoencoders.evaluation import Settings, evaluate_run
-    from autoencoders.precision import choose_precision
+    from autoencoders import training
+    from autoencoders.runs.finish import finish
 
-    report.quiet_lightning()
-    settings = Settings.of(cfg)
+    training.quiet_lightning()
+    evaluation = evaluation_settings(cfg)
     run = load_trained(run_folder, checkpoint)
-    folder = run_folder if checkpoint == "last" else run_folder / checkpoint
-    logger = callbacks.EpochLogger(folder)
     trainer = pl.Trainer(
         accelerator="auto",
-        precision=choose_precision(run.cfg.trainer.precision, "auto"),
+        precision=training.choose_precision(run.cfg.trainer.precision, "auto"),
         devices=1,
-        logger=logger,
-        callbacks=[callbacks.SeedEpochs(run.cfg.seed), callbacks.ProgressBar()],
+        logger=False,
+        callbacks=[training.SeedEpochs(run.cfg.seed), training.ProgressBar()],
         enable_checkpointing=False,
         enable_model_summary=False,
     )
     trainer.test(run.model, run.data, verbose=False)
     tested = {name: float(value) for name, value in trainer.callback_metrics.items()}
-    model = run.model.eval().to(trainer.strategy.root_device)  # Lightning has moved it to the CPU
-    drawn = exhibits.of_model(model, run.data, run.epochs)
-    with replace_together(folder) as new:
-        exhibits.leave(drawn, new / "figures", logger.experiment, run.epochs - 1)
-        measured = evaluate_run(model, run.data, settings, new, run.epochs, logger.experiment)
-        metrics = report.finite({**run.metrics, **tested, **measured})
-        logger.log_final(hyperparameters(run.cfg), metrics)
-        write_metrics(new, metrics)
-    report.print_run(metrics, folder)
-    return metrics
+    model = run.model.to(trainer.strategy.root_device)  # Lightning has moved it to the CPU
+    folder = run_folder if checkpoint == "last" else run_folder / checkpoint
+    return finish(model, run.data, {**run.metrics, **tested}, evaluation, run.cfg, folder)
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="evaluate")

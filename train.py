@@ -10,17 +10,18 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from autoencoders.config import check_settings, hyperparameters, objective_of
 from autoencoders.errors import one_line_errors
-from autoencoders.run_folder import handle_interruptions, rank
-from autoencoders.runs import LAST, load_config, record_config, write_metrics, writing_into
-from autoencoders.sweeps import run_job
+from autoencoders.files import LAST, writing_into
+from autoencoders.runs.claim import handle_interruptions, rank
+from autoencoders.runs.config import check_settings, evaluation_settings, objective_of
+from autoencoders.runs.folder import build, load_config, record_config
+from autoencoders.runs.jobs import run_job
 
 
 def train(
     cfg: DictConfig, folder: Path, resume: bool = False, extra_callbacks: Sequence[Any] = ()
 ) -> float:
-    """Train and test the model that `cfg` describes; leave the run in `folder`.
+    """Train, test and evaluate the model that `cfg` describes; leave the run in `folder`.
 
     Args:
         cfg: as composed from conf/train.yaml.
@@ -37,59 +38,58 @@ def train(
     # Here and not above: torch takes seconds to import, which `--help` need not wait for.
     import pytorch_lightning as pl
     import torch
-    from hydra.utils import instantiate
 
-    from autoencoders import callbacks, report
-    from autoencoders.checkpoints import AtomicCheckpointIO, check_resumable, load_weights
-    from autoencoders.cuda_graph import choose_strategy
-    from autoencoders.evaluation import Settings, choose_extractor, evaluate_run
-    from autoencoders.precision import choose_precision
+    from autoencoders import training
+    from autoencoders.evaluation import check
+    from autoencoders.runs.finish import finish
+    from autoencoders.runs.report import print_model
 
-    report.quiet_lightning()
+    training.quiet_lightning()
     pl.seed_everything(cfg.seed, verbose=False)
     torch.backends.cudnn.deterministic = True  # a seed's numbers again on a GPU, at no cost there
-    data = instantiate(cfg.dataset, _convert_="all")
-    size = {"channels": data.channels, "image_size": data.image_size}
-    model = instantiate(cfg.model, **size, _convert_="all")
-    settings = Settings.of(cfg)
-    if cfg.evaluate:
-        choose_extractor(data, settings)  # better missed now than after hours of training
-    if resume:
-        check_resumable(folder / LAST, model, cfg.trainer.max_epochs)  # before anything is written
+    data, model = build(cfg)
+    evaluation = evaluation_settings(cfg) if cfg.evaluate else None
+    if evaluation:
+        check(data, evaluation[0])  # better missed now than after hours of training
+    if resume:  # before anything is written
+        training.check_resumable(folder / LAST, model, cfg.trainer.max_epochs)
     elif cfg.ckpt_path:
-        load_weights(model, Path(cfg.ckpt_path))
+        training.load_weights(model, Path(cfg.ckpt_path))
 
-    record = callbacks.RunRecord()
-    further = instantiate(cfg.trainer.get("callbacks") or [], _convert_="all")
-    trainer = instantiate(
-        cfg.trainer,
-        precision=choose_precision(cfg.trainer.precision, cfg.trainer.accelerator),
-        strategy=choose_strategy(cfg.trainer),
-        logger=callbacks.EpochLogger(folder),
-        callbacks=[*callbacks.for_run(cfg, folder), record, *extra_callbacks, *further],
-        plugins=[AtomicCheckpointIO()],
-        _convert_="all",
-    )
+    record = training.RunRecord()
+    trainer = make_trainer(cfg, folder, [record, *extra_callbacks])
     if trainer.is_global_zero:
-        report.print_model(model)
+        print_model(model)
     trainer.fit(model, data, ckpt_path=folder / LAST if resume else None, weights_only=True)
     trainer.test(model, data, verbose=False)
-
     metrics = record.summary(trainer.current_epoch, model)
-    if trainer.is_global_zero:
-        if cfg.evaluate:
-            model.eval().to(trainer.strategy.root_device)  # Lightning has moved it to the CPU
-            board = trainer.logger.experiment
-            metrics |= evaluate_run(model, data, settings, folder, trainer.current_epoch, board)
-        finite = report.finite(metrics)
-        trainer.logger.log_final(hyperparameters(cfg), finite)
-        write_metrics(folder, finite)
-        report.print_run(finite, folder)
     if torch.distributed.is_initialized():  # a process may abort at its exit otherwise
         torch.distributed.destroy_process_group()
-    if not trainer.is_global_zero:  # the others have not evaluated
+    if not trainer.is_global_zero:  # the first process alone evaluates
         return metrics.get(cfg.objective, math.nan)
-    return objective_of(metrics, cfg)
+    model.to(trainer.strategy.root_device)  # Lightning has moved it to the CPU
+    return objective_of(finish(model, data, metrics, evaluation, cfg, folder), cfg)
+
+
+def make_trainer(cfg: DictConfig, folder: Path, extra_callbacks: Sequence[Any]) -> Any:
+    """Lightning's Trainer for a run that writes into `folder`."""
+    from hydra.utils import instantiate
+
+    from autoencoders import training
+
+    of_every_run = training.callbacks(
+        folder, cfg.seed, cfg.monitor, cfg.objective, cfg.trainer.get("enable_progress_bar", True)
+    )
+    of_this_one = instantiate(cfg.trainer.get("callbacks") or [], _convert_="all")
+    return instantiate(
+        cfg.trainer,
+        precision=training.choose_precision(cfg.trainer.precision, cfg.trainer.accelerator),
+        strategy=training.choose_strategy(cfg.trainer),
+        logger=training.EpochLogger(folder),
+        callbacks=[*of_every_run, *extra_callbacks, *of_this_one],
+        plugins=[training.AtomicCheckpointIO()],
+        _convert_="all",
+    )
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="train")

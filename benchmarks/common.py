@@ -90,6 +90,7 @@ def train_seconds(steps: int, batch_size: int, *overrides: str, images: int = 0)
             "dataset.val_size=0",
             "monitor=train/loss",
             "trainer.max_epochs=1",
+            "evaluate=false",
             f"+trainer.limit_train_batches={WARM_UP + steps}",
             "+trainer.limit_test_batches=1",
             *overrides,

@@ -63,7 +63,8 @@ def vae_step(model: VAE) -> Step:
     optimizer = torch.optim.Adam(model.parameters(), lr=2e-4)
 
     def step(x: Tensor) -> None:
-        mean, log_var = model.posterior(x)
+        posterior = model.posterior(x)
+        mean, log_var = posterior.mean, posterior.log_var
         z = mean + (0.5 * log_var).exp() * torch.randn_like(mean)
         x_hat = model.decoder(z).sigmoid()
         reconstruction = F.binary_cross_entropy(x_hat, x, reduction="sum")

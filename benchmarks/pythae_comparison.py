@@ -26,9 +26,10 @@ from pythae.trainers import BaseTrainer, BaseTrainerConfig
 from pythae.trainers.training_callbacks import TrainingCallback
 from torch import Tensor
 
-from autoencoders.networks import Decoder, Encoder
+from autoencoders.networks import Tutorial
 
-BATCH, HIDDEN, LATENT = 256, 40, 20
+BATCH, HIDDEN, LATENT, SHAPE = 256, 40, 20, (1, 28, 28)
+NETWORK = Tutorial(hidden_dim=HIDDEN)
 MODELS = {
     "vae": (VAE, VAEConfig, {"reconstruction_loss": "bce"}),
     "wae_mmd": (WAE_MMD, WAE_MMD_Config, {}),
@@ -38,7 +39,7 @@ MODELS = {
 class PythaeEncoder(BaseEncoder):
     def __init__(self, heads: int) -> None:
         super().__init__()
-        self.network = Encoder(1, 28, HIDDEN, heads * LATENT)
+        self.network = NETWORK.encoder(SHAPE, heads * LATENT)
         self.latent_dim = LATENT
 
     def forward(self, x: Tensor) -> ModelOutput:
@@ -49,7 +50,7 @@ class PythaeEncoder(BaseEncoder):
 class PythaeDecoder(BaseDecoder):
     def __init__(self) -> None:
         super().__init__()
-        self.network = Decoder(1, 28, HIDDEN, LATENT)
+        self.network = NETWORK.decoder(LATENT, SHAPE)
 
     def forward(self, z: Tensor) -> ModelOutput:
         return ModelOutput(reconstruction=self.network(z).sigmoid())
@@ -73,7 +74,7 @@ class PythaeClock(TrainingCallback):
 def pythae_seconds(name: str, images: Tensor, folder: str) -> float:
     """Seconds a step of Pythae's trainer, after the warm-up."""
     model_class, config_class, options = MODELS[name]
-    config = config_class(input_dim=(1, 28, 28), latent_dim=LATENT, **options)
+    config = config_class(input_dim=SHAPE, latent_dim=LATENT, **options)
     encoder = PythaeEncoder(heads=2 if name == "vae" else 1)
     model = model_class(config, encoder=encoder, decoder=PythaeDecoder())
     training = BaseTrainerConfig(
@@ -96,8 +97,8 @@ def main() -> None:
     options = parser.parse_args()
     logging.disable(logging.WARNING)
 
-    images = torch.rand((WARM_UP + options.steps) * BATCH, 1, 28, 28)
-    sizes = [f"model.hidden_dim={HIDDEN}", f"model.latent_dim={LATENT}"]
+    images = torch.rand((WARM_UP + options.steps) * BATCH, *SHAPE)
+    sizes = [f"network.hidden_dim={HIDDEN}", f"model.latent_dim={LATENT}"]
     rows = []
     for name in MODELS:
         found: dict[str, list[float]] = {"pythae": [], "32-true": [], "auto": []}

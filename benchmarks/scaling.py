@@ -12,7 +12,7 @@ import statistics
 
 from common import print_table, train_seconds
 
-from autoencoders.callbacks.record import peak_memory
+from autoencoders.training.record import peak_memory
 
 TUTORIAL = {"hidden_dim": 40, "batch_size": 256, "images": 60_000}
 ROWS = [
@@ -30,7 +30,7 @@ def measure(settings: dict[str, int]) -> tuple[float, float]:
     seconds = train_seconds(
         steps,
         batch,
-        f"model.hidden_dim={settings['hidden_dim']}",
+        f"network.hidden_dim={settings['hidden_dim']}",
         "model.latent_dim=20",
         images=settings["images"],
     )

@@ -24,13 +24,15 @@ import torch
 from common import device, print_table, timed, train_seconds
 from torch import Tensor, nn
 
-from autoencoders.cuda_graph import CapturedStep
 from autoencoders.models import WAEGAN, AutoEncoder
 from autoencoders.models.base import Batch, Losses
+from autoencoders.networks import Tutorial
+from autoencoders.training.cuda_graph import CapturedStep
 
 BATCH = 256
-SIZES = {"hidden_dim": 40, "latent_dim": 20}
-SIZES_OVERRIDES = [f"model.{key}={value}" for key, value in SIZES.items()]
+HIDDEN, LATENT = 40, 20
+SIZES = {"network": Tutorial(hidden_dim=HIDDEN), "latent_dim": LATENT}
+SIZES_OVERRIDES = [f"network.hidden_dim={HIDDEN}", f"model.latent_dim={LATENT}"]
 
 
 def autocast(precision: str) -> torch.autocast:
@@ -166,7 +168,7 @@ def main() -> None:
                 ]
             )
     head = ["model", "precision", "images/s", "x plain", "over the bare step", "share of the floor"]
-    print_table(f"Training, batch {BATCH}, {SIZES}", head, rows)
+    print_table(f"Training, batch {BATCH}, hidden_dim {HIDDEN}, latent_dim {LATENT}", head, rows)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,8 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 # One thread a process: tests run in several processes, whose threads would wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -17,12 +19,19 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
+from hydra.utils import instantiate
 from omegaconf import DictConfig
 from torch import Tensor
+from typing_extensions import get_protocol_members, is_protocol
+
+import autoencoders.data
+from autoencoders.data import MNIST, DataModule
+from autoencoders.errors import describe
+from autoencoders.models import AutoEncoder
 
 ROOT = Path(__file__).parents[1]
 
-SMALL = ("model.hidden_dim=2", "model.latent_dim=3")
+SMALL = ("network.hidden_dim=2", "model.latent_dim=3")
 SHORT = (
     *SMALL,
     "trainer.max_epochs=2",
@@ -30,6 +39,31 @@ SHORT = (
     "dataset.batch_size=16",
     "evaluate=false",
 )
+
+
+def choices(group: str) -> list[str]:
+    """The choices of a config group."""
+    return sorted(file.stem for file in (ROOT / "conf" / group).glob("*.yaml"))
+
+
+def exported(package: ModuleType, kind: Any) -> list[Any]:
+    """The classes that a package exports of a kind, which is a base class or a protocol."""
+    values = [getattr(package, name) for name in package.__all__]
+    classes = [v for v in values if isinstance(v, type) and v is not kind and not is_protocol(v)]
+    if is_protocol(kind):
+        members = get_protocol_members(kind)
+        return [c for c in classes if all(hasattr(c, member) for member in members)]
+    return [c for c in classes if issubclass(c, kind)]
+
+
+def attempt(call: Callable[..., Any], *arguments: Any, **options: Any) -> tuple[Any, str | None]:
+    """What a call returns, and the line that refuses its input: one of them is None."""
+    try:
+        return call(*arguments, **options), None
+    except Exception as error:
+        if (line := describe(error)) is None:
+            raise
+        return None, line
 
 
 def compose_train(*overrides: str) -> DictConfig:
@@ -45,6 +79,13 @@ def compose_evaluate(*overrides: str) -> DictConfig:
 def _compose(name: str, overrides: Sequence[str]) -> DictConfig:
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         return compose(name, list(overrides))
+
+
+def build(cfg: DictConfig) -> tuple[DataModule, AutoEncoder]:
+    """The data set and the model that a config of train.py describes."""
+    data = instantiate(cfg.dataset, _convert_="all")
+    of_data = {"shape": data.shape, "bounded": data.bounded}
+    return data, instantiate(cfg.model, network=cfg.network, **of_data, _convert_="all")
 
 
 def write_idx(path: Path, values: Tensor) -> None:
@@ -63,11 +104,14 @@ def write_data_set(folder: Path, train: int = 96, test: int = 40) -> None:
         write_idx(folder / f"{part}-labels-idx1-ubyte", torch.arange(n) % 10)
 
 
+MNIST_LIKE = [MNIST, *exported(autoencoders.data, MNIST)]
+
+
 @pytest.fixture
 def data_dir(tmp_path: Path) -> Path:
-    """A folder with a small MNIST and a small FashionMNIST."""
-    for label in ("MNIST", "FashionMNIST"):
-        write_data_set(tmp_path / "data" / label / "raw")
+    """A folder with a small version of each data set in MNIST's format."""
+    for data_set in MNIST_LIKE:
+        write_data_set(tmp_path / "data" / data_set.label / "raw")
     return tmp_path / "data"
 
 
@@ -75,7 +119,7 @@ def data_dir(tmp_path: Path) -> Path:
 def real_data_dir() -> Path:
     """The real MNIST and FashionMNIST, where they lie."""
     for folder in (os.environ.get("AUTOENCODERS_DATA"), ROOT.parent / "shared" / "data"):
-        if folder and (Path(folder) / "MNIST/raw").is_dir():
+        if folder and all(data_set.is_in(Path(folder)) for data_set in MNIST_LIKE):
             return Path(folder)
     pytest.skip("the real MNIST and FashionMNIST are not on this machine")
 

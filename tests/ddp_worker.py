@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytorch_lightning as pl
 import torch
-from conftest import SHORT, compose_train
+from conftest import SHORT, SMALL, build, compose_train
 from torch import nn
 
-from autoencoders.data import Batches, Images, to_pixels
-from autoencoders.models import AE, VAE, WAEGAN, WAEMMD
+from autoencoders.data import Examples, to_floats
+from autoencoders.data.base import Batches
+from autoencoders.distributions import NormalPosterior
 from train import train
 
-MODELS = {"ae": AE, "vae": VAE, "wae": WAEGAN, "wae_mmd": WAEMMD}
 BATCH = 16  # of all processes together
 WORLD, RANK = int(os.environ.get("WORLD_SIZE", 1)), int(os.environ.get("RANK", 0))
 
@@ -49,18 +49,18 @@ def without_norm(module):
 
 def step(folder, name):
     torch.manual_seed(0)
-    model = MODELS[name](latent_dim=3, hidden_dim=2, schedule="constant")
+    _, model = build(compose_train(f"model={name}", *SMALL, "model.schedule=constant"))
     without_norm(model)
     prior = torch.randn(BATCH, 3, dtype=torch.float64)
-    model.sample_prior = lambda n, generator=None: prior[RANK::WORLD][:n]
-    VAE.draw = lambda self, mean, log_var: (
-        mean + (log_var / 2).exp() * torch.sin(37 * mean.detach())
+    model.prior.draw = lambda n, generator=None, device=None: prior[RANK::WORLD][:n]
+    NormalPosterior.draw = lambda self: (
+        self.mean + (self.log_var / 2).exp() * torch.sin(37 * self.mean.detach())
     )
-    images = Images(torch.randint(256, (3 * BATCH, 1, 28, 28), dtype=torch.uint8), torch.zeros(48))
+    images = Examples(torch.randint(256, (3 * BATCH, *model.shape), dtype=torch.uint8))
     batches = Batches(images, BATCH // WORLD, shuffle=False, rank=RANK, world_size=WORLD)
 
     def collate(batch):
-        return to_pixels(batch[0]), batch[1]
+        return to_floats(batch[0]), batch[1]
 
     loader = torch.utils.data.DataLoader(images, None, sampler=batches, collate_fn=collate)
     trainer = pl.Trainer(

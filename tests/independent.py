@@ -5,6 +5,7 @@ NumPy and SciPy. What involves random draws is drawn here by another generator, 
 the tolerance of an estimate.
 """
 
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -17,7 +18,7 @@ from sklearn.linear_model import LogisticRegression
 
 EXACT = 2e-4
 K = 5  # neighbours
-EXTRACTORS = "src/autoencoders/metrics/extractors"
+EXTRACTORS = Path(__file__).parents[1] / "src/autoencoders/features/weights"
 
 
 class Number(NamedTuple):
@@ -59,6 +60,12 @@ def decoder(weights, z):
     return F.conv_transpose2d(x, kernel, bias, stride=2).double()  # logits
 
 
+def posterior(weights, x):
+    """Its mean, and the logarithm of its variance; None where it has none."""
+    heads, latent_dim = encoder(weights, x), weights["decoder.project.0.weight"].shape[1]
+    return heads[:, :latent_dim], heads[:, latent_dim:] if heads.shape[1] > latent_dim else None
+
+
 def discriminator(weights, z):
     for i in (0, 2, 4, 6):
         name = f"discriminator.layers.{i}"
@@ -69,7 +76,7 @@ def discriminator(weights, z):
 
 def features(name, images):
     """The shipped classifier's penultimate activations and probabilities of uint8 images."""
-    weights = load_file(f"{EXTRACTORS}/{name}.safetensors")
+    weights = load_file(EXTRACTORS / f"{name}.safetensors")
     x = images.float() / 255
     for i in (0, 4, 7, 11, 14):
         x = F.conv2d(x, weights[f"layers.{i}.weight"], padding=1)
@@ -161,8 +168,7 @@ def cross_entropy(logits, x):
 def reconstruction_metrics(weights, images, kind, prior_std=1.0):
     """What `val/` and `test/` report of uint8 images."""
     x = images.float() / 255
-    heads = encoder(weights, x)
-    mean, log_var = heads.chunk(2, 1) if kind == "vae" else (heads, None)
+    mean, log_var = posterior(weights, x)
     logits = decoder(weights, mean)
     x_hat, bce = 1 / (1 + (-logits).exp()), cross_entropy(logits, x)
     generator = torch.Generator().manual_seed(987)
@@ -215,32 +221,46 @@ def reconstruction_metrics(weights, images, kind, prior_std=1.0):
     return numbers
 
 
-def evaluation_metrics(weights, data, kind, mixture, prior_std=1.0):
+def estimate(values):
+    """What one draw gives, told by several others."""
+    return Number(np.mean(values), abs=4 * np.std(values))
+
+
+def drawn(samplers, n, rng):
+    """n codes of each sampler from its file's tensors, by name; those of a sampler that is not
+    written out here from its own `draw`."""
+    codes = {}
+    for name, (sampler, path) in samplers.items():
+        tensors = {key: value.numpy() for key, value in load_file(path).items()}
+        if tensors.keys() == {"std"}:
+            z = tensors["std"] * rng.standard_normal((n, len(tensors["std"])))
+        elif tensors.keys() == {"weights", "means", "covariances"}:
+            which = rng.choice(len(tensors["weights"]), n, p=tensors["weights"])
+            both = zip(tensors["means"][which], tensors["covariances"][which], strict=True)
+            z = np.stack([rng.multivariate_normal(*moments) for moments in both])
+        else:
+            z = type(sampler).load(path).draw(n).numpy()
+        codes[name] = torch.from_numpy(z).float()
+    return codes
+
+
+def evaluation_metrics(weights, data, samplers, prior_std=1.0):
     """What an evaluation on all test images reports of images and codes."""
 
     def codes_of(images):
-        heads = encoder(weights, images.float() / 255)
-        return heads.chunk(2, 1)[0] if kind == "vae" else heads
+        return posterior(weights, images.float() / 255)[0]
 
     def to_bytes(z):
         return (255 / (1 + (-decoder(weights, z)).exp())).round().to(torch.uint8)
 
     n = len(data.test)
     rng = np.random.default_rng(987)
-    train_codes, codes = codes_of(data.train.images), codes_of(data.test.images)
-    prior = prior_std * torch.randn(n, codes.shape[1], generator=torch.Generator().manual_seed(987))
-    of_mixture = np.stack(
-        [
-            rng.multivariate_normal(mixture["means"][k], mixture["covariances"][k])
-            for k in rng.choice(len(mixture["weights"]), n, p=mixture["weights"])
-        ]
-    )
-    real, _ = features("digits", data.test.images)
+    train_codes, codes = codes_of(data.train.values), codes_of(data.test.values)
+    real, _ = features("digits", data.test.values)
     images = {
-        "floor": data.train.images[torch.from_numpy(rng.permutation(len(data.train))[:n])],
+        "floor": data.train.values[torch.from_numpy(rng.permutation(len(data.train))[:n])],
         "reconstruction": to_bytes(codes),
-        "prior": to_bytes(prior),
-        "mixture": to_bytes(torch.from_numpy(of_mixture).float()),
+        **{name: to_bytes(z) for name, z in drawn(samplers, n, rng).items()},
     }
     numbers = {}
     for name, those in images.items():
@@ -258,19 +278,21 @@ def evaluation_metrics(weights, data, kind, mixture, prior_std=1.0):
             },
         }
         numbers |= {f"{name}/{key}": number for key, number in estimates.items()}
-    train = data.train.images.flatten(1).double().numpy() / 255
-    of_others = {"floor": data.test.images, **{s: images[s] for s in ("prior", "mixture")}}
+    train = data.train.values.flatten(1).double().numpy() / 255
+    of_others = {**images, "held_out": data.test.values}
+    del of_others["floor"]
     for name, those in of_others.items():
         distances = cdist(those.flatten(1).double().numpy() / 255, train).min(1) / 28
-        exact = name == "floor"
+        exact = name in ("held_out", "reconstruction")
         numbers[f"{name}/nearest_train"] = Number(distances.mean(), rel=EXACT if exact else 0.1)
-    z, points = codes.double().numpy(), prior.double().numpy()
+    z = codes.double().numpy()
     labels = data.train.labels.numpy(), data.test.labels.numpy()
     arguments = (train_codes.numpy(), labels[0], codes.numpy(), labels[1])
-    if kind != "vae":  # whose codes are drawn
+    if posterior(weights, data.test.values[:1].float() / 255)[1] is None:  # else codes are drawn
+        several = prior_std * rng.standard_normal((20, *z.shape))
         numbers |= {
-            "latent/mmd": Number(mmd(z, points, prior_std), rel=0.1, abs=0.05),
-            "latent/frechet": Number(frechet(z, points), rel=0.1, abs=0.1),
+            "latent/mmd": estimate([mmd(z, points, prior_std) for points in several]),
+            "latent/frechet": estimate([frechet(z, points) for points in several]),
         }
     numbers |= {
         "latent/mmd_floor": Number(0, abs=0.05),

@@ -5,43 +5,30 @@ import pickle
 
 import pytest
 import torch
+from small import small
 
-from autoencoders.checkpoints import AtomicCheckpointIO, load_weights, read_checkpoint
 from autoencoders.errors import InputError
 from autoencoders.models import AE, VAE
-
-SMALL = {"hidden_dim": 2, "latent_dim": 3}
-
-
-def test_a_failed_write_leaves_the_old_checkpoint(tmp_path, monkeypatch):
-    path = tmp_path / "checkpoints" / "last.ckpt"
-    AtomicCheckpointIO().save_checkpoint({"state_dict": {}, "epoch": 1}, path)
-
-    def fail(checkpoint, file):
-        file.write(b"half a checkpoint")
-        raise OSError("No space left on device")
-
-    monkeypatch.setattr(torch, "save", fail)
-    with pytest.raises(InputError, match="No space"):
-        AtomicCheckpointIO().save_checkpoint({"state_dict": {}, "epoch": 2}, path)
-    assert read_checkpoint(path)["epoch"] == 1
+from autoencoders.networks import Tutorial
+from autoencoders.training.checkpoint_files import load_weights, read_checkpoint
 
 
 def test_weights_start_a_model(tmp_path):
-    trained, fresh = AE(**SMALL), AE(**SMALL)
+    trained, fresh = small(AE), small(AE)
     torch.save({"state_dict": trained.state_dict()}, tmp_path / "a.ckpt")
     load_weights(fresh, tmp_path / "a.ckpt")
     x = torch.rand(2, 1, 28, 28)
     assert torch.equal(fresh.reconstruct(x), trained.reconstruct(x))
 
 
-@pytest.mark.parametrize("other", [VAE(**SMALL), AE(hidden_dim=2, latent_dim=4)])
-def test_another_model_or_shape_is_refused(tmp_path, other):
-    content = {"state_dict": other.state_dict(), "hyper_parameters": dict(other.hparams)}
-    torch.save(content, tmp_path / "a.ckpt")
-    hint = "set model.latent_dim=4" if isinstance(other, AE) else "choose model="
-    with pytest.raises(InputError, match=rf"a\.ckpt: is of another .* than this AE.*{hint}"):
-        load_weights(AE(**SMALL), tmp_path / "a.ckpt")
+@pytest.mark.parametrize(
+    "other", [small(VAE), small(AE, latent_dim=4), small(AE, network=Tutorial(hidden_dim=3))]
+)
+def test_another_model_or_shape_is_refused(other, tmp_path):
+    torch.save({"state_dict": other.state_dict()}, tmp_path / "a.ckpt")
+    hint = "choose model=, network=, their sizes and dataset= as there"
+    with pytest.raises(InputError, match=rf"a\.ckpt: is of another .* than this AE: .*{hint}"):
+        load_weights(small(AE), tmp_path / "a.ckpt")
 
 
 class Malicious:

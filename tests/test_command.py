@@ -4,10 +4,11 @@ import json
 import re
 import signal
 
-from conftest import SHORT, interrupt
+import pytest
+from conftest import SHORT, choices, interrupt
 
-from autoencoders.checkpoints import read_checkpoint, saved_epochs
 from autoencoders.runs import load_run
+from autoencoders.training.checkpoint_files import read_checkpoint, saved_epochs
 
 
 def run_folders(path):
@@ -60,11 +61,22 @@ def test_ctrl_c_saves_and_the_printed_command_resumes(train_py, tmp_path):
     assert "holds a finished run" in refused.stderr.splitlines()[-1]
 
 
+def test_sigterm_keeps_the_finished_epochs(tmp_path):
+    status, out, err = interrupt(signal.SIGTERM, tmp_path)
+    assert status == 128 + signal.SIGTERM
+    assert re.search(r"continue with: python \S*train.py resume=", out)
+    assert "Traceback" not in err
+    (checkpoint,) = tmp_path.rglob("last.ckpt")
+    read_checkpoint(checkpoint)
+
+
 def test_help_shows_groups_choices_and_examples(train_py):
     done = train_py("--help")
     assert done.returncode == 0
-    assert "model: ae, vae, wae, wae_mmd" in done.stdout
-    assert "dataset: digits, fmnist, mnist" in done.stdout
+    assert all(
+        f"{group}: {', '.join(choices(group))}" in done.stdout
+        for group in ("model", "network", "dataset", "trainer")
+    )
     assert sum(line.startswith("  python train.py") for line in done.stdout.splitlines()) == 6
 
 
@@ -90,6 +102,7 @@ def test_a_run_cut_off_before_its_first_checkpoint_starts_again(train_py, tmp_pa
     assert load_run(tmp_path / "run").epochs == 2
 
 
+@pytest.mark.slow
 def test_ddp_trains_wae_gan_on_two_processes(train_py, tmp_path):
     done = train_py(*SHORT, "trainer.devices=2", "trainer.accelerator=cpu", "hydra.run.dir=run")
     assert done.returncode == 0, done.stderr

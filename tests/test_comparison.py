@@ -9,13 +9,26 @@ import subprocess
 from html.parser import HTMLParser
 
 import pytest
-from conftest import SHORT, run_script
+from conftest import SHORT, compose_train, run_script
 from omegaconf import OmegaConf
+from test_train import short_run
 
-from autoencoders.comparison import Comparison, read_runs
-from autoencoders.comparison.runs import check_comparable, read_finished
-from autoencoders.comparison.table import Cell
+import autoencoders.models
+import autoencoders.samplers
+from autoencoders.comparison import Comparison, exhibits, page
+from autoencoders.comparison.rows import check_comparable
+from autoencoders.comparison.table import FLOOR, Cell
 from autoencoders.errors import InputError
+from autoencoders.evaluation import exhibits as evaluation_exhibits
+from autoencoders.figures import charts
+from autoencoders.metrics import latents, samples
+from autoencoders.metrics.base import Metric, Quantity
+from autoencoders.models import AE
+from autoencoders.runs import load_run
+from autoencoders.runs.config import check_settings
+from autoencoders.runs.finished import read_finished, read_runs
+from autoencoders.runs.report import print_comparison
+from autoencoders.samplers import Prior
 
 
 @pytest.fixture(scope="module")
@@ -60,15 +73,15 @@ def test_seeds_share_a_row(runs):
 def test_the_best_value_is_marked(runs):
     comparison = Comparison(runs)
     for column in comparison.columns:
-        cells = [row.cells[column.key] for row in comparison.rows]
+        cells = [row.cells[column.key] for row in comparison.rows if column.key in row.cells]
         means = [cell.mean for cell in cells]
         best = {"lower": min, "higher": max}.get(column.better)
-        marked = best is not None and means[0] != means[1]  # of equal values, none is the best
+        marked = best is not None and min(means) != max(means)  # of equal values, none is the best
         assert [cell.best for cell in cells] == [marked and mean == best(means) for mean in means]
 
 
 def test_other_settings_make_another_row(runs):
-    runs[0].cfg.model.reg_weight = 3
+    runs[0].config["model"]["reg_weight"] = 3
     labels = [row.label for row in Comparison(runs).rows]
     assert labels == ["AE", "WAE-GAN (reg_weight 3)", "WAE-GAN (reg_weight 10)"]
 
@@ -94,6 +107,7 @@ def test_how_a_value_is_written(cell, text):
 @pytest.mark.parametrize(
     ("key", "value", "words"),
     [
+        ("samplers", {}, "different evaluation settings (samplers)"),
         ("dataset", "MNIST", "different data sets"),
         ("images", 59, "different evaluation settings (images)"),
         ("seed", 7, "different evaluation settings (seed)"),
@@ -110,8 +124,8 @@ def test_runs_that_do_not_compare(runs, key, value, words):
 
 def test_what_a_comparison_leaves(compared):
     folder, printed = compared
-    names = {"reconstructions", "samples", "interpolation", "interpolations", "embeddings"}
-    names |= {"errors", "sample_quality"}
+    names = {exhibit.__name__ for exhibit in exhibits.IMAGE_EXHIBITS}
+    names |= {"embeddings", "errors", "sample_quality"}
     assert {file.stem for file in folder.glob("*.png")} == names
     for name in ("comparison.md", "comparison.csv", "comparison.json", "index.html"):
         assert (folder / name).is_file()
@@ -124,7 +138,7 @@ def test_the_tables_agree(compared, multirun):
     content = json.loads((folder / "comparison.json").read_text())
     with (folder / "comparison.csv").open() as file:
         floor, ae, wae = csv.DictReader(file)
-    assert (floor["model"], ae["model"], wae["model"]) == ("real images", "AE", "WAE-GAN")
+    assert (floor["model"], ae["model"], wae["model"]) == (FLOOR, "AE", "WAE-GAN")
     metrics = [json.loads((multirun / f"{i}/metrics.json").read_text()) for i in (2, 3)]
     expected = statistics.fmean(run["mixture/coverage"] for run in metrics)
     assert float(ae["mixture/coverage"]) == pytest.approx(expected)
@@ -134,7 +148,7 @@ def test_the_tables_agree(compared, multirun):
     assert float(floor["mixture/coverage"]) == pytest.approx(mean)
     lines = (folder / "comparison.md").read_text().splitlines()
     heads = [i for i, line in enumerate(lines) if line.startswith("| ---")]
-    assert all(lines[i + 1].startswith("| real images") for i in heads[:3])
+    assert all(lines[i + 1].startswith(f"| {FLOOR}") for i in heads[:3])
     assert any("**" in line and "±" in line for line in lines)
 
 
@@ -212,7 +226,7 @@ def test_the_page_needs_nothing_else(compared):
     content = (compared[0] / "index.html").read_text()
     page = Page()
     page.feed(content)
-    assert len(page.images) == 7
+    assert len(page.images) == len(list(compared[0].glob("*.png")))
     assert page.fetched == []
     assert "http" not in re.sub(r"data:[^\"]*", "", content)
     for image in page.images:
@@ -263,7 +277,7 @@ def test_the_page_in_a_browser(compared, tmp_path):
     found = json.loads(re.search(r'<pre id="result">(.*?)</pre>', done.stdout, re.S).group(1))
     orders = [[row.split("=") for row in order.split(";")] for order in found["log"]]
     for order in orders:
-        assert order[0][0] == "real images"  # the floor stays on top
+        assert order[0][0] == FLOOR  # the floor stays on top
     up, down = ([float(value) for _, value in order[1:]] for order in orders)
     assert up == sorted(up)
     assert down == sorted(up, reverse=True)
@@ -293,7 +307,7 @@ def test_a_search_is_drawn(multirun, tmp_path):
     assert comparison.varied().keys() == {*("reg_weight", "lr", "discriminator_lr", "cost")}
     assert [row.label for row in comparison.best(2)] == ["WAE-GAN (7)", "WAE-GAN (6)"]
     for row in comparison.rows:
-        row.runs[0].cfg.objective = "test/mse"
+        row.runs[0].config["objective"] = "test/mse"
     assert comparison.objective.key == "test/mse"
     done = run_script(
         "compare.py", f"multirun={root}", "folder=compared", "points=30", cwd=tmp_path
@@ -312,3 +326,98 @@ def test_of_a_multirun_on_several_data_sets_one_is_compared(multirun, tmp_path):
     assert [run.folder.name for run in read_runs(cfg, "mnist")] == ["1", "2"]
     with pytest.raises(InputError, match="holds runs on digits, mnist; choose one with dataset="):
         read_runs(cfg, "fmnist")
+
+
+class Wide(Prior):
+    """A sampler that is added: twice as wide as the prior."""
+
+    def draw(self, n, generator=None):
+        return 2 * super().draw(n, generator)
+
+
+class Own(AE):
+    """A model that is added, with a term of its own."""
+
+    label = "Own"
+
+    def losses(self, x, out):
+        terms = super().losses(x, out)
+        return {**terms, "own_term": 7 + 0 * terms["loss"]}
+
+
+def brightness(judged):
+    return {"brightness": judged.generated.values.float().mean().item()}
+
+
+def largest(codes, prior, prior_std):
+    return {"largest": codes.abs().max().item()}
+
+
+def spread(train, train_labels, test, test_labels):
+    return {"spread": test.std().item()}
+
+
+def exhibit(models, data, note=""):
+    return charts.bars([("a", {"b": 1.0})], f"added on {data.label}", "y", note)
+
+
+def test_what_is_added_is_measured_printed_and_compared(tmp_path, monkeypatch, capsys):
+    """A metric of each list, a sampler, a model's term and a figure: no other line changes."""
+    monkeypatch.setenv("COLUMNS", "300")
+    monkeypatch.setattr(autoencoders.models, "Own", Own, raising=False)
+    monkeypatch.setattr(autoencoders.samplers, "Wide", Wide, raising=False)
+    bright = Metric(brightness, (Quantity("brightness", "mean grey", "lower"),), "held_out")
+    monkeypatch.setattr(samples, "METRICS", (*samples.METRICS, bright))
+    for name, compute in (("PRIOR_METRICS", largest), ("LABEL_METRICS", spread)):
+        key = compute.__name__
+        added = Metric(compute, (Quantity(key, f"the {key}", "lower"),))
+        monkeypatch.setattr(latents, name, (*getattr(latents, name), added))
+    monkeypatch.setattr(evaluation_exhibits, "EXHIBITS", (*evaluation_exhibits.EXHIBITS, exhibit))
+    shown = (*exhibits.IMAGE_EXHIBITS, exhibit)
+    monkeypatch.setattr(exhibits, "IMAGE_EXHIBITS", shown)
+    overrides = (
+        *("model=ae", "model._target_=autoencoders.models.Own", "evaluate=true"),
+        *("evaluation.images=40", "objective=wide/brightness"),
+        "+evaluation.samplers.wide._target_=autoencoders.samplers.Wide",
+    )
+    check_settings(compose_train(*SHORT, *overrides))
+    folder = tmp_path / "run"
+    reached = short_run(folder, *overrides)
+    hydra = OmegaConf.load(folder / ".hydra/hydra.yaml")
+    hydra.hydra.runtime.choices = {"dataset": "digits"}
+    OmegaConf.save(hydra, folder / ".hydra/hydra.yaml")
+
+    metrics = json.loads((folder / "metrics.json").read_text())
+    keys = {"wide/brightness", "prior/brightness", "held_out/brightness", "wide/fd_cnn"}
+    keys |= {"latent/largest", "latent/largest_floor", "latent/spread", "test/own_term"}
+    assert keys < metrics.keys()
+    assert reached == metrics["wide/brightness"]
+    assert metrics["test/own_term"] == pytest.approx(7)
+    assert (folder / "samplers/wide.safetensors").exists()
+    assert (folder / "figures/exhibit.png").exists()
+    assert (folder / "figures/samples_wide.png").exists()
+    words = ("Samples: wide", "mean grey", "the largest", "the spread", "own term", "Objective")
+    printed = capsys.readouterr().out
+    for word in (*words, "exhibit.png"):
+        assert word in printed
+
+    comparison = Comparison([read_finished(folder)])
+    assert comparison.objective.key == "wide/brightness"
+    sections = {name: [c.key for c in columns] for name, columns in comparison.sections()}
+    assert "test/own_term" in sections["Objective"]
+    assert "wide/brightness" in sections["Samples: wide"]
+    assert {"latent/largest", "latent/spread"} < set(sections["Latent space"])
+    assert comparison.floor["wide/brightness"].mean == metrics["held_out/brightness"]
+    model, _, data, *_ = load_run(folder)
+    page.write(comparison, exhibits.of_models({"Own": model}, data, points=20), tmp_path)
+    content = (tmp_path / "index.html").read_text()
+    print_comparison(comparison, tmp_path)
+    printed = capsys.readouterr().out
+    for word in words:
+        assert word in printed
+        assert word in content
+        assert word in comparison.to_markdown()
+    assert keys - {"held_out/brightness", "latent/largest_floor"} < set(
+        comparison.to_csv().partition("\r\n")[0].split(",")
+    )
+    assert '<figure id="exhibit">' in content

@@ -5,16 +5,25 @@ import warnings
 
 import pytest
 import torch
-from conftest import SMALL, compose_train
+from conftest import SMALL, choices, compose_train
 from torch import nn
 
-from autoencoders import cuda_graph
-from autoencoders.checkpoints import read_checkpoint
-from autoencoders.cuda_graph import WARM_UP, CapturedStep, CudaGraphStrategy, choose_strategy
+from autoencoders import training
+from autoencoders.training import cuda_graph
+from autoencoders.training.checkpoint_files import read_checkpoint
+from autoencoders.training.cuda_graph import (
+    WARM_UP,
+    CapturedStep,
+    CudaGraphStrategy,
+    choose_strategy,
+)
 from train import train
 
-MODELS = ["ae", "vae", "wae", "wae_mmd"]
-SHORT = (*SMALL, "trainer.max_epochs=2", "+trainer.limit_train_batches=8", "dataset.batch_size=180")
+MODELS = choices("model")
+SHORT = (
+    *(*SMALL, "trainer.max_epochs=2", "evaluate=false"),
+    *("+trainer.limit_train_batches=8", "dataset.batch_size=180"),
+)
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 
 
@@ -37,7 +46,7 @@ def test_the_strategy_trains_as_lightnings_own_does(model, tmp_path, monkeypatch
     monkeypatch.setattr(cuda_graph, "CapturedStep", PlainStep)
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     strategy = CudaGraphStrategy(device="cpu")
-    monkeypatch.setattr(cuda_graph, "choose_strategy", lambda trainer: strategy)
+    monkeypatch.setattr(training, "choose_strategy", lambda trainer: strategy)
     train(cfg, tmp_path / "ours")
     ours, reference = left_by(tmp_path / "ours"), left_by(tmp_path / "lightning")
     for name, value in reference["state_dict"].items():

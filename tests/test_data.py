@@ -5,15 +5,30 @@ import struct
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 import torchvision.datasets
-from conftest import write_data_set, write_idx
+from conftest import MNIST_LIKE, exported, write_data_set, write_idx
 from pytorch_lightning.trainer.states import TrainerFn
 
-from autoencoders.data import MNIST, Digits, FashionMNIST
+import autoencoders.data
+from autoencoders.data import MNIST, DataModule, Digits, Examples, FashionMNIST, to_floats
 from autoencoders.errors import InputError
-from autoencoders.idx import read_idx
+
+DATA_SETS = exported(autoencoders.data, DataModule)
+
+
+class Vectors(DataModule):
+    """Unbounded vectors without labels."""
+
+    label = "vectors"
+    bounded = False
+    shape = (5,)
+
+    def load(self):
+        values = 100 * torch.randn(50, 5, generator=torch.Generator().manual_seed(0))
+        return Examples(values[:40]), Examples(values[40:])
 
 
 @pytest.fixture
@@ -23,9 +38,9 @@ def no_download(monkeypatch):
     def fail(*args, **kwargs):
         raise RuntimeError("Error downloading train-images-idx3-ubyte.gz:\n<urlopen error>")
 
-    for label in ("MNIST", "FashionMNIST"):
-        monkeypatch.setattr(torchvision.datasets, label, fail)
-    monkeypatch.setattr(FashionMNIST, "system_dir", None)
+    for data_set in MNIST_LIKE:
+        monkeypatch.setattr(torchvision.datasets, data_set.label, fail)
+        monkeypatch.setattr(data_set, "system_dir", None)
 
 
 def prepared(data):
@@ -34,13 +49,98 @@ def prepared(data):
     return data
 
 
+# Examples -----------------------------------------------------------------------------------------
+
+
+def test_bytes_are_scaled_and_floats_left_as_they_are():
+    images = torch.tensor([[[[0, 51]]], [[[255, 102]]]], dtype=torch.uint8)
+    torch.testing.assert_close(to_floats(images).flatten(), torch.tensor([0, 0.2, 1, 0.4]))
+    vectors = torch.tensor([[-3.0, 300.0]])
+    assert torch.equal(to_floats(vectors), vectors)
+
+
+def test_examples():
+    values = torch.arange(12, dtype=torch.uint8).reshape(4, 1, 1, 3)
+    examples = Examples(values, torch.tensor([3, 2, 1, 0]))
+    assert len(examples) == 4
+    x, labels = examples[torch.tensor([2, 0])]
+    assert x.flatten().tolist() == [6, 7, 8, 0, 1, 2]
+    assert labels.tolist() == [1, 3]
+    part = examples.subset(torch.tensor([1, 3]))
+    assert part.values[:, 0, 0, 0].tolist() == [3, 9]
+    assert part.labels.tolist() == [2, 0]
+    torch.testing.assert_close(examples.x(), values.float() / 255)
+    torch.testing.assert_close(examples.x(2), values[:2].float() / 255)
+
+
+def test_examples_without_labels():
+    labels = Examples(torch.randn(4, 5)).labels
+    assert labels.tolist() == [0] * 4
+    assert labels.dtype == torch.long
+
+
+# Every data set -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("data_set", [*DATA_SETS, Vectors])
+def test_data_are_what_their_module_says(data_set, data_dir):
+    if not data_set.is_in(data_dir):
+        pytest.skip("its files are not among the tests' small ones")
+    data = data_set(data_dir=data_dir, val_size=10)
+    data.prepare_data()
+    data.setup()
+    assert data.label
+    assert len(data.val) == 10
+    for part in (data.train, data.val, data.test):
+        x = part.x()
+        assert x.shape == (len(part), *data.shape)
+        assert x.dtype == torch.float32
+        assert x.isfinite().all()
+        if data.bounded:
+            assert 0 <= x.min() <= x.max() <= 1
+        assert part.labels.shape == (len(part),)
+        assert part.labels.min() >= 0
+        assert part.labels.max() < max(1, len(data.class_names))
+
+
+@pytest.mark.parametrize("data_set", MNIST_LIKE)
+def test_a_folder_holds_a_data_set_when_it_has_all_its_files(data_set, data_dir):
+    assert data_set.is_in(data_dir)
+    assert not data_set.is_in(data_dir / "other")
+    next((data_dir / data_set.label / "raw").iterdir()).unlink()
+    assert not data_set.is_in(data_dir)
+
+
+def test_vectors_reach_the_model_as_they_are():
+    data = prepared(Vectors(batch_size=10))
+    batch = next(iter(data.test_dataloader()))
+    x, labels = data.on_after_batch_transfer(batch, 0)
+    assert torch.equal(x, data.test.values)
+    assert labels.tolist() == [0] * 10
+
+
 def test_digits_need_no_files(tmp_path):
     data = prepared(Digits(data_dir=tmp_path, val_size=200))
     assert (len(data.train), len(data.val), len(data.test)) == (1300, 200, 297)
-    assert data.train.images.shape == (1300, 1, 28, 28)
-    assert data.train.images.dtype == torch.uint8
-    assert data.train.images.max() == 255
+    assert data.train.values.shape == (1300, 1, 28, 28)
+    assert data.train.values.dtype == torch.uint8
+    assert data.train.values.max() == 255
     assert not list(tmp_path.iterdir())
+    assert Digits.is_in(tmp_path)
+
+
+def test_digits_are_scikit_learns():
+    from sklearn.datasets import load_digits
+
+    pixels, labels = load_digits(return_X_y=True)
+    data = prepared(Digits())
+    assert data.train.labels.tolist() == labels[:1500].tolist()
+    assert data.test.labels.tolist() == labels[1500:].tolist()
+    # Bilinear, pixels' centres at halves: linear along one axis and then along the other.
+    old, new = np.arange(8) + 0.5, (np.arange(28) + 0.5) * 8 / 28
+    linear = np.stack([np.interp(new, old, unit) for unit in np.eye(8)], 1)  # (28, 8)
+    expected = linear @ (pixels[1500:].reshape(-1, 8, 8) / 16) @ linear.T
+    np.testing.assert_allclose(data.test.x()[:, 0], expected, atol=0.51 / 255)
 
 
 def test_a_batch_is_scaled_after_its_transfer(data_dir):
@@ -48,7 +148,7 @@ def test_a_batch_is_scaled_after_its_transfer(data_dir):
     batch = next(iter(data.test_dataloader()))
     assert batch[0].dtype == torch.uint8
     x, labels = data.on_after_batch_transfer(batch, 0)
-    torch.testing.assert_close(x, data.test.images[:10].float() / 255)
+    torch.testing.assert_close(x, data.test.values[:10].float() / 255)
     assert (x.min() >= 0) & (x.max() <= 1)
     assert labels.tolist() == list(range(10))
 
@@ -59,13 +159,13 @@ def test_the_split_is_seeded_and_leaves_nothing_out(data_dir):
     again = prepared(MNIST(data_dir=data_dir, val_size=20, seed=1))
     other = prepared(MNIST(data_dir=data_dir, val_size=20, seed=2))
     assert (len(data.train), len(data.val)) == (76, 20)
-    assert torch.equal(data.val.images, again.val.images)
-    assert not torch.equal(data.val.images, other.val.images)
-    parts = torch.cat([data.train.images, data.val.images]).flatten(1)
+    assert torch.equal(data.val.values, again.val.values)
+    assert not torch.equal(data.val.values, other.val.values)
+    parts = torch.cat([data.train.values, data.val.values]).flatten(1)
     assert set(map(tuple, parts.tolist())) == set(
-        map(tuple, everything.train.images.flatten(1).tolist())
+        map(tuple, everything.train.values.flatten(1).tolist())
     )
-    assert torch.equal(data.test.images, everything.test.images)
+    assert torch.equal(data.test.values, everything.test.values)
 
 
 def test_an_epoch_sees_every_image_once(data_dir):
@@ -111,7 +211,7 @@ def test_gzipped_files_are_read(data_dir, tmp_path):
         target.write_bytes(gzip.compress(file.read_bytes()))
     plain = prepared(MNIST(data_dir=data_dir))
     zipped = prepared(MNIST(data_dir=tmp_path / "zipped"))
-    assert torch.equal(plain.train.images, zipped.train.images)
+    assert torch.equal(plain.train.values, zipped.train.values)
 
 
 def test_data_dir_comes_before_the_systems(data_dir, tmp_path, no_download, monkeypatch):
@@ -172,13 +272,6 @@ def test_images_of_another_size_are_refused(data_dir):
         prepared(MNIST(data_dir=data_dir))
 
 
-def test_a_truncated_gzip_file_is_named(data_dir, tmp_path):
-    path = tmp_path / "labels.gz"
-    path.write_bytes(gzip.compress((data_dir / "MNIST/raw" / LABELS).read_bytes())[:-9])
-    with pytest.raises(InputError, match=r"labels\.gz: .*delete the file"):
-        read_idx(path)
-
-
 @pytest.mark.parametrize("size", [95, 96, 1000])
 def test_a_validation_set_that_leaves_nothing(data_dir, size):
     with pytest.raises(InputError, match=f"val_size={size}.*allowed: at most 94"):
@@ -191,13 +284,13 @@ def test_arguments_outside_their_range(key):
         Digits(**key)
 
 
-@pytest.mark.parametrize("kind", [MNIST, FashionMNIST])
+@pytest.mark.parametrize("kind", MNIST_LIKE)
 def test_the_real_data_against_torchvision(kind, real_data_dir):
     data = prepared(kind(data_dir=real_data_dir, val_size=5000))
     assert (len(data.train), len(data.val), len(data.test)) == (55_000, 5_000, 10_000)
     reference = getattr(torchvision.datasets, kind.label)
     test = reference(str(real_data_dir), train=False)
-    assert torch.equal(data.test.images[:, 0], test.data)
+    assert torch.equal(data.test.values[:, 0], test.data)
     assert torch.equal(data.test.labels, test.targets)
     assert set(data.train.labels.tolist()) == set(range(len(data.class_names)))
 
@@ -213,5 +306,5 @@ def test_fewer_images_than_processes():
     strategy = SimpleNamespace(root_device=torch.device("cpu"))
     data.trainer = SimpleNamespace(world_size=2, global_rank=0, strategy=strategy)
     data.test_dataloader()
-    with pytest.raises(InputError, match=r"val_size=1: 1 images do not go round 2 processes"):
+    with pytest.raises(InputError, match=r"val_size=1: 1 examples do not go round 2 processes"):
         data.val_dataloader()

@@ -9,14 +9,16 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import ROOT, SHORT
+from conftest import ROOT, SHORT, build, choices, compose_train
 
-from autoencoders.checkpoints import load_weights
-from autoencoders.data import Digits, to_pixels
-from autoencoders.models import AE, VAE, WAEGAN, WAEMMD
+from autoencoders.data import Digits
 from autoencoders.models.base import inference
+from autoencoders.training.checkpoint_files import load_weights
 
-MODELS = {"ae": AE, "vae": VAE, "wae": WAEGAN, "wae_mmd": WAEMMD}
+pytestmark = pytest.mark.slow
+
+MODELS = choices("model")
+PATHS = (ROOT, ROOT / "src", ROOT / "tests")
 WORKER = Path(__file__).with_name("ddp_worker.py")
 TORCHRUN = (sys.executable, "-m", "torch.distributed.run")
 
@@ -37,7 +39,7 @@ def work(processes, what, folder, name):
     )
     done = subprocess.run(
         [*launcher, WORKER, what, folder, name],
-        env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, PATHS))},
         capture_output=True,
         text=True,
         timeout=200,
@@ -50,7 +52,8 @@ def work(processes, what, folder, name):
     }
 
 
-@pytest.mark.parametrize("name", ["ae", "vae", "wae"])
+# WAE-MMD's penalty compares each example with all others of its process.
+@pytest.mark.parametrize("name", [name for name in MODELS if name != "wae_mmd"])
 def test_two_processes_make_the_step_of_one(name, tmp_path):
     alone, both = work(1, "step", tmp_path / "1", name), work(2, "step", tmp_path / "2", name)
     expected = alone[0, 0]["gradients"]
@@ -77,9 +80,9 @@ def test_processes_stay_together_and_test_each_image_once(name, tmp_path):
     metrics = json.loads((folder / "metrics.json").read_text())
     data = Digits(val_size=200)
     data.setup()
-    model = MODELS[name](latent_dim=3, hidden_dim=2)
+    _, model = build(compose_train(*SHORT, f"model={name}"))
     load_weights(model, folder / "checkpoints/last.ckpt")
-    x = to_pixels(data.test.images)
+    x = data.test.x()
     with inference(model):
         error = ((model.reconstruct(x) - x) ** 2).mean().item()
     assert metrics["test/mse"] == pytest.approx(error, rel=1e-5)

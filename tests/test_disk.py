@@ -1,6 +1,7 @@
 """A full disk, and Ctrl-C: what was there stays, and one line says what to do."""
 
 import errno
+import json
 import os
 import re
 import shutil
@@ -12,11 +13,12 @@ from contextlib import suppress
 
 import pytest
 import torch
-from conftest import ROOT, SHORT, run_script
+from conftest import ROOT, SHORT, compose_train, run_script
 
-from autoencoders.checkpoints import AtomicCheckpointIO, read_checkpoint
 from autoencoders.errors import InputError, end_on_ctrl_c
-from autoencoders.runs import open_whole, replace_together
+from autoencoders.files import open_whole, replace_together
+from autoencoders.training.checkpoint_files import AtomicCheckpointIO, read_checkpoint
+from train import train
 
 
 class Full:
@@ -69,6 +71,26 @@ def test_files_are_replaced_together_or_not_at_all(tmp_path):
         raise KeyboardInterrupt
     assert (tmp_path / "metrics.json").read_text() == "new"
     assert sorted(os.listdir(tmp_path)) == ["figures", "metrics.json"]
+
+
+def test_a_disk_that_fills_up_during_training(tmp_path, monkeypatch):
+    """The second epoch's checkpoint finds no room: the first's stays, and resumes."""
+    save, calls = torch.save, []
+
+    def save_twice(content, file):
+        calls.append(1)
+        if len(calls) > 2:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        save(content, file)
+
+    cfg = compose_train(*SHORT, "trainer.precision=32-true")
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "save", save_twice)
+        with pytest.raises(InputError, match="No space left"):
+            train(cfg, tmp_path)
+    read_checkpoint(tmp_path / "checkpoints/last.ckpt")
+    train(cfg, tmp_path, resume=True)
+    assert json.loads((tmp_path / "metrics.json").read_text())["epochs"] == 2
 
 
 @pytest.fixture

@@ -1,41 +1,94 @@
 """What an evaluation finds, leaves and repeats."""
 
+import importlib
 import itertools
 import json
 import math
 
+import independent
+import numpy as np
 import pytest
 import torch
-from conftest import SHORT, compose_train, run_script
+from conftest import SHORT, compose_evaluate, compose_train, exported, run_script
+from independent import assert_numbers
 from pydantic import ValidationError
+from scipy.spatial.distance import cdist
+from small import small
 from test_train import short_run
 
-from autoencoders.data import Digits
+import autoencoders.models
+from autoencoders.comparison import Comparison, FinishedRun, exhibits
+from autoencoders.data import DataModule, Digits, Examples
 from autoencoders.errors import InputError
-from autoencoders.evaluation import (
-    USES,
-    Codes,
-    Settings,
+from autoencoders.evaluation import Settings, evaluate, of_evaluation, of_model
+from autoencoders.evaluation.catalogue import columns
+from autoencoders.evaluation.evaluate import (
+    FLOOR,
+    HELD_OUT,
+    RECONSTRUCTION,
+    TRAIN_PER_TEST,
+    choose,
     decode,
     encode,
-    evaluate,
     first_of_each_class,
-    judge_images,
-    judged_on,
     stream,
 )
-from autoencoders.metrics.features import load_extractor
-from autoencoders.models import VAE, WAEGAN
+from autoencoders.evaluation.exhibits import EXHIBITS
+from autoencoders.features import EXTRACTORS, PCA, FeatureCNN
+from autoencoders.models import AE, VAE, WAEGAN, AutoEncoder
 from autoencoders.models.base import inference
+from autoencoders.networks import MLP
 from autoencoders.runs import load_run
+from autoencoders.runs.config import evaluation_settings
 from train import train
+
+MODELS = exported(autoencoders.models, AutoEncoder)
+# The package's `evaluate` is the function in this module.
+module = importlib.import_module("autoencoders.evaluation.evaluate")
+
+
+def samplers():
+    """Those of the config, by name."""
+    return evaluation_settings(compose_evaluate())[1]
+
+
+def measured(names, extractor, labelled=True):
+    """The keys, and those of their floors, that an evaluation with these samplers may give."""
+    others = {kind.distance.key for kind in EXTRACTORS} - {extractor.distance.key}
+    found = [c for c in columns(names) if c.section != "Training" and c.key[:5] != "test/"]
+    found = [c for c in found if c.key.rpartition("/")[2] not in others]
+    if not labelled:
+        found = [c for c in found if c.floor or not c.key.startswith("latent/")]
+    return {c.key for c in found} | {c.floor for c in found if c.floor} | {"evaluation_seconds"}
+
+
+class Vectors(DataModule):
+    """Unbounded vectors of two clusters, with or without labels."""
+
+    label = "vectors"
+    shape = (6,)
+    bounded = False
+
+    def load(self):
+        generator = torch.Generator().manual_seed(0)
+        labels = torch.arange(260) % 2
+        values = torch.randn(260, 6, generator=generator) + 5 * labels[:, None]
+        everything = Examples(values, labels if self.class_names else None)
+        return everything.subset(torch.arange(200)), everything.subset(torch.arange(200, 260))
+
+
+class LabelledVectors(Vectors):
+    class_names = ("left", "right")
+
+
+def prepared(data):
+    data.setup()
+    return data
 
 
 @pytest.fixture(scope="module")
 def digits():
-    data = Digits(val_size=200)
-    data.setup()
-    return data
+    return prepared(Digits(val_size=200))
 
 
 @pytest.fixture(scope="module")
@@ -49,174 +102,197 @@ def evaluated(tmp_path_factory):
     return folder, done.stdout
 
 
-def test_an_evaluation_repeats_for_a_seed(digits):
+@pytest.mark.parametrize("kind", MODELS)
+def test_everything_in_the_catalogue_is_measured(kind, digits):
     torch.manual_seed(0)
-    model = VAE(latent_dim=3, hidden_dim=4).eval()
-    first, again, other = (
-        evaluate(model, digits, Settings(images=60, seed=seed)).metrics for seed in (1, 1, 2)
-    )
-    for metrics in (first, again, other):
-        del metrics["evaluation_seconds"]
-    assert first == again
-    assert first != other
-
-
-def test_everything_is_measured(digits):
-    model = WAEGAN(latent_dim=3, hidden_dim=4).eval()
-    found = evaluate(model, digits, Settings(images=100))
-    for kind in ("floor", "reconstruction", "prior", "mixture"):
-        for measure in (
-            *("fd_cnn", "kernel_distance", "precision", "recall", "density", "coverage"),
-            *("class_entropy", "rarest_class"),
-        ):
-            assert math.isfinite(found.metrics[f"{kind}/{measure}"])
-    for name in ("mmd", "sliced_wasserstein", "frechet"):
-        assert {f"latent/{name}", f"latent/{name}_floor"} < found.metrics.keys()
-    assert {"latent/knn_accuracy", "latent/probe_accuracy"} < found.metrics.keys()
-    assert set(found.class_shares) == {"real images", "prior", "mixture"}
+    model = small(kind).eval()
+    found = evaluate(model, digits, Settings(images=100), samplers())
+    assert found.metrics.keys() == measured(samplers(), FeatureCNN)
+    assert found.left_out == []
+    assert all(map(math.isfinite, found.metrics.values()))
+    assert list(found.generated) == list(found.samplers) == list(samplers())
+    assert set(found.class_shares) == {"real images", *samplers()}
     for share in found.class_shares.values():
         assert share.sum().item() == pytest.approx(1)
-    assert found.metrics["floor/fd_cnn"] < found.metrics["prior/fd_cnn"]
-    samples, neighbours = found.closest
-    assert samples.shape == neighbours.shape == (10, 1, 28, 28)
+    for name in samplers():
+        assert found.metrics["floor/fd_cnn"] < found.metrics[f"{name}/fd_cnn"]
+    for values in found.closest:
+        assert values.shape == (10, 1, 28, 28)
+
+
+def test_an_evaluation_repeats_for_a_seed(digits):
+    torch.manual_seed(0)
+    model = small(VAE).eval()
+    first, again, other = (
+        evaluate(model, digits, Settings(images=60, seed=seed), samplers()) for seed in (1, 1, 2)
+    )
+    for found in (first, again, other):
+        del found.metrics["evaluation_seconds"]
+    assert first.metrics == again.metrics
+    assert first.metrics != other.metrics
+    assert first.conditions == again.conditions
+    for name in samplers():
+        assert torch.equal(first.generated[name], again.generated[name])
+        assert not torch.equal(first.generated[name], other.generated[name])
 
 
 def test_the_floor_is_training_images(digits):
-    """And of nearest_train, test images. Done by hand."""
-    settings = Settings(images=297)
-    found = evaluate(WAEGAN(latent_dim=3, hidden_dim=4).eval(), digits, settings).metrics
-    chosen = torch.randperm(1300, generator=stream(0, "floor"))[:297]
-    images = {"floor": digits.train.images[chosen]}
-    expected, _ = judge_images(images, digits.test.images, load_extractor("digits"), 5)
-    assert expected.items() <= found.items()
-    assert "floor/nearest_train" not in found
-    test, train = (part.images.flatten(1).double() / 255 for part in (digits.test, digits.train))
+    """And of nearest_train, test images: the numbers by the independent code."""
+    found = evaluate(small(WAEGAN).eval(), digits, Settings(images=297), {}).metrics
+    chosen = torch.randperm(1300, generator=stream(0, FLOOR))[:297]
+    real, _ = independent.features("digits", digits.test.values)
+    floor, classes = independent.features("digits", digits.train.values[chosen])
+    expected = {
+        "fd_cnn": independent.frechet(real, floor),
+        "kernel_distance": independent.kernel_distance(real, floor),
+        **independent.overlap(real, floor),
+        **independent.class_shares(classes),
+    }
+    assert_numbers(found, {f"{FLOOR}/{k}": independent.Number(v) for k, v in expected.items()})
+    assert f"{FLOOR}/nearest_train" not in found
+    test, train = (part.values.flatten(1).double() / 255 for part in (digits.test, digits.train))
     distances = torch.cdist(test, train).min(1).values / 28
-    assert found["held_out/nearest_train"] == pytest.approx(distances.mean().item(), rel=1e-4)
+    assert found[f"{HELD_OUT}/nearest_train"] == pytest.approx(distances.mean().item(), rel=1e-4)
 
 
 def test_no_two_uses_share_random_numbers(digits, monkeypatch):
-    numbers = {}
+    uses, numbers = [], {}
 
-    def keep(name, draw):
-        def kept(*arguments):
-            numbers[f"{name} {len(numbers)}"] = found = draw(*arguments)
-            return found
+    def recorded_stream(seed, use):
+        uses.append(use)
+        return stream(seed, use)
 
-        return kept
+    def recorded_encode(*arguments):
+        codes = encode(*arguments)
+        numbers[f"codes {len(numbers)}"] = codes.z
+        return codes
 
-    model = VAE(latent_dim=3, hidden_dim=2).eval()
+    monkeypatch.setattr(module, "stream", recorded_stream)
+    monkeypatch.setattr(module, "encode", recorded_encode)
+    model = small(VAE).eval()
     # A posterior that is N(0, I) whatever the image: its draws are the numbers themselves.
     torch.nn.init.zeros_(model.encoder.head.weight)
     torch.nn.init.zeros_(model.encoder.head.bias)
-    posterior = keep("posterior", lambda images: encode(model, images).z)
-    monkeypatch.setattr(
-        "autoencoders.evaluation.encode", lambda _, images: Codes(images, posterior(images))
-    )
-    monkeypatch.setattr(model, "sample_prior", keep("prior", model.sample_prior))
-    monkeypatch.setattr("autoencoders.evaluation.latents.readability", lambda *_: {})
-    monkeypatch.setattr(
-        "autoencoders.evaluation.decode", lambda _, codes: digits.test.images[: len(codes)]
-    )
-    evaluate(model, digits, Settings(images=200))
-    assert len(numbers) == 6  # training and test codes, samples, three draws for the distances
-    numbers |= {f"stream {use}": torch.randn(200, 3, generator=stream(0, use)) for use in USES[:4]}
+    evaluate(model, digits, Settings(images=100), samplers())
+    assert len(set(uses)) == len(uses)
+    assert {*samplers(), FLOOR} < set(uses)
+    assert len(numbers) == 2  # training codes, and those judged on
+    numbers |= {use: torch.randn(200, 3, generator=stream(0, use)) for use in uses}
+    del numbers["posterior"]  # the codes are what it draws
     for (name, some), (other, others) in itertools.combinations(numbers.items(), 2):
-        if f"{name}{other}".count("stream") == 1:
-            continue
         shared = len(set(some.flatten().tolist()) & set(others.flatten().tolist()))
         assert shared <= 3, (name, other)  # of 24 bits, some meet by chance
 
 
-def test_some_images_are_drawn_by_the_seed(digits):
+def test_some_examples_are_drawn_by_the_seed(digits):
     first, again, other, everything = (
-        judged_on(digits, Settings(images=n, seed=seed)).images
+        choose(digits.test, n, stream(seed, "real")).values
         for n, seed in ((100, 0), (100, 0), (100, 1), (10_000, 0))
     )
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
-    assert not torch.equal(first, digits.test.images[:100])
-    assert torch.equal(everything, digits.test.images)
-    bytes_of = [image.numpy().tobytes() for image in digits.test.images]
+    assert not torch.equal(first, digits.test.values[:100])
+    assert torch.equal(everything, digits.test.values)
+    bytes_of = [image.numpy().tobytes() for image in digits.test.values]
     places = [bytes_of.index(image.numpy().tobytes()) for image in first]
     assert places == sorted(places)
     assert len(set(places)) == 100
     assert max(places) > 250
+    found = evaluate(small(AE).eval(), digits, Settings(images=100), {})
+    assert torch.equal(found.real.values, first)
+    assert found.conditions["images"] == 100
 
 
-OVERLAP = {"precision", "recall", "density", "coverage"}
-DISTANCES = {"fd_cnn", "kernel_distance", "mmd", "sliced_wasserstein", "frechet"}
+def test_the_validation_set_is_judged_on_where_it_is_asked_for(digits):
+    found = evaluate(small(AE).eval(), digits, Settings(split="val"), {})
+    assert torch.equal(found.real.values, digits.val.values)
+    with pytest.raises(InputError, match=r"evaluation\.split=val: .*dataset\.val_size=0"):
+        autoencoders.evaluation.check(prepared(Digits()), Settings(split="val"))
+
+
+def test_training_codes_are_as_many_as_are_asked_for(digits, monkeypatch):
+    lengths = []
+
+    def recorded(model, values):
+        lengths.append(len(values))
+        return encode(model, values)
+
+    monkeypatch.setattr(module, "encode", recorded)
+    evaluate(small(AE).eval(), digits, Settings(images=20), {})
+    assert lengths == [20 * TRAIN_PER_TEST, 20]
 
 
 @pytest.mark.parametrize(
-    ("train_classes", "test_images", "missing", "lines"),
+    ("train_classes", "test_images", "missing", "found"),
     [
-        (10, 5, OVERLAP, ["precision, recall, density, coverage: evaluation.neighbours=5"]),
+        (10, 5, ["prior/precision", "floor/coverage"], ["prior/fd_cnn", "latent/mmd"]),
         (
             10,
             1,
-            OVERLAP | DISTANCES,
-            ["precision, recall", "distances of images and of codes: there is one image alone"],
+            ["prior/precision", "floor/fd_cnn", "prior/kernel_distance", "latent/mmd_floor"],
+            ["prior/class_entropy", "latent/knn_accuracy", "held_out/nearest_train"],
         ),
-        (1, 8, {"probe_accuracy"}, ["latent/probe_accuracy: the training images are of one class"]),
-        (2, 8, set(), []),
+        (1, 8, ["latent/probe_accuracy"], ["latent/knn_accuracy", "prior/coverage"]),
+        (2, 8, [], ["latent/probe_accuracy"]),
     ],
 )
 def test_what_few_images_or_classes_allow_is_measured(
-    train_classes, test_images, missing, lines, tmp_path, monkeypatch, capsys
+    train_classes, test_images, missing, found, tmp_path, monkeypatch, capsys
 ):
-    """Test images of one class, in a whole run."""
+    """Test images of one class, in a whole run: a number is there, or a line names it."""
     everything, test = Digits().load()
     some = everything.subset(everything.labels.lt(train_classes).nonzero()[:, 0][:150])
     test = test.subset(test.labels.eq(0).nonzero()[:, 0][:test_images])
     monkeypatch.setattr(Digits, "load", lambda self: (some, test))
     short_run(tmp_path, "model=vae", "evaluate=true", "dataset.val_size=20")
     metrics = json.loads((tmp_path / "metrics.json").read_text())
+    conditions = json.loads((tmp_path / "evaluation.json").read_text())
+    assert conditions["images"] == test_images
     printed = [line for line in capsys.readouterr().out.splitlines() if "not measured: " in line]
-    assert len(printed) == len(lines)
-    for line, words in zip(printed, lines, strict=True):
-        assert line.startswith(f"not measured: {words}")
-    found = {name.rpartition("/")[2] for name in metrics}
-    possible = OVERLAP | DISTANCES | {"probe_accuracy", "knn_accuracy", "nearest_train"}
-    assert possible - found == missing
-    assert json.loads((tmp_path / "evaluation.json").read_text())["images"] == test_images
+    named = set()
+    for line in printed:
+        _, sets, keys, reason = line.split(": ")
+        assert reason
+        named |= {f"{of}/{key}" for of in sets.split(", ") for key in keys.split(", ")}
+    assert measured(conditions["samplers"], FeatureCNN) - metrics.keys() == named
+    assert set(missing) <= named
+    assert bool(missing) == bool(named)
+    assert set(found) <= metrics.keys()
 
 
 def test_metrics_that_are_infinite_are_left_out(tmp_path, capsys):
     short_run(tmp_path, "model=ae", "model.prior_std=1e30", "evaluate=true")
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     assert all(map(math.isfinite, metrics.values()))
-    (line,) = [line for line in capsys.readouterr().out.splitlines() if "NaN or infinite" in line]
-    assert "latent/mmd" in line
+    printed = capsys.readouterr().out
+    assert "not measured: latent: mmd: NaN or infinite" in printed
     assert "latent/mmd" not in metrics
     assert metrics["test/mse"] > 0
 
 
+def test_decoded_examples_that_are_infinite_are_left_out():
+    """Vectors have no bounds that would keep them finite."""
+    model = small(AE, network=MLP(), shape=(6,), bounded=False, cost="mse").eval()
+    torch.nn.init.constant_(list(model.decoder.parameters())[-1], math.inf)
+    found = evaluate(model, prepared(Vectors()), Settings(images=40), samplers())
+    assert all(map(math.isfinite, found.metrics.values()))
+    assert "fd_pca: NaN or infinite" in " ".join(found.left_out)
+    assert "floor/fd_pca" in found.metrics
+
+
 def test_codes_that_are_infinite_end_an_evaluation_with_one_line(digits):
-    model = WAEGAN(latent_dim=3, hidden_dim=4).eval()
+    model = small(WAEGAN).eval()
     torch.nn.init.constant_(model.encoder.head.bias, math.inf)
     with pytest.raises(InputError, match="codes are NaN or infinite: training has diverged"):
-        evaluate(model, digits, Settings(images=40))
-
-
-def test_the_components_that_were_fitted_are_recorded(tmp_path, monkeypatch):
-    everything, test = Digits().load()
-    some = everything.subset(torch.arange(30))
-    monkeypatch.setattr(Digits, "load", lambda self: (some, test))
-    asked = ("evaluate=true", "evaluation.components=20", "dataset.val_size=18")
-    short_run(tmp_path, "model=ae", *asked)
-    conditions = json.loads((tmp_path / "evaluation.json").read_text())
-    assert conditions["components"] == 12  # as many as there are training images
-    modes = {(tmp_path / name).stat().st_mode for name in ("metrics.json", "mixture.safetensors")}
-    assert len(modes) == 1
+        evaluate(model, digits, Settings(images=40), samplers())
 
 
 def test_codes_and_images_do_not_depend_on_the_batch(digits, monkeypatch):
     torch.manual_seed(0)
-    model = WAEGAN(latent_dim=3, hidden_dim=4).eval()
-    images = digits.test.images[:50]
+    model = small(WAEGAN).eval()
+    images = digits.test.values[:50]
     whole = encode(model, images)
-    monkeypatch.setattr("autoencoders.evaluation.BATCH", 7)
+    monkeypatch.setattr(module, "BATCH", 7)
     torch.testing.assert_close(encode(model, images).mean, whole.mean)
     decoded = decode(model, whole.mean)
     assert decoded.dtype == torch.uint8
@@ -227,20 +303,68 @@ def test_codes_and_images_do_not_depend_on_the_batch(digits, monkeypatch):
 
 def test_a_vaes_draws_are_not_its_means(digits):
     torch.manual_seed(0)
-    codes = encode(VAE(latent_dim=3, hidden_dim=4).eval(), digits.test.images[:20])
+    codes = encode(small(VAE).eval(), digits.test.values[:20])
     assert not torch.allclose(codes.mean, codes.z)
+
+
+@pytest.mark.parametrize("data_set", [Vectors, LabelledVectors])
+@pytest.mark.parametrize("kind", MODELS)
+def test_vectors_are_evaluated_and_shown_as_images_are(kind, data_set, tmp_path):
+    """A data set that has neither images nor a classifier of its own."""
+    data, names = prepared(data_set()), list(samplers())
+    torch.manual_seed(0)
+    model = small(kind, network=MLP(), shape=(6,), bounded=False, cost="mse").eval()
+    found = evaluate(model, data, Settings(images=40), samplers())
+    assert found.metrics.keys() == measured(names, PCA, labelled=bool(data.class_names)) - {
+        f"{of}/{key}"  # PCA knows no classes
+        for of in (FLOOR, RECONSTRUCTION, *names)
+        for key in ("class_entropy", "rarest_class")
+    }
+    assert found.left_out == []
+    assert found.class_shares == {}
+    for values in found.generated.values():
+        assert values.dtype == torch.float32
+        assert values.shape == (40, 6)
+    # A mean over all dimensions, of the values as they are.
+    expected = cdist(found.generated[names[0]].double(), data.train.values.double()).min(1)
+    nearest = found.metrics[f"{names[0]}/nearest_train"]
+    assert nearest == pytest.approx(expected.mean() / np.sqrt(6), rel=1e-4)
+
+    assert list(of_model(model, data, 1)) == [exhibit.__name__ for exhibit in EXHIBITS]
+    assert of_evaluation(model, data, 1, found) == {}
+    drawn = exhibits.of_models({"a model": model, "another": model}, data, points=30)
+    assert list(drawn) == ["embeddings"]
+    config = {"dataset": {}, "model": {}, "objective": "val/mse"}
+    conditions = {**found.conditions, "samplers": {name: {} for name in names}}
+    metrics = {**found.metrics, "test/mse": 0.5, "epochs": 1}
+    run = FinishedRun(tmp_path, "vectors", kind.label, config, metrics, conditions)
+    comparison = Comparison([run])
+    assert comparison.distance == PCA.distance
+    assert set(comparison.rows[0].cells) == (found.metrics.keys() & comparison.rows[0].cells) | {
+        *("test/mse", "epochs")
+    }
+    assert f"{names[0]}/fd_pca" in comparison.rows[0].cells
+    assert set(exhibits.of_comparison(comparison, comparison.rows, "")) >= {"sample_quality"}
 
 
 def test_what_training_leaves(evaluated):
     folder, printed = evaluated
     metrics = json.loads((folder / "metrics.json").read_text())
-    assert metrics["prior/fd_cnn"] > metrics["floor/fd_cnn"] > 0
     assert all(isinstance(value, int | float) for value in metrics.values())
-    for name in ("samples_mixture", "nearest_training_images", "class_shares"):
-        assert (folder / f"figures/{name}.png").stat().st_size > 5000
     conditions = json.loads((folder / "evaluation.json").read_text())
     assert (conditions["dataset"], conditions["images"]) == ("digits", 297)
-    assert "FD-CNN" in printed
+    assert list(conditions["samplers"]) == list(samplers())
+    for name, sampler in samplers().items():
+        assert (folder / f"figures/samples_{name}.png").stat().st_size > 5000
+        loaded = type(sampler).load(folder / f"samplers/{name}.safetensors")
+        assert loaded.draw(4).shape == (4, 3)
+        assert metrics[f"{name}/fd_cnn"] > metrics["floor/fd_cnn"] > 0
+    modes = {path.stat().st_mode for path in folder.rglob("*") if path.suffix in (".json", ".png")}
+    modes |= {path.stat().st_mode for path in (folder / "samplers").iterdir()}
+    assert len(modes) == 1
+    for column in columns(samplers()):
+        if column.key in metrics:
+            assert f" {column.name} " in printed
 
 
 def test_evaluate_py_finds_the_same_again_and_mends_a_damaged_file(evaluated):
@@ -254,6 +378,7 @@ def test_evaluate_py_finds_the_same_again_and_mends_a_damaged_file(evaluated):
     for name in before.keys() - {"evaluation_seconds"}:
         assert after[name] == pytest.approx(before[name], rel=1e-5, abs=1e-7), name
     assert sorted(path.name for path in folder.parent.iterdir()) == ["run"]  # no litter
+    assert not list(folder.rglob("*.partial*"))
 
 
 def test_another_checkpoint_gets_a_folder_of_its_own(evaluated):
@@ -270,8 +395,8 @@ def test_another_checkpoint_gets_a_folder_of_its_own(evaluated):
 
 def test_a_missing_extractor_is_noticed_before_training(tmp_path, monkeypatch):
     monkeypatch.setattr(Digits, "extractor", "")
-    with pytest.raises(InputError, match="no extractor ships"):
-        train(compose_train(*SHORT, "evaluate=true"), tmp_path / "run")
+    with pytest.raises(InputError, match=r"evaluation\.features=cnn: .*evaluation\.features=pca"):
+        train(compose_train(*SHORT, "evaluate=true", "evaluation.features=cnn"), tmp_path / "run")
     assert not (tmp_path / "run/checkpoints").exists()
 
 
@@ -281,9 +406,9 @@ def test_settings_refuse_what_they_do_not_know():
 
 
 def test_one_latent_dimension_is_enough(digits):
-    found = evaluate(VAE(latent_dim=1, hidden_dim=2).eval(), digits, Settings(images=40))
-    assert math.isfinite(found.metrics["latent/frechet"])
-    assert math.isfinite(found.metrics["mixture/fd_cnn"])
+    model = small(VAE, latent_dim=1).eval()
+    found = evaluate(model, digits, Settings(images=40), samplers())
+    assert found.metrics.keys() == measured(samplers(), FeatureCNN)
 
 
 def test_the_first_of_each_class_by_brute_force():

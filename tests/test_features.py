@@ -2,32 +2,37 @@
 
 import json
 
+import numpy as np
 import pytest
+import sklearn.decomposition
 import torch
+from conftest import exported
 from torch import nn
 
-from autoencoders.data import MNIST, Digits, FashionMNIST
+import autoencoders.data
+from autoencoders.data import DataModule, Digits
 from autoencoders.errors import InputError
-from autoencoders.metrics import features, train_extractor
-from autoencoders.metrics.features import FOLDER, RECORD, FeatureCNN, Inception, load_extractor
+from autoencoders.features import EXTRACTORS, PCA, FeatureCNN, Inception, cnn, load_extractor, pca
+from autoencoders.features import train as training
+from autoencoders.features.cnn import FOLDER, RECORD, load_cnn
 
-NAMES = ("digits", "mnist", "fmnist")
+DATA_SETS = {
+    kind.extractor: kind for kind in exported(autoencoders.data, DataModule) if kind.extractor
+}
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", DATA_SETS)
 def test_a_shipped_file_is_the_one_on_record(name):
     path = FOLDER / f"{name}.safetensors"
     assert path.stat().st_size <= 1_000_000
-    assert features.sha256(path) == json.loads(RECORD.read_text())[name]["sha256"]
+    assert cnn.sha256(path) == json.loads(RECORD.read_text())[name]["sha256"]
 
 
-@pytest.mark.parametrize(
-    ("name", "kind", "least"), [("mnist", MNIST, 0.993), ("fmnist", FashionMNIST, 0.925)]
-)
-def test_accuracy_on_the_real_test_sets(name, kind, least, real_data_dir):
-    data = kind(data_dir=real_data_dir)
+@pytest.mark.parametrize(("name", "least"), [("mnist", 0.993), ("fmnist", 0.925)])
+def test_accuracy_on_the_real_test_sets(name, least, real_data_dir):
+    data = DATA_SETS[name](data_dir=real_data_dir)
     data.setup()
-    found = train_extractor.accuracy(load_extractor(name), data.test)
+    found = training.accuracy(load_cnn(name), data.test)
     assert found == pytest.approx(json.loads(RECORD.read_text())[name]["test_accuracy"], abs=2e-4)
     assert found >= least
 
@@ -35,12 +40,12 @@ def test_accuracy_on_the_real_test_sets(name, kind, least, real_data_dir):
 def test_accuracy_on_digits():
     data = Digits()
     data.setup()
-    assert train_extractor.accuracy(load_extractor("digits"), data.test) >= 0.97
+    assert training.accuracy(load_cnn("digits"), data.test) >= 0.97
 
 
 def test_features_do_not_depend_on_the_batch():
     images = torch.randint(256, (7, 1, 28, 28), dtype=torch.uint8)
-    extractor = load_extractor("mnist")
+    extractor = load_cnn("mnist")
     whole, alone = extractor.extract(images), extractor.extract(images[3:4])
     assert whole.values.shape == (7, 96)
     assert whole.values.dtype == torch.float64
@@ -48,27 +53,36 @@ def test_features_do_not_depend_on_the_batch():
     torch.testing.assert_close(whole.classes.sum(1), torch.ones(7))
 
 
-def test_a_data_set_without_an_extractor():
-    with pytest.raises(InputError, match=r"no extractor ships .*inception.*evaluate=false"):
-        load_extractor("faces")
+def test_a_data_set_without_a_classifier():
+    with pytest.raises(InputError, match=r"features=cnn: ships for .*features=pca takes any"):
+        load_extractor("cnn", "")
+    assert isinstance(load_extractor("auto", ""), PCA)
+    assert isinstance(load_extractor("auto", "digits"), FeatureCNN)
+    assert isinstance(load_extractor("pca", "digits"), PCA)
+
+
+def test_extractors_have_distances_of_their_own():
+    keys = [extractor.distance.key for extractor in EXTRACTORS]
+    assert len(set(keys)) == len(keys)
+    assert {extractor.distance.better for extractor in EXTRACTORS} == {"lower"}
 
 
 def test_a_file_that_is_not_the_one_on_record(tmp_path, monkeypatch):
     (tmp_path / "mnist.safetensors").write_bytes((FOLDER / "fmnist.safetensors").read_bytes())
-    monkeypatch.setattr(features, "FOLDER", tmp_path)
+    monkeypatch.setattr(cnn, "FOLDER", tmp_path)
     with pytest.raises(InputError, match="not the file on record; install the package again"):
-        load_extractor("mnist")
+        load_cnn("mnist")
 
 
 def test_the_command_rebuilds_an_extractor(tmp_path, monkeypatch, capsys):
-    for module in (features, train_extractor):
+    for module in (cnn, training):
         monkeypatch.setattr(module, "FOLDER", tmp_path)
-        monkeypatch.setattr(module, "RECORD", tmp_path / "extractors.json")
-    monkeypatch.setattr("sys.argv", ["train_extractor", "digits", "--epochs", "16"])
-    train_extractor.main()
-    record = json.loads((tmp_path / "extractors.json").read_text())["digits"]
+        monkeypatch.setattr(module, "RECORD", tmp_path / "record.json")
+    monkeypatch.setattr("sys.argv", ["train", "digits", "--epochs", "16"])
+    training.main()
+    record = json.loads((tmp_path / "record.json").read_text())["digits"]
     assert record["test_accuracy"] > 0.8
-    assert record["sha256"] == features.sha256(tmp_path / "digits.safetensors")
+    assert record["sha256"] == cnn.sha256(tmp_path / "digits.safetensors")
     assert record["sha256"] in capsys.readouterr().out
 
 
@@ -76,12 +90,12 @@ def test_augmentation_shifts_and_mirrors():
     x = torch.zeros(64, 1, 9, 9)
     x[:, :, 4, 3] = 1
     torch.manual_seed(0)
-    shifted = train_extractor.augment(x, mirror=False)
+    shifted = training.augment(x, mirror=False)
     assert shifted.shape == x.shape
     assert torch.equal(shifted.sum((1, 2, 3)), torch.ones(64))
     columns = shifted.sum((1, 2)).argmax(1)
     assert set(columns.tolist()) == {1, 2, 3, 4, 5}
-    mirrored = train_extractor.augment(x, mirror=True)
+    mirrored = training.augment(x, mirror=True)
     assert set(mirrored.sum((1, 2)).argmax(1).tolist()) == set(range(1, 8))
 
 
@@ -111,8 +125,55 @@ def test_inception_without_its_package_or_weights(monkeypatch):
 
 
 def test_the_networks_classes_are_the_data_sets():
-    for name, kind in zip(NAMES, (Digits, MNIST, FashionMNIST), strict=True):
-        extractor = load_extractor(name)
+    assert set(json.loads(RECORD.read_text())) == set(DATA_SETS)
+    for name, kind in DATA_SETS.items():
+        extractor = load_cnn(name)
         assert isinstance(extractor, FeatureCNN)
         assert extractor.head.out_features == len(kind.class_names)
-        assert kind.extractor == name
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype"),
+    [
+        ((300, 6), torch.float32),
+        ((120, 1, 9, 9), torch.uint8),
+        ((4, 7), torch.float32),  # fewer examples than dimensions
+    ],
+)
+def test_principal_components_against_sklearn(shape, dtype):
+    train = torch.randint(256, shape, generator=torch.Generator().manual_seed(0)).to(dtype)
+    extractor = PCA().fit(train)
+    x = train.flatten(1).double().numpy() / (255 if train.dtype == torch.uint8 else 1)
+    reference = sklearn.decomposition.PCA(min(50, *x.shape), svd_solver="full").fit(x)
+    found = extractor.extract(train)
+    assert found.classes is None
+    assert found.values.dtype == torch.float64
+    # Up to the components' signs.
+    expected = np.abs(reference.transform(x))
+    np.testing.assert_allclose(found.values.abs().numpy(), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_principal_components_keep_distances_where_they_are_all_kept():
+    """In the data's units: not whitened."""
+    train = 10 * torch.randn(80, 5).double()
+    values = PCA().fit(train).extract(train[:20]).values
+    torch.testing.assert_close(torch.cdist(values, values), torch.cdist(train[:20], train[:20]))
+
+
+def test_principal_components_do_not_depend_on_the_batch(monkeypatch):
+    train = torch.randn(60, 5)
+    extractor = PCA().fit(train)
+    whole = extractor.extract(train).values
+    monkeypatch.setattr(pca, "BATCH", 7)
+    torch.testing.assert_close(extractor.extract(train).values, whole)
+
+
+def test_principal_components_of_other_data_have_another_fingerprint(monkeypatch):
+    train = torch.randn(60, 5)
+    assert PCA().fit(train).fingerprint == PCA().fit(train.clone()).fingerprint
+    assert PCA().fit(train).fingerprint != PCA().fit(train + 1).fingerprint
+    before = PCA().fit(train)
+    monkeypatch.setattr(pca, "FITTED", 30)  # some of them, the same each time
+    some = PCA().fit(train)
+    assert torch.equal(some.components, PCA().fit(train).components)
+    assert not torch.allclose(some.mean, before.mean)

@@ -5,41 +5,42 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 
-from autoencoders import figures
+from autoencoders.figures import charts, codes, images
+from autoencoders.figures.style import PALETTE
 
 
 def test_a_montage_holds_every_image_in_its_place():
     rows = [torch.rand(3, 1, 5, 4), torch.rand(3, 1, 5, 4)]
-    canvas = figures.montage(rows)
-    assert canvas.shape == (1, 2 * 5 + figures.GAP, 3 * 4 + 2 * figures.GAP)
+    canvas = images.montage(rows)
+    assert canvas.shape == (1, 2 * 5 + images.GAP, 3 * 4 + 2 * images.GAP)
     for i, row in enumerate(rows):
         for j, image in enumerate(row):
-            top, left = i * (5 + figures.GAP), j * (4 + figures.GAP)
+            top, left = i * (5 + images.GAP), j * (4 + images.GAP)
             assert torch.equal(canvas[:, top : top + 5, left : left + 4], image)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_each_rows_label_stands_beside_it(channels):
     rows = [("original", torch.rand(4, channels, 8, 8)), ("AE", torch.rand(4, channels, 8, 8))]
-    figure = figures.image_rows(rows, "Reconstructions", "a note")
+    figure = images.image_rows(rows, "Reconstructions", "a note")
     (axes,) = figure.axes
     assert [label.get_text() for label in axes.get_yticklabels()] == ["original", "AE"]
     first, second = axes.get_yticks()
     assert 0 < first < 8  # pixel rows of the montage: the first image, the gap, the second
-    assert 8 + figures.GAP < second < 16 + figures.GAP
+    assert 8 + images.GAP < second < 16 + images.GAP
     assert axes.get_title() == "Reconstructions"
 
 
 def test_a_grid_is_square():
-    figure = figures.image_grid(torch.rand(9, 1, 8, 8), "Samples")
+    figure = images.image_grid(torch.rand(9, 1, 8, 8), "Samples")
     assert figure.axes[0].get_images()[0].get_array().shape == (28, 28)
 
 
 @pytest.mark.parametrize("latent_dim", [1, 2, 8])
 def test_the_latent_space_shows_every_code_and_the_prior(latent_dim):
     torch.manual_seed(0)
-    codes, labels = 2 * torch.randn(60, latent_dim), torch.arange(60) % 3
-    figure = figures.latent_space(codes, labels, ("a", "b", "c"), 2.0, "title", "note")
+    z, labels = 2 * torch.randn(60, latent_dim), torch.arange(60) % 3
+    figure = codes.latent_space(z, labels, ("a", "b", "c"), 2.0, "title", "note")
     assert isinstance(figure, Figure)
     plane, histogram = figure.axes
     assert sum(len(points.get_offsets()) for points in plane.collections) == 60
@@ -49,13 +50,22 @@ def test_the_latent_space_shows_every_code_and_the_prior(latent_dim):
     assert density.max() == pytest.approx(1 / (2 * np.sqrt(2 * np.pi)), rel=1e-3)
 
 
+@pytest.mark.filterwarnings("error")
+def test_codes_without_classes_have_no_legend():
+    points, labels = torch.randn(20, 3), torch.zeros(20, dtype=torch.long)
+    plane, _ = codes.latent_space(points, labels, (), 1.0, "title", "note").axes
+    assert plane.get_legend() is None
+    assert len(plane.collections[0].get_offsets()) == 20
+    assert len(codes.embeddings([("data", points[:4])], labels[:4], (), "title").axes) == 2
+
+
 def test_the_palette_tells_ten_classes_apart():
-    assert len(set(figures.PALETTE)) == 10
+    assert len(set(PALETTE)) == 10
 
 
 def test_parallel_coordinates_of_numbers_and_words():
     settings = {"lr": [0.001, 0.1, 0.01], "precision": ["16-mixed", 32, "32-true"]}
-    figure = figures.parallel_coordinates(settings, ("FD-CNN", [3.0, 1.0, 2.0]), "searched")
+    figure = charts.parallel_coordinates(settings, ("FD-CNN", [3.0, 1.0, 2.0]), "searched")
     texts = [text.get_text() for text in figure.axes[0].texts]
     assert {"lr (log)", "precision", "FD-CNN", "16-mixed", "32", "32-true"} < set(texts)
     trials = [line.get_ydata() for line in figure.axes[0].lines if len(line.get_ydata()) == 3]

@@ -10,11 +10,12 @@ import subprocess
 import sys
 import time
 
+import pytest
 import torch
 from conftest import ROOT, SHORT
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from autoencoders.checkpoints import read_checkpoint, saved_epochs
+from autoencoders.training.checkpoint_files import read_checkpoint, saved_epochs
 
 KILLS = int(os.environ.get("AUTOENCODERS_KILLS", 3))
 EPOCHS = 8 * KILLS
@@ -45,6 +46,7 @@ def finished_epochs(run):
     return events.Scalars("train/loss")[-1].step + 1 if known else 0
 
 
+@pytest.mark.slow
 def test_a_run_killed_at_random_moments_ends_as_if_nothing_had_happened(tmp_path):
     undisturbed = tmp_path / "undisturbed"
     undisturbed.mkdir()

@@ -8,7 +8,12 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from autoencoders.divergences import mmd
 from autoencoders.metrics import latents
-from autoencoders.metrics.latents import prior_distances, readability, sliced_wasserstein
+from autoencoders.metrics.latents import (
+    knn_accuracy,
+    prior_distances,
+    probe_accuracy,
+    sliced_wasserstein,
+)
 
 
 def normal(n, d=3, seed=0):
@@ -51,14 +56,38 @@ def test_the_blocked_mmd_is_the_mean_over_blocks(monkeypatch):
     assert prior_distances(codes, prior, 1.0)["mmd"] == pytest.approx(np.mean(blocks))
 
 
-def test_readability_of_codes():
+def test_what_classifiers_read_off_codes():
     labels = torch.arange(300) % 3
-    centres = 10 * torch.eye(3)
-    codes = centres[labels] + normal(300)
-    found = readability(codes[:200], labels[:200], codes[200:], labels[200:])
-    assert found == {"knn_accuracy": 1.0, "probe_accuracy": 1.0}
-    noise = readability(normal(200), labels[:200], normal(100, seed=1), labels[200:])
-    reference = KNeighborsClassifier(10).fit(normal(200).numpy(), labels[:200].numpy())
-    expected = reference.score(normal(100, seed=1).numpy(), labels[200:].numpy())
-    assert noise["knn_accuracy"] == expected
-    assert 0.15 < noise["probe_accuracy"] < 0.55
+    codes = 10 * torch.eye(3)[labels] + normal(300)
+    apart = (codes[:200], labels[:200], codes[200:], labels[200:])
+    assert knn_accuracy(*apart) == {"knn_accuracy": 1.0}
+    assert probe_accuracy(*apart) == {"probe_accuracy": 1.0}
+    noise = (normal(200), labels[:200], normal(100, seed=1), labels[200:])
+    train, train_labels, test, test_labels = (part.numpy() for part in noise)
+    expected = KNeighborsClassifier(10).fit(train, train_labels).score(test, test_labels)
+    assert knn_accuracy(*noise) == {"knn_accuracy": expected}
+    assert 0.15 < probe_accuracy(*noise)["probe_accuracy"] < 0.55
+
+
+def test_too_few_codes_or_classes():
+    with pytest.raises(ValueError, match="at least two points"):
+        prior_distances(normal(1), normal(1), 1.0)
+    one_class = torch.zeros(4, dtype=torch.long)
+    with pytest.raises(ValueError, match="at least two classes"):
+        probe_accuracy(normal(4), one_class, normal(2), one_class[:2])
+    assert knn_accuracy(normal(4), one_class, normal(2), one_class[:2]) == {"knn_accuracy": 1.0}
+
+
+@pytest.mark.parametrize("metric", latents.PRIOR_METRICS)
+def test_a_metric_of_codes_and_the_prior_returns_what_its_list_names(metric):
+    assert list(metric.compute(normal(40), normal(40, seed=1), 1.0)) == [
+        quantity.key for quantity in metric.quantities
+    ]
+
+
+@pytest.mark.parametrize("metric", latents.LABEL_METRICS)
+def test_a_metric_of_labelled_codes_returns_what_its_list_names(metric):
+    labels = torch.arange(40) % 2
+    assert list(metric.compute(normal(40), labels, normal(40, seed=1), labels)) == [
+        quantity.key for quantity in metric.quantities
+    ]

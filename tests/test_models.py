@@ -1,50 +1,47 @@
-"""The face, the objective and the training step of every model."""
+"""The face, the input noise, the optimizer and the arguments that all models share."""
 
 import copy
+import inspect
 import math
+from typing import get_args
 
 import pytest
 import pytorch_lightning as pl
+import scipy.stats
 import torch
 import torch.nn.functional as F
-from torch.utils.data import DataLoader, TensorDataset
+from conftest import exported
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from small import SHAPE, batches, biases_without_effect, fit, make_trainer, small
+from torch._subclasses.fake_tensor import FakeTensorMode
 
-from autoencoders.divergences import mmd
-from autoencoders.models import AE, VAE, WAEGAN, WAEMMD
+import autoencoders.models
+from autoencoders.errors import InputError
+from autoencoders.losses import CostName
+from autoencoders.models import AE, AutoEncoder
+from autoencoders.networks import MLP, Paper
 
-MODELS = (AE, VAE, WAEGAN, WAEMMD)
-SMALL = {"hidden_dim": 2, "latent_dim": 3}
-# Batch normalization subtracts these biases again: their gradients are rounding alone.
-SUBTRACTED = ("decoder.upsample.0.bias", "decoder.upsample.3.bias")
-
-
-def batches(n=4, size=8):
-    """A loader of n batches of random images in a fixed order."""
-    generator = torch.Generator().manual_seed(1)
-    images = torch.rand(n * size, 1, 28, 28, generator=generator)
-    return DataLoader(TensorDataset(images, torch.zeros(n * size)), size)
+MODELS = exported(autoencoders.models, AutoEncoder)
+VECTORS = {"network": MLP(hidden_dim=8), "shape": (5,), "bounded": False}
 
 
-def fit(model, loader, epochs=1, **options):
-    trainer = pl.Trainer(
-        max_epochs=epochs,
-        accelerator="cpu",
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        **options,
-    )
-    trainer.fit(model, loader)
-    return trainer
+def of_face(model, x):
+    """What the four methods give for the model's use, random draws fixed."""
+    generator = torch.Generator().manual_seed(0)
+    return [
+        model.encode(x),
+        model.decode(torch.linspace(-1, 1, 6).reshape(2, 3)),
+        model.reconstruct(x),
+        model.sample(2, generator),
+    ]
 
 
 @pytest.mark.parametrize("model_class", MODELS)
-@pytest.mark.parametrize(("channels", "image_size"), [(1, 28), (3, 32), (3, 64)])
-def test_face(model_class, channels, image_size):
-    model = model_class(channels=channels, image_size=image_size, **SMALL)
-    x = torch.rand(1, channels, image_size, image_size)  # one image must do
-    model.eval()
+@pytest.mark.parametrize("shape", [(1, 28, 28), (3, 32, 32), (3, 64, 64)])
+def test_the_faces_shapes(model_class, shape):
+    model = small(model_class, shape=shape)
+    x = torch.rand(1, *shape)  # one image must do
     assert model.encode(x).shape == (1, 3)
     for images in (model.decode(torch.randn(1, 3)), model.reconstruct(x), model.sample(1)):
         assert images.shape == x.shape
@@ -52,208 +49,192 @@ def test_face(model_class, channels, image_size):
 
 
 @pytest.mark.parametrize("model_class", MODELS)
-def test_sampling_while_training_leaves_the_model_as_it_was(model_class):
-    model = model_class(**SMALL).train()
+def test_the_face_is_in_evaluation_mode_and_without_gradients(model_class):
+    torch.manual_seed(0)
+    model = small(model_class, input_noise=0.1).train()
+    x = torch.rand(2, *SHAPE)
+    model(x)  # running statistics other than the initial ones
     before = copy.deepcopy(model.state_dict())
-    model.sample(5)
-    model.reconstruct(torch.rand(5, 1, 28, 28))
+    in_training = of_face(model, x)
+    assert not any(values.requires_grad for values in in_training)
     assert all(module.training for module in model.modules())
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+
+    for there, here in zip(of_face(model.eval(), x), in_training, strict=True):
+        assert torch.equal(there, here)
+    assert not any(module.training for module in model.modules())
+    encoded = model.train().posterior(x).mean
+    assert not torch.allclose(encoded, in_training[0])  # batch normalization would show
+
+
+@pytest.mark.parametrize("model_class", MODELS)
+def test_the_face_is_made_of_the_networks(model_class):
+    model = small(model_class).eval()
+    x = torch.rand(4, *SHAPE)
+    with torch.no_grad():
+        mean = model.encoder(x)[:, :3]  # the first head is the posterior's mean
+        x_hat = model.decoder(mean).sigmoid()
+    torch.testing.assert_close(model.encode(x), mean)
+    torch.testing.assert_close(model.decode(mean), x_hat)
+    torch.testing.assert_close(model.reconstruct(x), x_hat)
 
 
 @pytest.mark.parametrize("model_class", MODELS)
 def test_a_generator_fixes_the_samples(model_class):
-    model = model_class(**SMALL)
+    model = small(model_class)
     first, second = (model.sample(4, torch.Generator().manual_seed(3)) for _ in range(2))
     assert torch.equal(first, second)
 
 
-def test_the_priors_standard_deviation():
-    model = AE(**SMALL, prior_std=2.5)
-    z = model.sample_prior(20_000, torch.Generator().manual_seed(0))
-    assert z.std().item() == pytest.approx(2.5, rel=0.02)
+def test_samples_are_decoded_draws_of_the_prior():
+    model = small(AE, prior_std=2.5)
+    z = 2.5 * torch.randn(4, 3, generator=torch.Generator().manual_seed(3))
+    samples = model.sample(4, torch.Generator().manual_seed(3))
+    torch.testing.assert_close(samples, model.decode(z))
+
+
+def test_sample_decodes_what_a_sampler_draws():
+    class Zeros:
+        def draw(self, n, generator=None):
+            return torch.zeros(n, 3)
+
+    model = small(AE)
+    assert torch.equal(model.sample(4, sampler=Zeros()), model.decode(torch.zeros(4, 3)))
 
 
 @pytest.mark.parametrize("model_class", MODELS)
 def test_gradients_reach_every_parameter(model_class):
     torch.manual_seed(0)
-    model = model_class(**SMALL)
-    x = torch.rand(8, 1, 28, 28)
+    model = small(model_class)
+    x = torch.rand(8, *SHAPE)
     losses = model.losses(x, model(x))
-    (losses["loss"] + losses.get("discriminator_loss", 0)).backward()
+    sum(term for term in losses.values() if term.requires_grad).backward()
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None, name
-        if name not in SUBTRACTED:
+        if name not in biases_without_effect(model):
             assert parameter.grad.abs().sum() > 0, name
 
 
-@pytest.mark.parametrize("cost", ["bce", "mse"])
-def test_objectives_add_up(cost):
+@pytest.mark.parametrize("model_class", MODELS)
+@pytest.mark.parametrize("cost", get_args(CostName))
+def test_the_reconstructions_term_is_the_cost(model_class, cost):
     torch.manual_seed(0)
-    x = torch.rand(8, 1, 28, 28)
-    for model, term, weight in (
-        (AE(**SMALL, cost=cost), None, 0),
-        (VAE(**SMALL, cost=cost, beta=4.0), "kl", 4),
-        (WAEGAN(**SMALL, cost=cost, reg_weight=7.84), "penalty", 7.84),
-        (WAEMMD(**SMALL, cost=cost, reg_weight=3.0), "penalty", 3),
-    ):
-        out = model(x)
-        losses = model.losses(x, out)
-        if cost == "bce":
-            c = F.binary_cross_entropy(out.logits.sigmoid(), x, reduction="sum") / 8
-        else:
-            c = ((out.logits.sigmoid() - x) ** 2).sum() / 8
-        regulariser = weight * losses[term] if term else 0
-        torch.testing.assert_close(losses["loss"], c + regulariser)
+    model = small(model_class, cost=cost)
+    x = torch.rand(8, *SHAPE)
+    out = model(x)
+    x_hat = out.logits.sigmoid().double()
+    squares = ((x_hat - x) ** 2).sum((1, 2, 3))
+    expected = {
+        "bce": F.binary_cross_entropy(x_hat, x.double(), reduction="sum") / 8,
+        "mse": squares.mean(),
+        "sigma": 784 / 2 * ((2 * math.pi * squares.mean() / 784).log() + 1),
+    }
+    reconstruction = model.losses(x, out)["reconstruction"].double()
+    torch.testing.assert_close(reconstruction, expected[cost], rtol=1e-5, atol=1e-4)
 
 
-def test_the_vae_draws_from_its_posterior():
+# Vectors ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("model_class", MODELS)
+@pytest.mark.parametrize("cost", [cost for cost in get_args(CostName) if cost != "bce"])
+def test_vectors(model_class, cost):
     torch.manual_seed(0)
-    model = VAE(**SMALL).eval()
-    x = torch.rand(1, 1, 28, 28)
-    mean, log_var = model.posterior(x)
-    z = model(x.expand(5000, -1, -1, -1)).z
-    torch.testing.assert_close(z.mean(0), mean[0], atol=0.05, rtol=0)
-    torch.testing.assert_close(z.std(0), (log_var[0] / 2).exp(), rtol=0.05, atol=0)
-    assert torch.equal(model.encode(x), mean)
+    model = small(model_class, **VECTORS, cost=cost)
+    x = 10 * torch.randn(8, 5)
+    assert model.encode(x).shape == (8, 3)
+    assert model.reconstruct(x).shape == (8, 5)
+    assert model.sample(200).min() < 0  # no sigmoid
+    for name, value in model.losses(x, model(x)).items():
+        assert value.isfinite(), name
+
+    before = copy.deepcopy(model)
+    loader = batches(n=1, shape=(5,))
+    trainer = fit(model, loader)
+    for part in ("encoder", "decoder"):
+        now, then = getattr(model, part).parameters(), getattr(before, part).parameters()
+        assert any((a != b).any() for a, b in zip(now, then, strict=True))
+        assert all(a.isfinite().all() for a in getattr(model, part).parameters())
+    (metrics,) = trainer.validate(model, loader, verbose=False)
+    assert all(map(math.isfinite, metrics.values()))
+    assert "val/bce" not in metrics
+    x = loader.dataset.tensors[0]
+    assert metrics["val/mse"] == pytest.approx(F.mse_loss(model.reconstruct(x), x).item())
+
+
+def test_cross_entropy_of_vectors_is_refused():
+    with pytest.raises(ValueError, match=r"cost=bce.*allowed: mse, sigma"):
+        small(AE, **VECTORS, cost="bce")
+
+
+# The input noise ----------------------------------------------------------------------------------
+
+
+@settings(max_examples=30, deadline=None)
+@given(input_noise=st.floats(1e-3, 1e3), seed=st.integers(0, 2**32 - 1))
+def test_input_noise_ends_at_two_standard_deviations(input_noise, seed):
+    torch.manual_seed(seed)
+    model = AutoEncoder(network=MLP(hidden_dim=1), shape=(500,), input_noise=input_noise)
+    x = torch.zeros(20, 500)
+    noise = model.train().perturb(x)
+    assert noise.abs().max().item() <= 2 * input_noise * (1 + 1e-5)
+    assert torch.equal(x, torch.zeros(20, 500))  # not changed in place
+
+
+def test_input_noises_distribution():
+    torch.manual_seed(0)
+    model = small(AE, input_noise=0.01)
+    x = torch.full((64, *SHAPE), 0.5)
+    noise = (model.train().perturb(x) - x).flatten().numpy() / 0.01
+    reference = scipy.stats.truncnorm(-2, 2)
+    for moment in (1, 2, 3, 4):
+        expected = reference.moment(moment)
+        assert (noise**moment).mean() == pytest.approx(expected, abs=0.02 * moment)
+    assert noise.std() == pytest.approx(0.8796, abs=0.01)  # not 1
+    assert scipy.stats.kstest(noise, reference.cdf).statistic < 0.01
 
 
 def test_input_noise_is_for_training_alone():
-    model = AE(**SMALL, input_noise=0.5)
-    x = torch.zeros(4, 1, 28, 28)
-    assert model.train().perturb(x).std().item() == pytest.approx(0.5, rel=0.1)
+    model = small(AE, input_noise=0.5)
+    x = torch.rand(4, *SHAPE)
     assert torch.equal(model.eval().perturb(x), x)
+    assert torch.equal(small(AE).train().perturb(x), x)
 
 
-def test_wae_mmds_penalty_takes_its_kernel(monkeypatch):
-    prior = torch.randn(6, 3)
-    z = torch.randn(6, 3)
-    model = WAEMMD(**SMALL, kernel="rbf", kernel_scales=[0.5, 2.0], prior_std=1.5)
-    monkeypatch.setattr(model, "sample_prior", lambda n: prior)
-    expected = mmd(z, prior, 1.5, "rbf", [0.5, 2.0])
-    torch.testing.assert_close(model.penalty(z), expected)
-    assert model.penalty(z[:1]) == 0
+@pytest.mark.parametrize("model_class", MODELS)
+def test_no_step_looks_at_a_value_on_the_host(model_class):
+    """A CUDA graph cannot hold such a step. Fake tensors have no values, and raise when asked."""
+    model = small(model_class, input_noise=0.1)
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        x = torch.rand(8, *SHAPE)
+        losses = model.losses(x, model(x))
+        losses["loss"].backward()
 
 
-# WAE-GAN's step ---------------------------------------------------------------------------------
+# What is reported ---------------------------------------------------------------------------------
 
 
-def plain_wae_gan_steps(model, loader, priors, lr, discriminator_lr, reg_weight):
-    """Algorithm 1 of Tolstikhin et al. 2018 step by step, encoding anew for each use."""
-    encoder, decoder, discriminator = model.encoder, model.decoder, model.discriminator
-    autoencoder = [*encoder.parameters(), *decoder.parameters()]
-    optimizer = torch.optim.Adam(autoencoder, lr)
-    d_optimizer = torch.optim.Adam(discriminator.parameters(), discriminator_lr)
-    for (x, _), z in zip(loader, priors, strict=True):
-        codes = encoder(x).detach()
-        real, fake = discriminator(z).sigmoid(), discriminator(codes).sigmoid()
-        d_optimizer.zero_grad()
-        (-reg_weight * (real.log() + (1 - fake).log()).mean()).backward()
-        d_optimizer.step()
-
-        x_hat = decoder(encoder(x)).sigmoid()
-        reconstruction = F.binary_cross_entropy(x_hat, x, reduction="sum") / len(x)
-        penalty = -discriminator(encoder(x)).sigmoid().log().mean()
-        optimizer.zero_grad()
-        (reconstruction + reg_weight * penalty).backward()
-        optimizer.step()
-
-
-def test_one_encoding_gives_the_update_of_three():
+@pytest.mark.parametrize("model_class", MODELS)
+def test_validation_reports_the_objectives_terms_over_all_images(model_class):
     torch.manual_seed(0)
-    rates = {"lr": 2e-3, "discriminator_lr": 1e-3, "reg_weight": 7.84}
-    model = WAEGAN(**SMALL, **rates, schedule="constant")
-    reference = copy.deepcopy(model)
-    start = copy.deepcopy(model)
-    loader, priors = batches(), list(torch.randn(4, 8, 3))
-    plain_wae_gan_steps(reference, loader, priors, **rates)
-
-    draws = iter(priors)
-    model.sample_prior = lambda n: next(draws)
-    encodings = []
-    model.encoder.register_forward_hook(lambda *call: encodings.append(call))
-    fit(model, loader)
-    assert len(encodings) == len(loader)
-    moved = 0.0
-    for name, parameter in model.named_parameters():
-        if name in SUBTRACTED:
-            continue
-        expected = reference.get_parameter(name)
-        torch.testing.assert_close(parameter, expected, rtol=1e-4, atol=1e-5, msg=name)
-        moved += (parameter - start.get_parameter(name)).abs().sum().item()
-    assert moved > 1  # four steps went somewhere
+    model = small(model_class).eval()
+    x = torch.rand(12, *SHAPE)
+    loader = torch.utils.data.DataLoader([(image, 0) for image in x], batch_size=8)
+    (metrics,) = make_trainer().validate(model, loader, verbose=False)
+    expected = {f"val/{name}" for name in model.losses(x, model(x))}
+    assert expected < set(metrics)
+    x_hat = model.reconstruct(x)
+    assert metrics["val/mse"] == pytest.approx(((x_hat - x) ** 2).mean().item())
+    bce = F.binary_cross_entropy(x_hat, x, reduction="sum").item() / 12
+    assert metrics["val/bce"] == pytest.approx(bce)
+    assert ("val/mse_sampled" in metrics) == (not torch.equal(model(x).z, model.encode(x)))
 
 
-def plain_losses(model, x):
-    """The objectives as their formulas have them, from the networks alone."""
-    if isinstance(model, VAE):
-        mean, log_var = model.encoder(x).chunk(2, dim=1)
-        z = mean + (0.5 * log_var).exp() * torch.randn_like(mean)
-        regulariser = -0.5 * (1 + log_var - mean**2 - log_var.exp()).sum() / len(x)
-    else:
-        z = model.encoder(x)
-        penalised = isinstance(model, WAEMMD)
-        regulariser = 100 * mmd(z, torch.randn(z.shape)) if penalised else 0.0
-    x_hat = model.decoder(z).sigmoid()
-    return F.binary_cross_entropy(x_hat, x, reduction="sum") / len(x) + regulariser
-
-
-@pytest.mark.parametrize(
-    ("model_class", "weight"), [(AE, {}), (VAE, {"beta": 1.0}), (WAEMMD, {"reg_weight": 100.0})]
-)
-def test_training_is_the_plain_loop(model_class, weight):
-    torch.manual_seed(0)
-    model = model_class(**SMALL, **weight, schedule="constant", lr=2e-3)
-    # The plain loop keeps the channels first, the model last: no step may depend on it.
-    reference = copy.deepcopy(model).to(memory_format=torch.contiguous_format)
-    loader = batches()
-    optimizer = torch.optim.Adam(reference.parameters(), lr=2e-3)
-    for seed, (x, _) in enumerate(loader):
-        torch.manual_seed(seed)
-        optimizer.zero_grad()
-        plain_losses(reference, x).backward()
-        optimizer.step()
-
-    class SeedSteps(pl.Callback):
-        def on_train_batch_start(self, trainer, model, batch, batch_idx):
-            torch.manual_seed(batch_idx)
-
-    fit(model, loader, callbacks=[SeedSteps()])
-    for name, parameter in model.named_parameters():
-        if name not in SUBTRACTED:
-            expected = reference.get_parameter(name)
-            torch.testing.assert_close(parameter, expected, rtol=1e-4, atol=1e-5, msg=name)
-
-
-def test_each_step_moves_its_own_player():
-    class Watched(WAEGAN):
-        def step_discriminator(self, z):
-            return self.watch("D", lambda: WAEGAN.step_discriminator(self, z))
-
-        def step_autoencoder(self, x, out):
-            return self.watch("QG", lambda: WAEGAN.step_autoencoder(self, x, out))
-
-        def watch(self, player, step):
-            before = {name: p.clone() for name, p in self.named_parameters()}
-            result = step()
-            after = dict(self.named_parameters())
-            moved = {name.split(".")[0] for name in before if (before[name] != after[name]).any()}
-            self.moves.append((player, moved))
-            return result
-
-    torch.manual_seed(0)
-    model = Watched(**SMALL)
-    model.moves = []
-    fit(model, batches(n=2))
-    assert model.moves == [("D", {"discriminator"}), ("QG", {"encoder", "decoder"})] * 2
-    assert all(p.requires_grad for p in model.parameters())
-
-
-# The optimizer ----------------------------------------------------------------------------------
+# The optimizer ------------------------------------------------------------------------------------
 
 
 def learning_rates(model, epochs):
-    """Each epoch's learning rates, as the optimizers had them while training."""
+    """Each epoch's learning rates, as the optimizers had them while training: (epochs, players)."""
     seen = []
 
     class Watch(pl.Callback):
@@ -261,63 +242,74 @@ def learning_rates(model, epochs):
             seen.append([o.param_groups[0]["lr"] for o in trainer.optimizers])
 
     fit(model, batches(n=1), epochs, callbacks=[Watch()])
-    return seen
+    return torch.tensor(seen)
 
 
-@pytest.mark.parametrize("model_class", [VAE, WAEGAN])
-def test_the_step_schedule_steps(model_class):
-    model = model_class(**SMALL, lr=1.0, schedule="step", lr_steps=[(2, 0.5), (3, 0.2)])
-    seen = learning_rates(model, 4)
-    assert [rates[0] for rates in seen] == pytest.approx([1, 1, 0.5, 0.1])
-    if model_class is WAEGAN:
-        assert [rates[1] for rates in seen] == pytest.approx([1e-3, 1e-3, 5e-4, 1e-4])
+@pytest.mark.parametrize("model_class", MODELS)
+def test_the_step_schedule_steps_for_every_optimizer(model_class):
+    model = small(model_class, lr=0.1, schedule="step", lr_steps=[(2, 0.5), (3, 0.2)])
+    rates = learning_rates(model, 4)
+    assert rates[0, 0].item() == pytest.approx(0.1)
+    expected = torch.tensor([1, 1, 0.5, 0.1])[:, None].expand_as(rates)
+    torch.testing.assert_close(rates / rates[0], expected)
 
 
-def test_the_cosine_schedule_against_torchs():
-    seen = learning_rates(AE(**SMALL, lr=1.0, schedule="cosine"), 4)
+def test_the_cosine_schedule():
+    rates = learning_rates(small(AE, lr=1.0, schedule="cosine"), 4)[:, 0]
     expected = [0.5 * (1 + math.cos(math.pi * epoch / 4)) for epoch in range(4)]
-    assert [rates[0] for rates in seen] == pytest.approx(expected)
+    assert rates.tolist() == pytest.approx(expected)
 
 
 def test_the_constant_schedule():
-    seen = learning_rates(AE(**SMALL, lr=0.5, schedule="constant"), 3)
-    assert [rates[0] for rates in seen] == [0.5] * 3
+    rates = learning_rates(small(AE, lr=0.5, schedule="constant"), 3)
+    assert rates[:, 0].tolist() == [0.5] * 3
 
 
-def test_adams_decay_rates():
-    model = WAEGAN(**SMALL, betas=(0.5, 0.9), schedule="constant")
-    for configured in model.configure_optimizers():
-        assert configured["optimizer"].defaults["betas"] == (0.5, 0.9)
+@pytest.mark.parametrize("model_class", MODELS)
+def test_adams_decay_rates(model_class):
+    model = small(model_class, betas=(0.5, 0.9), schedule="constant")
+    configured = model.configure_optimizers()
+    for player in configured if isinstance(configured, list) else [configured]:
+        assert player["optimizer"].defaults["betas"] == (0.5, 0.9)
 
 
-# Arguments --------------------------------------------------------------------------------------
+# Arguments ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("model_class", MODELS)
+def test_hyperparameters_are_the_arguments_but_for_networks_and_data(model_class):
+    own = inspect.signature(model_class.__init__).parameters
+    names = {*own, *inspect.signature(AutoEncoder.__init__).parameters}
+    names -= {"self", "common", "network", "shape", "bounded"}
+    assert set(small(model_class, lr=0.25).hparams) == names
+    assert small(model_class, lr=0.25).hparams.lr == 0.25
+
+
+def test_a_network_that_cannot_make_the_shape():
+    with pytest.raises(InputError, match=r"network=paper.*1 x 30 x 30.*network=mlp"):
+        AE(network=Paper(), shape=(1, 30, 30))
 
 
 @pytest.mark.parametrize(
-    ("model_class", "argument"),
+    "argument",
     [
-        (AE, {"latent_dim": 0}),
-        (AE, {"hidden_dim": 2.5}),
-        (AE, {"prior_std": 0}),
-        (AE, {"cost": "l1"}),
-        (AE, {"schedule": "linear"}),
-        (AE, {"architecture": "resnet"}),
-        (AE, {"lr": float("inf")}),
-        (AE, {"betas": (0.9, 1.0)}),
-        (AE, {"lr_steps": [(0, 0.5)]}),
-        (AE, {"lr_steps": [(3, 0.5)]}),
-        (AE, {"schedule": "step"}),
-        (AE, {"image_size": 27}),
-        (AE, {"beta": 1.0}),
-        (VAE, {"beta": -1}),
-        (WAEGAN, {"reg_weight": -1}),
-        (WAEGAN, {"discriminator_lr": 0}),
-        (WAEMMD, {"reg_weight": float("nan")}),
-        (WAEMMD, {"kernel": "linear"}),
-        (WAEMMD, {"kernel_scales": []}),
-        (WAEMMD, {"kernel_scales": [0.0]}),
+        {"latent_dim": 0},
+        {"latent_dim": 2.5},
+        {"network": "tutorial"},
+        {"shape": (0, 28, 28)},
+        {"prior_std": 0},
+        {"cost": "l1"},
+        {"input_noise": -0.1},
+        {"schedule": "linear"},
+        {"lr": float("inf")},
+        {"betas": (0.9, 1.0)},
+        {"lr_steps": [(0, 0.5)]},
+        {"lr_steps": [(3, 0.5)]},  # without schedule=step
+        {"schedule": "step"},  # without lr_steps
+        {"nonsense": 1.0},
     ],
 )
+@pytest.mark.parametrize("model_class", MODELS)
 def test_arguments_outside_their_range_are_named(model_class, argument):
     with pytest.raises(ValueError, match=next(iter(argument))):
         model_class(**argument)

@@ -9,25 +9,20 @@ import torch
 from conftest import SHORT, run_script
 from omegaconf import OmegaConf
 
-from autoencoders import figures, report
-from autoencoders.comparison import Comparison
-from autoencoders.comparison.runs import FinishedRun
-from autoencoders.sweeps import Job
+from autoencoders.comparison import Comparison, FinishedRun
+from autoencoders.figures import charts, images, style
+from autoencoders.runs import report
+from autoencoders.runs.jobs import Job
 
 NAME = r"a|b [/red] $\frac$ *x* `y` _z_ <b> :smile:"
 
 
 def finished_run(cost, **metrics):
     """A run whose cost has that name, and those metrics."""
-    cfg = OmegaConf.create(
-        {
-            "model": {"_target_": "autoencoders.models.AE", "cost": cost},
-            **{"dataset": {}, "trainer": {}, "ckpt_path": None, "objective": "test/mse"},
-        }
-    )
-    conditions = {"dataset": NAME, "split": "test", "features": "cnn", "images": 40}
+    config = {"model": {"cost": cost}, "dataset": {}, "objective": "test/mse"}
+    conditions = {"dataset": NAME, "split": "test", "samplers": {}, "images": 40}
     values = {"test/mse": 0.5, "epochs": 2, **metrics}
-    return FinishedRun(Path(NAME.replace("/", "")), "digits", cfg, values, conditions)
+    return FinishedRun(Path(NAME.replace("/", "")), "digits", "AE", config, values, conditions)
 
 
 @pytest.fixture
@@ -52,9 +47,12 @@ def test_names_on_the_terminal(comparison, tmp_path, monkeypatch, capsys):
     folder = tmp_path / NAME
     (folder / "figures").mkdir(parents=True)
     (folder / "metrics.json").touch()
-    report.print_run({"test/mse": 0.5}, folder)
+    report.print_run({"test/mse": 0.5}, [], folder)
     report.print_comparison(comparison, folder)
-    report.print_jobs([Job("0", NAME, "failed", error=NAME)], NAME, folder)
+    (folder / "error.txt").write_text(f"{NAME}\ntraceback")
+    job = Job(0, folder, [NAME], OmegaConf.create({"objective": NAME}))
+    (folder / "metrics.json").unlink()
+    report.print_jobs([job], NAME)
     printed = capsys.readouterr().out
     assert printed.count(f"metrics  {NAME}/metrics.json") == 2
     assert printed.count(NAME) >= 8
@@ -62,12 +60,12 @@ def test_names_on_the_terminal(comparison, tmp_path, monkeypatch, capsys):
 
 def test_names_in_figures(tmp_path):
     note = r"cost = $\frac$"
-    figure = figures.image_rows([(NAME, torch.rand(2, 1, 8, 8))], NAME, note)
+    figure = images.image_rows([(NAME, torch.rand(2, 1, 8, 8))], NAME, note)
     with (tmp_path / "figure.png").open("wb") as file:
-        figures.save(figure, file, dpi=50)
-    bars = figures.bars([(NAME, {NAME: 1.0})], NAME, NAME, note, floor=(NAME, 0.5))
+        style.save(figure, file, dpi=50)
+    bars = charts.bars([(NAME, {NAME: 1.0})], NAME, NAME, note, floor=(NAME, 0.5))
     with (tmp_path / "bars.png").open("wb") as file:
-        figures.save(bars, file, dpi=50)
+        style.save(bars, file, dpi=50)
 
 
 def test_numbers_that_json_cannot_hold_are_named(capsys):

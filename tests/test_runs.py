@@ -1,6 +1,5 @@
 """Run folders: each run's own, read back as it was left."""
 
-import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -8,10 +7,11 @@ import pytest
 from conftest import compose_train, write_data_set
 from omegaconf import OmegaConf
 
-from autoencoders.config import check_settings
 from autoencoders.errors import InputError
-from autoencoders.run_folder import make_new, rank
-from autoencoders.runs import load_config, load_run, lock, write_metrics
+from autoencoders.runs import load_run
+from autoencoders.runs.claim import make_new, rank
+from autoencoders.runs.config import check_settings
+from autoencoders.runs.folder import load_config, lock
 
 
 def test_runs_of_one_second_get_a_folder_each(tmp_path):
@@ -19,14 +19,6 @@ def test_runs_of_one_second_get_a_folder_each(tmp_path):
         made = list(runs.map(make_new, [tmp_path / "wae/12-00-00"] * 8))
     expected = {"12-00-00"} | {f"12-00-00-{n}" for n in range(2, 9)}
     assert {folder.name for folder in made} == expected
-
-
-def test_metrics_are_written_whole_or_not_at_all(tmp_path):
-    write_metrics(tmp_path, {"test/mse": 0.25})
-    with pytest.raises(ValueError, match="JSON"):
-        write_metrics(tmp_path, {"test/mse": float("nan")})
-    assert json.loads((tmp_path / "metrics.json").read_text()) == {"test/mse": 0.25}
-    assert [file.name for file in tmp_path.iterdir()] == ["metrics.json"]
 
 
 def test_a_folder_that_is_no_runs(tmp_path):

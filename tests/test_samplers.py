@@ -1,63 +1,62 @@
-"""The mixture sampler against scikit-learn, and samplers as `sample` takes them."""
+"""What all samplers share, for every sampler that there is; and the prior."""
 
-import numpy as np
+import pytest
 import torch
-from sklearn.mixture import GaussianMixture
+from conftest import exported
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from autoencoders.models import AE
-from autoencoders.samplers import Mixture
+import autoencoders.samplers
+from autoencoders.distributions import NormalPrior
+from autoencoders.samplers import Prior, Sampler
+
+SAMPLERS = exported(autoencoders.samplers, Sampler)
 
 
-def two_clusters(n=1000):
+def codes(n=300, latent_dim=3):
+    """Codes in two clusters, correlated."""
     generator = torch.Generator().manual_seed(0)
-    x = torch.randn(n, 2, generator=generator) @ torch.tensor([[1.0, 0.5], [0.0, 0.3]])
-    x[: n // 4] += torch.tensor([6.0, -2.0])
-    return x
+    mixing = torch.randn(latent_dim, latent_dim, generator=generator)
+    z = torch.randn(n, latent_dim, generator=generator) @ mixing
+    z[: n // 4] += 6
+    return z
 
 
-def test_the_fit_is_scikit_learns():
-    codes = two_clusters()
-    mixture = Mixture.fit(codes, components=2, seed=3)
-    reference = GaussianMixture(2, random_state=3).fit(codes.double().numpy())
-    np.testing.assert_allclose(mixture.weights, reference.weights_)
-    np.testing.assert_allclose(mixture.means, reference.means_)
-    np.testing.assert_allclose(mixture.covariances, reference.covariances_)
+@pytest.mark.parametrize("kind", SAMPLERS)
+@settings(
+    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(latent_dim=st.integers(1, 5), std=st.floats(1e-3, 1e3), seed=st.integers(0, 99))
+def test_a_sampler_draws_the_same_after_its_file(kind, tmp_path, latent_dim, std, seed):
+    sampler = kind().fit(codes(60, latent_dim), NormalPrior(latent_dim, std), seed)
+    sampler.save(tmp_path / "sampler.safetensors")
+    again = kind.load(tmp_path / "sampler.safetensors")
+    draws = [s.draw(9, torch.Generator().manual_seed(seed)) for s in (sampler, again)]
+    assert torch.equal(*draws)
+    assert draws[0].shape == (9, latent_dim)
+    assert draws[0].dtype == torch.float32
 
 
-def test_draws_are_as_likely_as_scikit_learns():
-    reference = GaussianMixture(2, random_state=0).fit(two_clusters().double().numpy())
-    mixture = Mixture.fit(two_clusters(), components=2, seed=0)
-    draws = mixture.draw(20_000, torch.Generator().manual_seed(1)).double().numpy()
-    theirs, _ = reference.sample(20_000)
-    assert abs(reference.score(draws) - reference.score(theirs)) < 0.03
-    np.testing.assert_allclose(draws.mean(0), theirs.mean(0), atol=0.1)
-    np.testing.assert_allclose(np.cov(draws.T), np.cov(theirs.T), atol=0.2)
-
-
-def test_draws_repeat_for_a_seed():
-    mixture = Mixture.fit(two_clusters(), components=2)
-    first, again, other = (mixture.draw(9, torch.Generator().manual_seed(s)) for s in (0, 0, 1))
+@pytest.mark.parametrize("kind", SAMPLERS)
+def test_a_generator_fixes_the_draws(kind):
+    sampler = kind().fit(codes(), NormalPrior(3, 1.0), 0)
+    first, again, other = (sampler.draw(9, torch.Generator().manual_seed(s)) for s in (0, 0, 1))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
 
 
-def test_a_mixture_survives_its_file(tmp_path):
-    mixture = Mixture.fit(two_clusters(), components=2)
-    mixture.save(tmp_path / "mixture.safetensors")
-    again = Mixture.load(tmp_path / "mixture.safetensors")
-    draws = [m.draw(5, torch.Generator().manual_seed(0)) for m in (mixture, again)]
+@pytest.mark.parametrize("kind", SAMPLERS)
+def test_a_seed_fixes_the_fit_whatever_was_drawn_before(kind):
+    draws = []
+    for global_seed in (0, 1):
+        torch.manual_seed(global_seed)
+        sampler = kind().fit(codes(), NormalPrior(3, 1.0), 5)
+        draws.append(sampler.draw(9, torch.Generator().manual_seed(0)))
     assert torch.equal(*draws)
 
 
-def test_fewer_codes_than_components():
-    assert len(Mixture.fit(two_clusters(6), components=10).weights) == 6
-
-
-def test_sample_decodes_what_a_sampler_draws():
-    class Zeros:
-        def draw(self, n, generator=None):
-            return torch.zeros(n, 3)
-
-    model = AE(latent_dim=3, hidden_dim=2).eval()
-    x = model.sample(4, sampler=Zeros())
-    assert torch.equal(x, model.decode(torch.zeros(4, 3)))
+@pytest.mark.parametrize("std", [0.5, 2.0])
+def test_the_prior_has_the_priors_moments_whatever_the_codes(std):
+    z = Prior().fit(codes(), NormalPrior(3, std), 0).draw(40_000, torch.Generator().manual_seed(0))
+    assert (z / std).mean(0).abs().max() < 0.02
+    torch.testing.assert_close(torch.cov(z.T), std**2 * torch.eye(3), atol=0.03 * std**2, rtol=0)

@@ -1,16 +1,24 @@
 """Sample quality against scipy, torchmetrics and brute force."""
 
+import math
+
 import numpy as np
 import pytest
 import scipy.linalg
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 from torchmetrics.image.fid import FrechetInceptionDistance
 from torchmetrics.image.kid import KernelInceptionDistance
 
 from autoencoders.metrics import samples
+from autoencoders.metrics.base import Quantity
 from autoencoders.metrics.samples import (
+    METRICS,
+    Judged,
+    Sample,
     entropy,
+    frechet,
     frechet_distance,
     kernel_distance,
     nearest,
@@ -133,19 +141,68 @@ def test_overlap_of_too_few_points(two_sets):
         overlap(two_sets[0], two_sets[1][:5])
 
 
-def test_nearest_against_brute_force(monkeypatch):
-    monkeypatch.setattr(samples, "BLOCK", 3)
+def test_a_distance_needs_two_points(two_sets):
+    for distance in (frechet_distance, kernel_distance):
+        with pytest.raises(ValueError, match="at least two points"):
+            distance(two_sets[0], two_sets[1][:1])
+
+
+def test_infinite_features_have_no_frechet_distance(two_sets):
+    two_sets[1][3, 2] = torch.inf
+    assert math.isnan(frechet_distance(*two_sets))
+
+
+@pytest.mark.parametrize("metric", [*METRICS, frechet(Quantity("fd", "FD", "lower"))])
+def test_a_metric_returns_what_its_list_names(metric, two_sets):
+    real, generated = (Sample(points.float(), points, points.softmax(1)) for points in two_sets)
+    found = metric.compute(Judged(generated, real, two_sets[0].float(), 3))
+    assert list(found) == [quantity.key for quantity in metric.quantities]
+
+
+def test_the_list_of_metrics_does_not_take_generated_for_real(two_sets):
+    real, generated = (Sample(points.float(), points) for points in two_sets)
+    found = {}
+    for metric in METRICS:
+        found |= metric.compute(Judged(generated, real, two_sets[0].float(), 3))
+    expected = overlap(*two_sets, neighbours=3)._asdict()
+    assert expected["precision"] != expected["recall"]
+    assert {key: found[key] for key in expected} == expected
+
+
+@pytest.mark.parametrize("block", [3, 1000])
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
+def test_nearest_against_brute_force(block, dtype, monkeypatch):
+    monkeypatch.setattr(samples, "BLOCK", block)
     generator = torch.Generator().manual_seed(0)
     images, others = (
-        torch.randint(256, (n, 1, 4, 4), generator=generator, dtype=torch.uint8) for n in (8, 20)
+        torch.randint(256, (n, 1, 4, 4), generator=generator).to(dtype) for n in (8, 70)
     )
     images[5] = others[7]  # a memorised one
     distances, indices = nearest(images, others)
-    differences = (images.double()[:, None] - others.double()[None]) / 255
+    differences = images.double()[:, None] - others.double()[None]
+    differences /= 255 if dtype == torch.uint8 else 1
     expected = (differences**2).mean((2, 3, 4)).sqrt()
     torch.testing.assert_close(distances.double(), expected.min(1).values, rtol=1e-5, atol=1e-6)
     assert torch.equal(indices, expected.argmin(1))
     assert (distances[5], indices[5]) == (0, 7)
+
+
+def test_nearest_holds_a_block_at_once(monkeypatch):
+    """However many examples there are, no tensor is larger than a block of training examples."""
+    monkeypatch.setattr(samples, "BLOCK", 5)
+    largest = []
+
+    class Sizes(TorchDispatchMode):
+        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+            result = function(*args, **(kwargs or {}))
+            if isinstance(result, torch.Tensor) and result.dtype == torch.float32:
+                largest.append(result.numel())
+            return result
+
+    others = torch.randint(256, (3000, 1, 4, 4), dtype=torch.uint8)
+    with Sizes():
+        nearest(others[:7], others)
+    assert max(largest) == 10 * 5 * 16  # not 3000 * 16
 
 
 def test_entropy_of_a_histogram():

@@ -23,9 +23,9 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import open_dict, read_write
 
-from autoencoders import sweeps
-from autoencoders.run_folder import RunFolder, claim, handle_interruptions, how_to_continue
-from autoencoders.runs import load_run, lock
+from autoencoders.runs import jobs, load_run
+from autoencoders.runs.claim import RunFolder, claim, handle_interruptions, how_to_continue
+from autoencoders.runs.folder import lock
 from hydra_plugins.autoencoders_search import open_study
 
 TINY = ("model=ae", "model.schedule=constant", *SHORT, "trainer.max_epochs=1")
@@ -138,7 +138,7 @@ def test_ctrl_c_prints_a_command_that_finishes_the_multirun(multirun, tmp_path):
     """Pasted as it is, from a folder with an awkward name; then everything has been done."""
     name = 'it\'s, "my" sweep?'
     chosen = ("hydra.sweeper.params.model='ae,vae'", "hydra.sweeper.params.seed=0")
-    override = sweeps.path_override("hydra.sweep.dir", Path(name))
+    override = jobs.path_override("hydra.sweep.dir", Path(name))
     arguments = ("sweep=grid", *chosen, *SHORT, "trainer.max_epochs=4", override)
     process = start(tmp_path, *arguments)
     wait_for(process, tmp_path, "best.ckpt")  # in the first job: the second is still to come
@@ -199,8 +199,8 @@ def test_the_folder_of_exactly_this_config_is_taken_up(multirun, finished):
 def test_a_job_in_the_folder_of_another_ends_the_multirun(tmp_path):
     """Should a launcher come by another folder than was looked at: nothing is written there."""
     (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(sweeps.InputError, match="holds something other than this job"):
-        sweeps.run_job(lambda *_: pytest.fail("trained"), compose_train(), tmp_path)
+    with pytest.raises(jobs.InputError, match="holds something other than this job"):
+        jobs.run_job(lambda *_: pytest.fail("trained"), compose_train(), tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
 

@@ -1,35 +1,86 @@
 """Reconstruction costs and the terms of the adversarial game.
 
-Each is summed over an image's or a code's dimensions and averaged over the batch, in nats per
-image (squared error: in squared intensities per image, on the same footing in the objective).
+Each is summed over an example's or a code's dimensions and averaged over the batch, in nats per
+example (squared error: in squared units of the data, on the same footing in the objective).
+
+A cost owns the decoder's output: what its logits mean in the data's space, and the loss.
 """
 
-from typing import Literal
+import math
+from typing import Literal, Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-Cost = Literal["bce", "mse"]
+CostName = Literal["bce", "mse", "sigma"]
 
 
-def reconstruction_cost(cost: Cost, logits: Tensor, x: Tensor) -> Tensor:
-    """c(x, x_hat) for x_hat = sigmoid(logits), summed over pixels and averaged over the batch.
+class Cost(Protocol):
+    """c(x, x_hat), for x_hat = mean(logits)."""
+
+    def mean(self, logits: Tensor) -> Tensor:
+        """Decoder output (B, *shape) -> x_hat (B, *shape)."""
+        ...
+
+    def loss(self, logits: Tensor, x: Tensor) -> Tensor:
+        """Decoder output and data, (B, *shape) each -> a scalar."""
+        ...
+
+
+class CrossEntropy:
+    """Binary cross-entropy of data in [0, 1], in nats: the negative log-likelihood of a Bernoulli
+    variable in each dimension."""
+
+    def mean(self, logits: Tensor) -> Tensor:
+        return logits.sigmoid()
+
+    def loss(self, logits: Tensor, x: Tensor) -> Tensor:
+        # On the logits, so that no pixel's log is of a rounded 0.
+        return F.binary_cross_entropy_with_logits(logits, x, reduction="sum") / len(x)
+
+
+class SquaredError:
+    """|x - x_hat|^2.
 
     Args:
-        cost: `bce`, binary cross-entropy (computed on the logits, so that no pixel's log is of a
-            rounded 0), or `mse`, squared error.
-        logits: decoder output, (B, C, H, W).
-        x: images in [0, 1], (B, C, H, W).
-
-    Returns:
-        A scalar.
+        bounded: whether data lie in [0, 1], to which a sigmoid then brings the logits.
     """
-    if cost == "bce":
-        total = F.binary_cross_entropy_with_logits(logits, x, reduction="sum")
-    else:
-        total = F.mse_loss(logits.sigmoid(), x, reduction="sum")
-    return total / len(x)
+
+    def __init__(self, bounded: bool = True) -> None:
+        self.bounded = bounded
+
+    def mean(self, logits: Tensor) -> Tensor:
+        return logits.sigmoid() if self.bounded else logits
+
+    def loss(self, logits: Tensor, x: Tensor) -> Tensor:
+        return F.mse_loss(self.mean(logits), x, reduction="sum") / len(x)
+
+
+class OptimalSigma(SquaredError):
+    """The negative log-likelihood, in nats, of a Gaussian around x_hat whose variance, shared by
+    all dimensions, is the best one for the batch: its mean squared error.
+
+    D/2 (log(2 pi mse) + 1), D dimensions: Rybkin et al. 2021 (arXiv 2006.13202), section 4. It may
+    be below 0. Weights beside it mean the same on every data set.
+    """
+
+    def loss(self, logits: Tensor, x: Tensor) -> Tensor:
+        mse = F.mse_loss(self.mean(logits), x).clamp_min(1e-8)
+        return x[0].numel() / 2 * ((2 * math.pi * mse).log() + 1)
+
+
+def make_cost(name: CostName, bounded: bool) -> Cost:
+    """The cost of that name, for data in [0, 1] or unbounded ones.
+
+    Raises:
+        ValueError: `bce` of data that are not in [0, 1].
+    """
+    if name == "bce" and not bounded:
+        raise ValueError("cost=bce: takes data in [0, 1] alone; allowed: mse, sigma")
+    if name == "bce":
+        return CrossEntropy()
+    return SquaredError(bounded) if name == "mse" else OptimalSigma(bounded)
 
 
 def discriminator_loss(prior_logits: Tensor, code_logits: Tensor) -> Tensor:
@@ -40,7 +91,7 @@ def discriminator_loss(prior_logits: Tensor, code_logits: Tensor) -> Tensor:
 
     Args:
         prior_logits: D's logits of draws from the prior, (B,).
-        code_logits: D's logits of encoded images, (B,).
+        code_logits: D's logits of encoded data, (B,).
 
     Returns:
         A scalar, nats; 2 log 2 where D cannot tell them apart.
@@ -53,7 +104,7 @@ def adversarial_penalty(code_logits: Tensor) -> Tensor:
     arXiv 1711.01558, algorithm 1).
 
     Args:
-        code_logits: D's logits of encoded images, (B,).
+        code_logits: D's logits of encoded data, (B,).
 
     Returns:
         A scalar, nats; log 2 where D cannot tell codes from the prior.

@@ -1,6 +1,6 @@
-"""Finished runs side by side: read, put into one table, and written as one page."""
+"""Finished runs in, one table and one page out."""
 
-from autoencoders.comparison.runs import read_runs
+from autoencoders.comparison.rows import FinishedRun
 from autoencoders.comparison.table import Comparison
 
-__all__ = ["Comparison", "read_runs"]
+__all__ = ["Comparison", "FinishedRun"]

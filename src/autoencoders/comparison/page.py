@@ -9,20 +9,20 @@ from string import Template
 
 from matplotlib.figure import Figure
 
-from autoencoders import figures
-from autoencoders.comparison.columns import Column
 from autoencoders.comparison.table import FLOOR, Cell, Comparison
-from autoencoders.runs import shown, write_whole
+from autoencoders.evaluation.catalogue import Column
+from autoencoders.figures import style
+from autoencoders.files import shown, write_whole
 
 TEMPLATE = Path(__file__).with_name("page.html")
 DPI = 130
 
 
-def write(comparison: Comparison, drawn: Mapping[str, Figure], folder: Path) -> None:
+def write(comparison: Comparison, figures: Mapping[str, Figure], folder: Path) -> None:
     """Write <folder>/index.html."""
     columns = [column for _, section in comparison.sections() for column in section]
     page = Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
-        title=escape(f"Auto-encoders on {comparison.conditions['dataset']}"),
+        title=escape(f"Auto-encoders on {comparison.label}"),
         caption=escape(comparison.caption()),
         sections="".join(
             f'<th class="section" colspan="{len(section)}">{escape(name)}</th>'
@@ -37,7 +37,7 @@ def write(comparison: Comparison, drawn: Mapping[str, Figure], folder: Path) -> 
                 *(_row(row.label, row.cells, columns) for row in comparison.rows),
             ]
         ),
-        figures="\n".join(_figure(name, figure) for name, figure in drawn.items()),
+        figures="\n".join(_figure(name, figure) for name, figure in figures.items()),
         runs="".join(
             f"<li>{escape(row.label)}: <code>{escape(str(shown(run.folder)))}</code></li>"
             for row in comparison.rows
@@ -62,7 +62,7 @@ def _cell(cell: Cell | None) -> str:
 def _figure(name: str, figure: Figure) -> str:
     """A figure as an inlined PNG that tells its size before it is decoded."""
     content = io.BytesIO()
-    figures.save(figure, content, DPI)
+    style.save(figure, content, DPI)
     width, height = (round(DPI * inches) for inches in figure.get_size_inches())
     data = base64.b64encode(content.getvalue()).decode()
     alt = escape(name.replace("_", " "))

@@ -10,16 +10,28 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from omegaconf import OmegaConf
+from autoencoders.comparison.rows import (
+    FinishedRun,
+    check_comparable,
+    flat,
+    group_by_config,
+    labels,
+)
+from autoencoders.evaluation import catalogue
+from autoencoders.evaluation.catalogue import Column
+from autoencoders.features import EXTRACTORS
+from autoencoders.files import shown, write_whole
+from autoencoders.metrics.base import Quantity
 
-from autoencoders.comparison.columns import COLUMNS, Column
-from autoencoders.comparison.runs import FinishedRun, check_comparable
-from autoencoders.runs import shown, write_whole
-
-FLOOR = "real images"
+FLOOR = "real examples"
 # In which runs must agree for their numbers to tell models apart.
-SIZES = ("epochs", "model.latent_dim", "model.hidden_dim", "dataset.batch_size", "dataset.val_size")
-MODEL_ORDER = tuple(f"autoencoders.models.{name}" for name in ("AE", "VAE", "WAEGAN", "WAEMMD"))
+SIZES = (
+    "epochs",
+    "model.latent_dim",
+    "network.hidden_dim",
+    "dataset.batch_size",
+    "dataset.val_size",
+)
 
 
 class Cell(NamedTuple):
@@ -51,6 +63,8 @@ class Comparison:
         runs: at least one.
 
     Attributes:
+        dataset: its name in `dataset=`; label: that in figures and tables.
+        samplers: the names of those that samples were drawn with.
         rows: the models', without the floor.
         floor: what a perfect model would reach, see `Column`.
         columns: those that any row has a value of.
@@ -63,9 +77,12 @@ class Comparison:
         check_comparable(runs)
         self.dataset = runs[0].dataset
         self.conditions = runs[0].conditions
+        self.label = str(self.conditions["dataset"])
+        self.samplers = list(self.conditions["samplers"])
         groups = group_by_config(runs)
         known = {key for run in runs for key in run.metrics}
-        self.columns = [column for column in COLUMNS if column.key in known]
+        terms = [key for key in known if key.startswith("test/")]
+        self.columns = [c for c in catalogue.columns(self.samplers, terms) if c.key in known]
         means = [
             {column.key: _mean(column.key, group) for column in self.columns} for group in groups
         ]
@@ -82,9 +99,11 @@ class Comparison:
         return {"test": "test", "val": "validation"}[self.conditions["split"]]
 
     @property
-    def distance(self) -> str:
-        """The measure whose values are Frechet distances: `fd_cnn` or `fid`."""
-        return "fid" if self.conditions["features"] == "inception" else "fd_cnn"
+    def distance(self) -> Quantity:
+        """What the Frechet distances in the table are called."""
+        keys = {column.key.rpartition("/")[2] for column in self.columns}
+        distances = [extractor.distance for extractor in EXTRACTORS]
+        return next((d for d in distances if d.key in keys), distances[0])
 
     def sections(self) -> list[tuple[str, list[Column]]]:
         """The columns by section, in order."""
@@ -93,19 +112,22 @@ class Comparison:
 
     @property
     def objective(self) -> Column:
-        """What the runs were to minimise, where every row has it, else the Frechet distance of
-        samples from the prior, else what the table begins with."""
-        asked = {str(run.cfg.objective) for row in self.rows for run in row.runs}
-        keys = {*asked} if len(asked) == 1 else set()
+        """What the runs were to minimise, where every row has it, else the Frechet distance of the
+        first sampler's samples, else what the table begins with."""
+        objectives = {str(run.config["objective"]) for row in self.rows for run in row.runs}
+        keys = {*objectives} if len(objectives) == 1 else set()
         shared = [c for c in self.columns if all(c.key in row.cells for row in self.rows)]
+        first = f"{next(iter(self.samplers), '')}/{self.distance.key}"
         lowest = [c for c in shared if c.key in keys and c.better != "higher"]
-        return (lowest or [c for c in shared if c.key == f"prior/{self.distance}"] or shared)[0]
+        return (lowest or [c for c in shared if c.key == first] or shared)[0]
 
     def varied(self) -> dict[str, list[Any]]:
         """The settings in which rows differ, numbers or words, a value for each row."""
-        flat = [_flat(_settings(row.runs[0])) for row in self.rows]
-        shared = [key for key in flat[0] if all(key in settings for settings in flat)]
-        values = {key.rpartition(".")[2]: [settings[key] for settings in flat] for key in shared}
+        settings_of = [flat(row.runs[0].settings()) for row in self.rows]
+        shared = [k for k in settings_of[0] if all(k in settings for settings in settings_of)]
+        values = {
+            key.rpartition(".")[2]: [settings[key] for settings in settings_of] for key in shared
+        }
         return {
             key: those
             for key, those in values.items()
@@ -115,14 +137,16 @@ class Comparison:
 
     def differences(self) -> str:
         """In which sizes the rows differ, and in epochs; empty where in none."""
-        flat = [{**_flat(_settings(run)), **run.metrics} for row in self.rows for run in row.runs]
+        merged = [{**flat(run.settings()), **run.metrics} for row in self.rows for run in row.runs]
         parts = []
         for key in SIZES:
-            found = {str(settings[key]) for settings in flat if key in settings}
-            values = sorted(found, key=lambda value: (len(value), value))  # as whole numbers
+            values_of_key = {str(settings[key]) for settings in merged if key in settings}
+            values = sorted(
+                values_of_key, key=lambda value: (len(value), value)
+            )  # as whole numbers
             if len(values) > 4:
                 values = [f"{values[0]} to {values[-1]}"]
-            if len(found) > 1:
+            if len(values_of_key) > 1:
                 parts.append(f"{key} ({', '.join(values)})")
         return f"the runs differ in {', '.join(parts)}" if parts else ""
 
@@ -140,7 +164,7 @@ class Comparison:
 
     def to_markdown(self) -> str:
         """A table for each section, with the floor in the first row and best values in bold."""
-        lines = [f"# {_escape(self.conditions['dataset'])}", "", self.caption(), ""]
+        lines = [f"# {_escape(self.label)}", "", self.caption(), ""]
         for section, columns in self.sections():
             lines += [f"## {section}", "", _line(["", *(column.name for column in columns)])]
             lines.append("|" + " --- |" + " ---: |" * len(columns))
@@ -185,13 +209,12 @@ class Comparison:
     def caption(self) -> str:
         """What the numbers are, in a sentence or two."""
         n = self.conditions["images"]
-        features = self.conditions["features"]
         return (
-            f"{n:,} images of each kind against {n:,} {self.split} images, on the features of"
-            f" {'the data set' + chr(39) + 's own CNN' if features == 'cnn' else 'Inception v3'}."
-            f" The row '{FLOOR}' is what training images reach by the same measures (as nearest"
-            " training image: held-out images; in the latent space: draws from the prior); best"
-            " values are marked; ± is the standard deviation over seeds."
+            f"{n:,} examples of each kind against {n:,} {self.split} examples;"
+            f" {self.distance.name} names the features. The row '{FLOOR}' is what training examples"
+            " reach by the same measures (as nearest training example: held-out ones; in the latent"
+            " space: draws from the prior); best values are marked; ± is the standard deviation"
+            " over seeds."
         )
 
     def _flat_rows(self) -> Iterable[dict[str, Any]]:
@@ -200,55 +223,6 @@ class Comparison:
             means = {key: cell.mean for key, cell in row.cells.items()}
             stds = {f"{k} std": c.std for k, c in row.cells.items() if c.std is not None}
             yield {"model": row.label, "runs": len(row.runs), **means, **stds}
-
-
-def group_by_config(runs: list[FinishedRun]) -> list[list[FinishedRun]]:
-    """Runs that differ in nothing but the seed together, in the order of the models' names."""
-    groups: dict[str, list[FinishedRun]] = {}
-    for run in runs:
-        groups.setdefault(json.dumps(_settings(run), sort_keys=True), []).append(run)
-    order = {target: i for i, target in enumerate(MODEL_ORDER)}
-    return sorted(groups.values(), key=lambda g: order.get(g[0].cfg.model._target_, len(order)))
-
-
-def labels(groups: list[list[FinishedRun]]) -> list[str]:
-    """A name for each group: the model's, and where several share it, what sets them apart."""
-    from hydra.utils import get_class
-
-    names = [str(get_class(group[0].cfg.model._target_).label) for group in groups]  # type: ignore[attr-defined]
-    flat = [_flat(_settings(group[0])) for group in groups]
-    found: list[str] = []
-    for i, name in enumerate(names):
-        same = [j for j, other in enumerate(names) if other == name]
-        keys = [k for k in flat[i] if len({str(flat[j].get(k)) for j in same}) > 1]
-        apart = ", ".join(f"{key.rpartition('.')[2]} {_short(flat[i][key])}" for key in keys)
-        if len(keys) > 2:  # a search: the numbers would not fit beside a row of images
-            apart = groups[i][0].folder.name
-        label = f"{name} ({apart})" if apart else name
-        again = sum(other.partition(" #")[0] == label for other in found)
-        found.append(f"{label} #{again + 1}" if again else label)
-    return found
-
-
-def _short(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
-
-
-def _settings(run: FinishedRun) -> dict[str, Any]:
-    """The part of a run's config that its numbers depend on, but for the seed."""
-    whole: Any = OmegaConf.to_container(run.cfg, resolve=False)
-    kept = {key: whole.get(key) for key in ("model", "dataset", "trainer", "ckpt_path")}
-    kept["dataset"] = {k: v for k, v in kept["dataset"].items() if k not in ("data_dir", "seed")}
-    return kept
-
-
-def _flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings by dotted keys."""
-    found: dict[str, Any] = {}
-    for key, value in settings.items():
-        nested = isinstance(value, dict)
-        found |= _flat(value, f"{prefix}{key}.") if nested else {f"{prefix}{key}": value}
-    return found
 
 
 def _mean(key: str, runs: list[FinishedRun]) -> Cell | None:

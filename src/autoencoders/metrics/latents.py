@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from autoencoders.divergences import mmd
+from autoencoders.metrics.base import Metric, Quantity
 from autoencoders.metrics.samples import frechet_distance
 
 BLOCK = 2000  # points a kernel matrix holds
@@ -22,7 +23,12 @@ def prior_distances(codes: Tensor, prior: Tensor, prior_std: float) -> dict[str,
         `mmd`: squared, unbiased, see `divergences.mmd`; averaged over blocks of 2,000 (Zaremba et
         al. 2013, arXiv 1307.1954). `sliced_wasserstein`: of order 2. `frechet`: between the
         Gaussians of the same moments.
+
+    Raises:
+        ValueError: one code.
     """
+    if len(codes) < 2:
+        raise ValueError("a distance of distributions needs at least two points of each")
     blocks = zip(codes.split(BLOCK), prior.split(BLOCK), strict=True)
     sizes = [(len(x), mmd(x, y, prior_std).item()) for x, y in blocks if len(x) > 1]
     return {
@@ -45,26 +51,52 @@ def sliced_wasserstein(x: Tensor, y: Tensor, projections: int = PROJECTIONS) -> 
     return ((a - b) ** 2).mean().sqrt().item()
 
 
-def readability(
+def knn_accuracy(
     train: Tensor, train_labels: Tensor, test: Tensor, test_labels: Tensor
 ) -> dict[str, float]:
-    """Test accuracy of two classifiers of codes, (N, latent_dim) with labels (N,).
+    """Accuracy on test codes, (N, latent_dim) with labels (N,), of the vote of the ten nearest
+    training codes."""
+    from sklearn.neighbors import KNeighborsClassifier  # takes a second: only who needs it pays
 
-    Returns:
-        `knn_accuracy`: of the ten nearest training codes; `probe_accuracy`: of a linear probe, a
-        multinomial logistic regression on standardised codes, where there are two classes.
+    classifier = KNeighborsClassifier(min(NEIGHBOURS, len(train)))
+    classifier.fit(train.numpy(), train_labels.numpy())
+    return {"knn_accuracy": float(classifier.score(test.numpy(), test_labels.numpy()))}
+
+
+def probe_accuracy(
+    train: Tensor, train_labels: Tensor, test: Tensor, test_labels: Tensor
+) -> dict[str, float]:
+    """Accuracy on test codes, (N, latent_dim) with labels (N,), of a linear probe: a multinomial
+    logistic regression on standardised training codes.
+
+    Raises:
+        ValueError: training examples of one class.
     """
-    from sklearn.linear_model import LogisticRegression  # takes a second: only who needs it pays
-    from sklearn.neighbors import KNeighborsClassifier
+    from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    classifiers = {"knn_accuracy": KNeighborsClassifier(min(NEIGHBOURS, len(train)))}
-    if len(train_labels.unique()) > 1:
-        probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
-        classifiers["probe_accuracy"] = probe
-    x, labels = train.numpy(), train_labels.numpy()
-    return {
-        name: float(classifier.fit(x, labels).score(test.numpy(), test_labels.numpy()))
-        for name, classifier in classifiers.items()
-    }
+    if len(train_labels.unique()) < 2:
+        raise ValueError("a classifier needs training examples of at least two classes")
+    probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+    probe.fit(train.numpy(), train_labels.numpy())
+    return {"probe_accuracy": float(probe.score(test.numpy(), test_labels.numpy()))}
+
+
+# Of codes against draws from the prior; the floor is of two sets of draws.
+PRIOR_METRICS = (
+    Metric(
+        prior_distances,
+        (
+            Quantity("mmd", "MMD", "lower"),
+            Quantity("sliced_wasserstein", "sliced Wasserstein", "lower"),
+            Quantity("frechet", "Fréchet distance", "lower"),
+        ),
+    ),
+)
+
+# Of training and test codes with their labels.
+LABEL_METRICS = (
+    Metric(knn_accuracy, (Quantity("knn_accuracy", "kNN accuracy", "higher"),)),
+    Metric(probe_accuracy, (Quantity("probe_accuracy", "linear probe", "higher"),)),
+)

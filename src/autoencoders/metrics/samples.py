@@ -1,15 +1,19 @@
-"""How close generated images come to real ones, on the features of both.
+"""How close generated examples come to real ones, on the features of both.
 
-Every function takes two sets of features, real (N, d) and generated (M, d), in float64, and works
-in blocks of rows, so that 10,000 against 10,000 needs no large matrix at once.
+The functions take features, real (N, d) and generated (M, d), in float64, and work in blocks of
+rows, so that 10,000 against 10,000 needs no large matrix at once.
 """
 
 import itertools
+import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+from autoencoders.data import to_floats
+from autoencoders.metrics.base import Metric, Quantity
 
 BLOCK = 1000  # rows of a distance matrix that are held at once
 
@@ -18,11 +22,19 @@ def frechet_distance(real: Tensor, generated: Tensor) -> float:
     """Frechet distance of the Gaussians fitted to two sets of features.
 
     |m - m'|^2 + tr(S + S' - 2 (S S')^(1/2)): Heusel et al. 2017 (arXiv 1706.08500), equation 6,
-    there on Inception's features. 0 for one and the same set; it grows as the sets get smaller.
+    there on Inception's features. 0 for one and the same set; it grows as the sets get smaller. NaN
+    where features are infinite.
+
+    Raises:
+        ValueError: a set of one point.
     """
+    if min(len(real), len(generated)) < 2:
+        raise ValueError("a distance of distributions needs at least two points of each")
     mean = real.mean(0) - generated.mean(0)
     d = real.shape[1]  # torch.cov makes a number of one dimension's
     cov, other = (torch.cov(points.T).reshape(d, d) for points in (real, generated))
+    if not (cov.isfinite().all() and other.isfinite().all()):
+        return math.nan
     # (S S')^(1/2) has the trace of (S^(1/2) S' S^(1/2))^(1/2), which is symmetric.
     values, vectors = torch.linalg.eigh(cov)
     root = vectors * values.clamp_min(0).sqrt() @ vectors.T
@@ -36,7 +48,12 @@ def kernel_distance(real: Tensor, generated: Tensor) -> float:
 
     Binkowski et al. 2018 (arXiv 1801.01401), section 4, over all pairs and not over subsets. Its
     mean is 0 where both sets come from one distribution, so that it may be below 0.
+
+    Raises:
+        ValueError: a set of one point.
     """
+    if min(len(real), len(generated)) < 2:
+        raise ValueError("a distance of distributions needs at least two points of each")
 
     def total(x: Tensor, y: Tensor) -> Tensor:
         base = (x @ y.T).div_(x.shape[1]).add_(1)
@@ -105,24 +122,33 @@ def overlap(
     )
 
 
-def nearest(images: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
-    """Distance to and index of each image's nearest among others: a memorised one is at 0.
+def nearest(values: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
+    """Distance to and index of each example's nearest among others: a memorised one is at 0.
+
+    Both in blocks, so that a large training set is never in floats as a whole.
 
     Args:
-        images, others: uint8, (N, C, H, W) and (M, C, H, W).
+        values, others: (N, *shape) and (M, *shape), as `Examples.values` holds them.
 
     Returns:
-        Root mean squared differences per pixel in [0, 1], (N,), and indices into `others`, (N,).
+        Root mean squared differences per dimension, (N,), and indices into `others`, (N,).
     """
-    x, y = images.flatten(1).float() / 255, others.flatten(1).float() / 255
-    squares = (y**2).sum(1)
-    distances, indices = [], []
-    for block in x.split(BLOCK):
-        index = torch.addmm(squares, block, y.T, alpha=-2).argmin(1)
-        # The difference itself: the expanded square has lost the digits of a small one.
-        distances.append(((block - y[index]) ** 2).mean(1).sqrt())
-        indices.append(index)
-    return torch.cat(distances), torch.cat(indices)
+    x = to_floats(values).flatten(1)
+    least = torch.full((len(x),), torch.inf)
+    index = torch.zeros(len(x), dtype=torch.long)
+    for start in range(0, len(others), 10 * BLOCK):
+        y = to_floats(others[start : start + 10 * BLOCK]).flatten(1)
+        squares = (y**2).sum(1)
+        for rows in torch.arange(len(x)).split(BLOCK):
+            # Up to |x|^2, which does not change which is least.
+            distances, nearest_row = torch.addmm(squares, x[rows], y.T, alpha=-2).min(1)
+            closer = distances < least[rows]
+            least[rows] = torch.where(closer, distances, least[rows])
+            index[rows] = torch.where(closer, start + nearest_row, index[rows])
+    # The difference itself: the expanded square has lost the digits of a small one.
+    batches = zip(x.split(BLOCK), index.split(BLOCK), strict=True)
+    differences = [a - to_floats(others[i]).flatten(1) for a, i in batches]
+    return torch.cat([(d**2).mean(1).sqrt() for d in differences]), index
 
 
 def entropy(shares: Tensor) -> float:
@@ -139,14 +165,119 @@ def _distances(x: Tensor, y: Tensor) -> Iterator[tuple[slice, Tensor]]:
 
 def radii(x: Tensor, neighbours: int) -> Tensor:
     """Each point's distance to its k-th neighbour in the set, itself not counted, (N,)."""
-    found = []
+    batches = []
     for rows, distances in _distances(x, x):
         distances[:, rows].fill_diagonal_(0)
         # The largest of the k + 1 least: kthvalue takes ten times as long.
         least = distances.topk(neighbours + 1, dim=1, largest=False, sorted=False).values
-        found.append(least.amax(1))
-    return torch.cat(found)
+        batches.append(least.amax(1))
+    return torch.cat(batches)
 
 
 def _share(flags: Tensor) -> float:
     return flags.double().mean().item()
+
+
+# The metrics -------------------------------------------------------------------------------------
+
+SEARCHED = 2000  # examples of a set whose nearest training example is looked for
+
+
+class Sample:
+    """A set of examples, and what an extractor sees in it.
+
+    Args:
+        values: (N, *shape), as `Examples.values` holds them.
+        features: (N, d), float64.
+        classes: (N, classes), probabilities; None where the extractor knows no classes.
+    """
+
+    def __init__(self, values: Tensor, features: Tensor, classes: Tensor | None = None) -> None:
+        self.values = values
+        self.features = features
+        self.classes = classes
+        self._radii: dict[int, Tensor] = {}
+
+    def radii(self, neighbours: int) -> Tensor:
+        """Of the features, computed once."""
+        if neighbours not in self._radii:
+            self._radii[neighbours] = radii(self.features, neighbours)
+        return self._radii[neighbours]
+
+
+class Judged(NamedTuple):
+    """What a metric of generated examples may look at: them, held-out real ones, all training
+    values (N, *shape), and k of the neighbourhoods."""
+
+    generated: Sample
+    real: Sample
+    train: Tensor
+    neighbours: int = 5
+
+
+def frechet(distance: Quantity) -> Metric:
+    """The Frechet distance on the features of the extractor that has this name for it."""
+
+    def compute(judged: Judged) -> dict[str, float]:
+        return {distance.key: frechet_distance(judged.real.features, judged.generated.features)}
+
+    return Metric(compute, (distance,), floor="floor")
+
+
+def _kernel_distance(judged: Judged) -> dict[str, float]:
+    real, generated = judged.real.features, judged.generated.features
+    return {"kernel_distance": kernel_distance(real, generated)}
+
+
+def _overlap(judged: Judged) -> dict[str, float]:
+    real, generated, k = judged.real, judged.generated, judged.neighbours
+    if min(len(real.features), len(generated.features)) <= k:
+        raise ValueError(f"evaluation.neighbours={k} needs more than {k} examples")
+    return overlap(real.features, generated.features, k, real.radii(k))._asdict()
+
+
+def _classes(judged: Judged) -> dict[str, float]:
+    if judged.generated.classes is None:
+        return {}
+    shares = class_shares(judged.generated.classes)
+    return {"class_entropy": entropy(shares), "rarest_class": shares.min().item()}
+
+
+def _nearest_train(judged: Judged) -> dict[str, float]:
+    distances, _ = nearest(judged.generated.values[:SEARCHED], judged.train)
+    return {"nearest_train": distances.mean().item()}
+
+
+def class_shares(probabilities: Tensor) -> Tensor:
+    """The share of examples in each class: probabilities (N, classes) -> (classes,)."""
+    n, classes = probabilities.shape
+    return probabilities.argmax(1).bincount(minlength=classes).double() / n
+
+
+# Each takes a `Judged`; `frechet` beside them is made for the extractor.
+METRICS = (
+    Metric(
+        _kernel_distance, (Quantity("kernel_distance", "kernel distance", "lower"),), floor="floor"
+    ),
+    Metric(
+        _overlap,
+        (
+            Quantity("precision", "precision", "higher"),
+            Quantity("recall", "recall", "higher"),
+            Quantity("density", "density", "higher"),
+            Quantity("coverage", "coverage", "higher"),
+        ),
+        floor="floor",
+    ),
+    Metric(
+        _classes,
+        (
+            Quantity("class_entropy", "class entropy", "higher"),
+            Quantity("rarest_class", "rarest class", "higher"),
+        ),
+        floor="floor",
+    ),
+    Metric(
+        _nearest_train, (Quantity("nearest_train", "nearest training example"),), floor="held_out"
+    ),
+)

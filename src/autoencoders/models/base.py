@@ -1,5 +1,6 @@
 """What every auto-encoder shares: its networks, its face, its optimizer and what it reports."""
 
+import inspect
 import math
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -8,20 +9,20 @@ from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
-from pydantic import Field, PositiveInt, validate_call
+from pydantic import ConfigDict, Field, PositiveInt, validate_call
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
-from autoencoders.losses import Cost, reconstruction_cost
-from autoencoders.metrics.training import LatentMoments, MeanLosses
-from autoencoders.networks import Architecture, Decoder, Encoder
-from autoencoders.samplers import Sampler
+from autoencoders.data import Batch
+from autoencoders.distributions import NormalPrior, PointPosterior, Posterior
+from autoencoders.losses import CostName, CrossEntropy, make_cost
+from autoencoders.metrics.epoch import LatentMoments, MeanLosses
+from autoencoders.networks import Network, Size, Tutorial
+from autoencoders.samplers import Drawing
 
-Batch = tuple[Tensor, Tensor]  # images in [0, 1] (B, C, H, W) and labels (B,)
 Losses = dict[str, Tensor]  # the objective as "loss", and the terms that it is made of
 
-# Sizes whose networks' parameters torch can count, and numbers that a float32 can hold.
-Size = Annotated[int, Field(gt=0, le=2**20)]
+# Numbers that a float32 can hold.
 Positive = Annotated[float, Field(gt=0, le=1e30, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, le=1e30, allow_inf_nan=False)]
 Beta = Annotated[float, Field(ge=0, lt=1)]
@@ -31,32 +32,34 @@ Schedule = Literal["constant", "step", "cosine"]
 class Pass(NamedTuple):
     """One pass through the model.
 
-    mean: the posterior's mean, (B, latent_dim).
-    z: the code that was decoded, (B, latent_dim): the mean, or a draw where the posterior is one.
-    logits: the decoder's output, (B, C, H, W).
-    log_var: the posterior's log-variance, (B, latent_dim), where it has one.
+    posterior: Q(z|x).
+    z: the codes drawn from it and decoded, (B, latent_dim).
+    logits: the decoder's output, (B, *shape); `model.cost.mean` brings it into the data's space.
     """
 
-    mean: Tensor
+    posterior: Any  # of the model's `posterior_type`
     z: Tensor
     logits: Tensor
-    log_var: Tensor | None = None
 
 
 class AutoEncoder(pl.LightningModule):
     """The face of every model: `encode`, `decode`, `reconstruct`, `sample`.
 
-    A model adds its objective in `losses`, and where it needs to, its own `forward` (the VAE) or
-    `training_step` (WAE-GAN). These are the arguments that all models take:
+    These four are for using a trained model: they compute in evaluation mode and without gradients.
+    Training goes through `forward`, which keeps both.
+
+    A model adds its objective in `losses`, and where it needs to, its own `posterior_type` (the
+    VAE) or `training_step` (WAE-GAN). These are the arguments that all models take:
 
     Args:
-        channels, image_size: the images' shape; the data set knows it.
+        network: makes encoder and decoder, see `networks`.
+        shape: of one example, (C, H, W) or (features,); the data set knows it.
+        bounded: whether data lie in [0, 1]; the data set knows it.
         latent_dim: dimensions of a code.
-        hidden_dim: width of the networks, see `networks`.
-        architecture: `tutorial` or `paper`, see `networks`.
-        cost: of the reconstruction: `bce` or `mse`, see `losses`.
+        cost: of the reconstruction: `bce`, `mse` or `sigma`, see `losses`.
         prior_std: sigma of the prior N(0, sigma^2 I).
-        input_noise: standard deviation of Gaussian noise on the encoder's input in training.
+        input_noise: scale of the noise on the encoder's input in training: normal, truncated at two
+            standard deviations, as Tolstikhin et al. 2018 have it.
         lr: Adam's learning rate.
         betas: Adam's decay rates.
         schedule: of the learning rate: `constant`, `step`, or `cosine` (to 0 at the last epoch).
@@ -64,23 +67,22 @@ class AutoEncoder(pl.LightningModule):
 
     Raises:
         pydantic.ValidationError: an argument outside what its type allows.
-        ValueError: an `image_size` that the architecture cannot make, or `lr_steps` without their
-            `schedule`.
+        ValueError: `lr_steps` without their `schedule`, or a cost that does not suit the data.
+        InputError: a shape that the network cannot make.
     """
 
     label: ClassVar[str]  # the model's name in figures and tables
-    encoder_heads: ClassVar[int] = 1  # outputs of the encoder per latent dimension
+    posterior_type: ClassVar[type[Posterior]] = PointPosterior
 
-    @validate_call
+    @validate_call(config=ConfigDict(arbitrary_types_allowed=True))
     def __init__(
         self,
         *,
-        channels: PositiveInt = 1,
-        image_size: PositiveInt = 28,
+        network: Network | None = None,
+        shape: tuple[PositiveInt, ...] = (1, 28, 28),
+        bounded: bool = True,
         latent_dim: Size = 8,
-        hidden_dim: Size = 32,
-        architecture: Architecture = "tutorial",
-        cost: Cost = "bce",
+        cost: CostName = "bce",
         prior_std: Positive = 1.0,
         input_noise: NonNegative = 0.0,
         lr: Positive = 1e-3,
@@ -89,24 +91,25 @@ class AutoEncoder(pl.LightningModule):
         lr_steps: list[tuple[PositiveInt, Positive]] = [],  # noqa: B006 (pydantic copies it)
     ) -> None:
         super().__init__()
-        self.save_hyperparameters()
+        self.save_hyperparameters(ignore=["network", "shape", "bounded"])
         if (schedule == "step") != bool(lr_steps):
             raise ValueError(
                 f"schedule={schedule} with lr_steps={lr_steps}: schedule=step needs lr_steps, no"
                 " other schedule takes them"
             )
+        self.network = network or Tutorial()
+        self.shape = shape
+        self.bounded = bounded
         self.latent_dim = latent_dim
-        self.hidden_dim = hidden_dim
-        self.cost: Cost = cost
-        self.prior_std = prior_std
+        self.cost = make_cost(cost, bounded)
+        self.prior = NormalPrior(latent_dim, prior_std)
         self.input_noise = input_noise
         self.lr = lr
         self.betas = betas
         self.schedule: Schedule = schedule
         self.lr_steps = lr_steps
-        codes = self.encoder_heads * latent_dim
-        self.encoder = Encoder(channels, image_size, hidden_dim, codes, architecture)
-        self.decoder = Decoder(channels, image_size, hidden_dim, latent_dim, architecture)
+        self.encoder = self.network.encoder(shape, self.posterior_type.heads * latent_dim)
+        self.decoder = self.network.decoder(latent_dim, shape)
         self.train_losses = MeanLosses()
         self.eval_losses = MeanLosses()
         self.latents = LatentMoments(latent_dim)
@@ -115,61 +118,59 @@ class AutoEncoder(pl.LightningModule):
     # The face -----------------------------------------------------------------------------------
 
     def encode(self, x: Tensor) -> Tensor:
-        """The posterior's mean: images in [0, 1] (B, C, H, W) -> codes (B, latent_dim)."""
-        return self.encoder(x)
-
-    def encode_and_draw(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """The posterior's mean and a draw from it, the same where the encoder is deterministic:
-        images in [0, 1] (B, C, H, W) -> two of (B, latent_dim)."""
-        z = self.encode(x)
-        return z, z
+        """The posterior's mean: x (B, *shape) -> codes (B, latent_dim)."""
+        with inference(self):
+            return self.posterior(x).mean
 
     def decode(self, z: Tensor) -> Tensor:
-        """Codes (B, latent_dim) -> pixels in [0, 1] (B, C, H, W)."""
-        return self.decoder(z).sigmoid()
+        """Codes (B, latent_dim) -> x_hat (B, *shape), in the data's space."""
+        with inference(self):
+            return self.cost.mean(self.decoder(z))
 
     def reconstruct(self, x: Tensor) -> Tensor:
-        """Images in [0, 1] (B, C, H, W) -> their reconstructions from the posterior's mean."""
-        with inference(self):
-            return self.decode(self.encode(x))
+        """x (B, *shape) -> x_hat (B, *shape), decoded from the posterior's mean."""
+        return self.decode(self.encode(x))
 
     def sample(
-        self, n: int, generator: torch.Generator | None = None, sampler: Sampler | None = None
+        self, n: int, generator: torch.Generator | None = None, sampler: Drawing | None = None
     ) -> Tensor:
-        """Decode n draws from the prior, or of another sampler -> pixels in [0, 1] (n, C, H, W)."""
-        with inference(self):
-            if sampler is None:
-                return self.decode(self.sample_prior(n, generator))
-            return self.decode(sampler.draw(n, generator).to(self.device))
+        """Decode n draws from the prior, or of another sampler -> (n, *shape)."""
+        z = (sampler or self.prior).draw(n, generator).to(self.device)
+        return self.decode(z)
 
-    def sample_prior(self, n: int, generator: torch.Generator | None = None) -> Tensor:
-        """Draw n codes from N(0, prior_std^2 I) -> (n, latent_dim).
-
-        A generator draws on its own device, so that a CPU generator's codes are the same anywhere.
-        """
-        device = generator.device if generator else self.device
-        z = torch.randn(n, self.latent_dim, generator=generator, device=device)
-        return self.prior_std * z.to(self.device)
+    def own_weights(self) -> dict[str, float]:
+        """The numbers that this model takes beside what all do, such as beta."""
+        common = inspect.signature(AutoEncoder.__init__).parameters
+        own = {name: value for name, value in self.hparams.items() if name not in common}
+        return {name: float(v) for name, v in own.items() if isinstance(v, int | float)}
 
     # The objective ------------------------------------------------------------------------------
 
     def forward(self, x: Tensor) -> Pass:
-        """Encode and decode a batch, with the input noise in training."""
-        z = self.encoder(self.perturb(x))
-        return Pass(mean=z, z=z, logits=self.decoder(z))
+        """Encode, draw, decode: x (B, *shape), with the input noise in training."""
+        posterior = self.posterior(self.perturb(x))
+        z = posterior.draw()  # (B, latent_dim)
+        return Pass(posterior, z, self.decoder(z))
+
+    def posterior(self, x: Tensor) -> Posterior:
+        """Q(z|x) of x (B, *shape)."""
+        return self.posterior_type.of(self.encoder(x))
 
     def perturb(self, x: Tensor) -> Tensor:
         if self.training and self.input_noise:
-            return x + self.input_noise * torch.randn_like(x)
+            # By the inverse of the distribution function: torch's trunc_normal_ draws again until
+            # all values fit, which takes a look on the host, and a CUDA graph has none.
+            uniform = math.erf(math.sqrt(2)) * (2 * torch.rand_like(x) - 1)
+            return x + self.input_noise * math.sqrt(2) * uniform.erfinv()
         return x
 
     def losses(self, x: Tensor, out: Pass) -> Losses:
-        """The objective as "loss" and its terms, per image, averaged over the batch."""
+        """The objective as "loss" and its terms, per example, averaged over the batch."""
         raise NotImplementedError
 
     def reconstruction(self, x: Tensor, out: Pass) -> Tensor:
-        """c(x, G(z)), summed over pixels and averaged over the batch."""
-        return reconstruction_cost(self.cost, out.logits, x)
+        """c(x, G(z)), summed over dimensions and averaged over the batch."""
+        return self.cost.loss(out.logits, x)
 
     # Training and evaluation --------------------------------------------------------------------
 
@@ -183,34 +184,35 @@ class AutoEncoder(pl.LightningModule):
         self.train_losses.update({**outputs, "loss": loss}, len(batch[0]))
 
     def on_train_epoch_end(self) -> None:
-        self.report("train", self.train_losses)
+        self.log_epoch("train", self.train_losses)
 
     def validation_step(self, batch: Batch, batch_idx: int = 0) -> None:
-        self.evaluate(batch[0])
+        self.measure(batch[0])
 
     def on_validation_epoch_end(self) -> None:
-        self.report("val", self.eval_losses, self.latents)
+        self.log_epoch("val", self.eval_losses, self.latents)
 
     def test_step(self, batch: Batch, batch_idx: int = 0) -> None:
-        self.evaluate(batch[0])
+        self.measure(batch[0])
 
     def on_test_epoch_end(self) -> None:
-        self.report("test", self.eval_losses, self.latents)
+        self.log_epoch("test", self.eval_losses, self.latents)
 
-    def evaluate(self, x: Tensor) -> None:
+    def measure(self, x: Tensor) -> None:
         """Take in the objective's terms, the reconstructions' error and the codes' moments."""
         out = self(x)
         terms = self.losses(x, out)
-        sampled = out.z is not out.mean
-        logits = self.decoder(out.mean) if sampled else out.logits
-        terms["mse"] = F.mse_loss(logits.sigmoid(), x)
-        terms["bce"] = reconstruction_cost("bce", logits, x)
-        if sampled:
-            terms["mse_sampled"] = F.mse_loss(out.logits.sigmoid(), x)
+        mean, random = out.posterior.mean, out.posterior.random
+        logits = self.decoder(mean) if random else out.logits
+        terms["mse"] = F.mse_loss(self.cost.mean(logits), x)
+        if self.bounded:
+            terms["bce"] = CrossEntropy().loss(logits, x)
+        if random:
+            terms["mse_sampled"] = F.mse_loss(self.cost.mean(out.logits), x)
         self.eval_losses.update(terms, len(x))
-        self.latents.update(out.mean, out.z)
+        self.latents.update(mean, out.z)
 
-    def report(self, stage: str, *metrics: MeanLosses | LatentMoments) -> None:
+    def log_epoch(self, stage: str, *metrics: MeanLosses | LatentMoments) -> None:
         """Log what an epoch's metrics have come to, over all of its images and all processes."""
         for metric in metrics:
             values = {f"{stage}/{name}": value for name, value in metric.compute().items()}

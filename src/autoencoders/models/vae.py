@@ -2,11 +2,10 @@
 
 from typing import Any
 
-import torch
 from pydantic import validate_call
 from torch import Tensor
 
-from autoencoders.divergences import kl_to_prior
+from autoencoders.distributions import NormalPosterior
 from autoencoders.models.base import AutoEncoder, Losses, NonNegative, Pass
 
 
@@ -22,7 +21,7 @@ class VAE(AutoEncoder):
     """
 
     label = "VAE"
-    encoder_heads = 2  # mean and log-variance
+    posterior_type = NormalPosterior
 
     @validate_call
     def __init__(self, *, beta: NonNegative = 1.0, **common: Any) -> None:
@@ -30,33 +29,7 @@ class VAE(AutoEncoder):
         self.save_hyperparameters("beta")
         self.beta = beta
 
-    def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log-variance of Q(z|x): images (B, C, H, W) -> two of (B, latent_dim)."""
-        mean, log_var = self.encoder(x).chunk(2, dim=1)
-        return mean, log_var
-
-    def encode(self, x: Tensor) -> Tensor:
-        return self.posterior(x)[0]
-
-    def encode_and_draw(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        mean, log_var = self.posterior(x)
-        return mean, self.draw(mean, log_var)
-
-    def draw(self, mean: Tensor, log_var: Tensor) -> Tensor:
-        """A draw from N(mean, exp(log_var)), all (B, latent_dim).
-
-        The reparameterization trick: the draw is a function of mean and log_var, so that gradients
-        reach both.
-        """
-        return mean + (log_var / 2).exp() * torch.randn_like(mean)
-
-    def forward(self, x: Tensor) -> Pass:
-        mean, log_var = self.posterior(self.perturb(x))
-        z = self.draw(mean, log_var)
-        return Pass(mean, z, self.decoder(z), log_var)
-
     def losses(self, x: Tensor, out: Pass) -> Losses:
         reconstruction = self.reconstruction(x, out)
-        assert out.log_var is not None  # our forward gave it
-        kl = kl_to_prior(out.mean, out.log_var, self.prior_std)
+        kl = out.posterior.kl(self.prior)
         return {"loss": reconstruction + self.beta * kl, "reconstruction": reconstruction, "kl": kl}

@@ -5,9 +5,10 @@ from typing import Any
 from pydantic import validate_call
 from torch import Tensor
 
+from autoencoders.data import Batch
 from autoencoders.losses import adversarial_penalty, discriminator_accuracy, discriminator_loss
-from autoencoders.models.base import AutoEncoder, Batch, Losses, NonNegative, Pass, Positive
-from autoencoders.networks import Discriminator
+from autoencoders.models.base import AutoEncoder, Losses, NonNegative, Pass, Positive
+from autoencoders.networks import Discriminator, Size
 
 
 class WAEGAN(AutoEncoder):
@@ -20,6 +21,7 @@ class WAEGAN(AutoEncoder):
 
     Args:
         reg_weight: lambda.
+        discriminator_dim: width of D's four hidden layers.
         discriminator_lr: Adam's learning rate for D.
         common: what every model takes, see `AutoEncoder`.
     """
@@ -28,19 +30,24 @@ class WAEGAN(AutoEncoder):
 
     @validate_call
     def __init__(
-        self, *, reg_weight: NonNegative = 10.0, discriminator_lr: Positive = 1e-3, **common: Any
+        self,
+        *,
+        reg_weight: NonNegative = 10.0,
+        discriminator_dim: Size = 128,
+        discriminator_lr: Positive = 1e-3,
+        **common: Any,
     ) -> None:
         super().__init__(**common)
-        self.save_hyperparameters("reg_weight", "discriminator_lr")
+        self.save_hyperparameters("reg_weight", "discriminator_dim", "discriminator_lr")
         self.automatic_optimization = False
         self.reg_weight = reg_weight
         self.discriminator_lr = discriminator_lr
-        self.discriminator = Discriminator(self.latent_dim, self.hidden_dim)
+        self.discriminator = Discriminator(self.latent_dim, discriminator_dim)
 
     def losses(self, x: Tensor, out: Pass) -> Losses:
         reconstruction = self.reconstruction(x, out)
         code_logits = self.discriminator(out.z)
-        prior_logits = self.discriminator(self.sample_prior(len(x)))
+        prior_logits = self.discriminator(self.prior.draw(len(x), device=self.device))
         penalty = adversarial_penalty(code_logits)
         return {
             "loss": reconstruction + self.reg_weight * penalty,
@@ -59,7 +66,7 @@ class WAEGAN(AutoEncoder):
         """D's step, on codes (B, latent_dim) that carry no gradient to the encoder."""
         _, optimizer = self.optimizers()  # type: ignore[attr-defined]
         code_logits = self.discriminator(z)
-        prior_logits = self.discriminator(self.sample_prior(len(z)))
+        prior_logits = self.discriminator(self.prior.draw(len(z), device=self.device))
         loss = discriminator_loss(prior_logits, code_logits)
         optimizer.zero_grad()
         self.manual_backward(self.reg_weight * loss)

@@ -48,5 +48,5 @@ class WAEMMD(AutoEncoder):
         """MMD^2 between codes (B, latent_dim) and as many draws from the prior."""
         if len(z) < 2:  # one code says nothing about a distribution
             return z.new_zeros(())
-        prior = self.sample_prior(len(z))
-        return mmd(z, prior, self.prior_std, self.kernel, self.kernel_scales)
+        prior = self.prior.draw(len(z), device=self.device)
+        return mmd(z, prior, self.prior.std, self.kernel, self.kernel_scales)

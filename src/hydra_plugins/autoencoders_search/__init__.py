@@ -21,8 +21,8 @@ from omegaconf import DictConfig, OmegaConf
 from pydantic import BaseModel, Field, NonNegativeInt, PositiveInt, validate_call
 
 from autoencoders.errors import InputError
-from autoencoders.runs import MULTIRUN
-from autoencoders.sweeps import admit_jobs, compose_job
+from autoencoders.files import MULTIRUN
+from autoencoders.runs.jobs import admit_jobs, compose_job
 
 STUDY = "study.db"
 

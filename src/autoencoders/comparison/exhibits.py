@@ -1,0 +1,162 @@
+"""What is shown of several trained models side by side."""
+
+from collections.abc import Mapping
+
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from autoencoders.comparison.table import Comparison, Row
+from autoencoders.data import DataModule
+from autoencoders.evaluation.evaluate import RECONSTRUCTION
+from autoencoders.evaluation.exhibits import is_image
+from autoencoders.figures import charts, codes, images
+from autoencoders.models import AutoEncoder
+
+Models = Mapping[str, AutoEncoder]  # by the label that their row gets
+ROW = 12  # images in a row
+STEPS = 7  # of an interpolation in the grid of nine
+BATCH = 500
+
+
+def of_models(
+    models: Models, data: DataModule, note: str = "", points: int = 5000
+) -> dict[str, Figure]:
+    """Exhibits of several models, by name.
+
+    Args:
+        models: by the label that their row gets.
+        note: a footnote.
+        points: test examples in the embeddings.
+    """
+    exhibits = IMAGE_EXHIBITS if is_image(data) else ()
+    figures = {exhibit.__name__: exhibit(models, data, note) for exhibit in exhibits}
+    return {**figures, "embeddings": embeddings(models, data, note, points)}
+
+
+def reconstructions(models: Models, data: DataModule, note: str = "") -> Figure:
+    """Test images above a row of reconstructions for each model."""
+    x = data.test.x(ROW)
+    rows = [("test images", x)]
+    rows += [(label, model.reconstruct(x.to(model.device))) for label, model in models.items()]
+    return images.image_rows(rows, f"{data.label}: reconstructions of test images", note)
+
+
+def samples(models: Models, data: DataModule, note: str = "") -> Figure:
+    """Pixel noise above a row of decoded draws from the prior for each model."""
+    noise = torch.rand(ROW, *data.shape, generator=torch.Generator().manual_seed(0))
+    rows = [("pixel noise", noise)]
+    for label, model in models.items():
+        rows.append((label, model.sample(ROW, torch.Generator().manual_seed(0))))
+    return images.image_rows(rows, f"{data.label}: decoded draws from the prior", note)
+
+
+def interpolation(models: Models, data: DataModule, note: str = "") -> Figure:
+    """One pair of test images in detail."""
+    first, second = pairs(data, 1)[0]
+    rows = between(models, first, second, ROW)
+    return images.image_rows(rows, f"{data.label}: from one test image to another", note)
+
+
+def interpolations(models: Models, data: DataModule, note: str = "") -> Figure:
+    """Nine pairs, three in a line."""
+    blocks = [between(models, *pair, STEPS) for pair in pairs(data, 9)]
+    title = f"{data.label}: from one test image to another, nine times"
+    return images.image_blocks(blocks, 3, title, note)
+
+
+def embeddings(models: Models, data: DataModule, note: str = "", points: int = 5000) -> Figure:
+    """PCA and t-SNE of test examples, as they are and as each model's codes."""
+    x = data.test.x(points)
+    columns = [("pixels" if is_image(data) else "data", x.flatten(1))]
+    for label, model in models.items():
+        z = torch.cat([model.encode(batch.to(model.device)).cpu() for batch in x.split(BATCH)])
+        columns.append((label, z))
+    title = f"{data.label}: {len(x):,} test examples and their codes"
+    return codes.embeddings(columns, data.test.labels[: len(x)], data.class_names, title, note)
+
+
+IMAGE_EXHIBITS = (reconstructions, samples, interpolation, interpolations)
+
+
+def between(models: Models, first: Tensor, second: Tensor, steps: int) -> list[tuple[str, Tensor]]:
+    """Rows of steps from one image (C, H, W) to another: in pixels, then in each latent space."""
+    t = torch.linspace(0, 1, steps)
+    rows = [("pixels", torch.lerp(first, second, t[:, None, None, None]))]
+    for label, model in models.items():
+        start, end = model.encode(torch.stack([first, second]).to(model.device))
+        rows.append((label, model.decode(torch.lerp(start, end, t[:, None].to(model.device)))))
+    return rows
+
+
+def pairs(data: DataModule, n: int) -> list[tuple[Tensor, Tensor]]:
+    """Pairs of test images of neighbouring classes, 0 and 1, 2 and 3, and so on."""
+    x, labels = data.test.x(), data.test.labels
+    of_class = [x[labels == index] for index in labels.unique()]
+    chosen = []
+    for i in range(2 * n):
+        several = of_class[i % len(of_class)]
+        chosen.append(several[i // len(of_class) % len(several)])
+    return list(zip(chosen[::2], chosen[1::2], strict=True))
+
+
+def of_comparison(comparison: Comparison, shown: list[Row], note: str) -> dict[str, Figure]:
+    """Charts of a comparison's numbers, by name.
+
+    Args:
+        shown: the rows that are drawn.
+    """
+    figures = {
+        "errors": errors(comparison, shown, note),
+        "sample_quality": sample_quality(comparison, shown, note),
+    }
+    varied = comparison.varied()
+    if len(varied) > 1 and len(comparison.rows) > 2:
+        objective = comparison.objective
+        reached = (objective.name, [row.cells[objective.key].mean for row in comparison.rows])
+        title = f"{comparison.label}: what was searched, and what it gave"
+        figures["search"] = charts.parallel_coordinates(varied, reached, title)
+    return figures
+
+
+def errors(comparison: Comparison, shown: list[Row], note: str) -> Figure:
+    """Test reconstruction error by model."""
+    return charts.bars(
+        _heights(shown, {"test MSE": "test/mse"}),
+        f"{comparison.label}: error of the reconstructions",
+        "mean squared error per dimension",
+        note,
+    )
+
+
+def sample_quality(comparison: Comparison, shown: list[Row], note: str) -> Figure:
+    """Frechet distance by model, of reconstructions and of each sampler's samples."""
+    distance = comparison.distance
+    kinds = (RECONSTRUCTION, *comparison.samplers)
+    floor = comparison.floor.get(f"{RECONSTRUCTION}/{distance.key}")
+    return charts.bars(
+        _heights(shown, {kind: f"{kind}/{distance.key}" for kind in kinds}),
+        f"{comparison.label}: distance of generated from {comparison.split} examples",
+        f"{distance.name}, lower is better",
+        note,
+        floor=("real examples", floor.mean) if floor else None,
+    )
+
+
+def _heights(shown: list[Row], keys: Mapping[str, str]) -> list[tuple[str, dict[str, float]]]:
+    return [
+        (row.label, {name: row.cells[k].mean for name, k in keys.items() if k in row.cells})
+        for row in shown
+    ]
+
+
+def shared_parameters(notes: Mapping[str, str]) -> str:
+    """One footnote of several models': what they share once, the rest by model."""
+    parts = {label: note.split(", ") for label, note in notes.items()}
+    shared = [part for part in next(iter(parts.values())) if all(part in p for p in parts.values())]
+    own = [
+        f"{label}: {', '.join(rest)}"
+        for label, note in parts.items()
+        if (rest := [part for part in note if part not in shared])
+    ]
+    return "; ".join([", ".join(shared), *own])

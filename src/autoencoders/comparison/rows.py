@@ -1,0 +1,88 @@
+"""Finished runs as the rows of a table: which share a row, and what the row is called."""
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from autoencoders.errors import InputError
+
+
+class FinishedRun(NamedTuple):
+    """A finished and evaluated run, as far as its files tell without its weights.
+
+    dataset: its name in `dataset=`.
+    model: the model's name in figures and tables.
+    config: as composed, in plain values.
+    conditions: what its evaluation depended on.
+    """
+
+    folder: Path
+    dataset: str
+    model: str
+    config: dict[str, Any]
+    metrics: dict[str, float]
+    conditions: dict[str, Any]
+
+    def settings(self) -> dict[str, Any]:
+        """The part of the config that the numbers depend on, but for the seed."""
+        kept = {key: self.config.get(key) for key in ("model", "network", "trainer", "ckpt_path")}
+        dataset = self.config["dataset"].items()
+        return {**kept, "dataset": {k: v for k, v in dataset if k not in ("data_dir", "seed")}}
+
+
+def check_comparable(runs: list[FinishedRun]) -> None:
+    """Raise InputError where two runs' numbers mean different things."""
+    first = runs[0]
+    for run in runs[1:]:
+        for key, value in first.conditions.items():
+            if run.conditions.get(key) != value:
+                what = "data sets" if key == "dataset" else f"evaluation settings ({key})"
+                raise InputError(
+                    f"runs of different {what} do not compare: {first.folder} has {value},"
+                    f" {run.folder} has {run.conditions.get(key)}; leave one out, or evaluate again"
+                    " with python evaluate.py run=<folder>"
+                )
+
+
+def group_by_config(runs: list[FinishedRun]) -> list[list[FinishedRun]]:
+    """Runs that differ in nothing but the seed together, in the order of the models' names."""
+    groups: dict[str, list[FinishedRun]] = {}
+    for run in runs:
+        groups.setdefault(json.dumps(run.settings(), sort_keys=True), []).append(run)
+    return sorted(groups.values(), key=lambda group: group[0].model)
+
+
+def labels(groups: list[list[FinishedRun]]) -> list[str]:
+    """A name for each group: the model's, and where several share it, what sets them apart."""
+    names = [_apart(group[0], [other[0] for other in groups]) for group in groups]
+    count = Counter(names)
+    seen: Counter[str] = Counter()
+    numbered = []
+    for name in names:
+        seen[name] += 1
+        numbered.append(f"{name} #{seen[name]}" if count[name] > 1 and seen[name] > 1 else name)
+    return numbered
+
+
+def _apart(run: FinishedRun, others: list[FinishedRun]) -> str:
+    same = [flat(other.settings()) for other in others if other.model == run.model]
+    own = flat(run.settings())
+    keys = [key for key in own if len({str(settings.get(key)) for settings in same}) > 1]
+    if len(keys) > 2:  # a search: the numbers would not fit beside a row of images
+        return f"{run.model} ({run.folder.name})"
+    apart = ", ".join(f"{key.rpartition('.')[2]} {_short(own[key])}" for key in keys)
+    return f"{run.model} ({apart})" if apart else run.model
+
+
+def _short(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings by dotted keys."""
+    leaves: dict[str, Any] = {}
+    for key, value in settings.items():
+        nested = isinstance(value, dict)
+        leaves |= flat(value, f"{prefix}{key}.") if nested else {f"{prefix}{key}": value}
+    return leaves

@@ -1,0 +1,7 @@
+"""Data sets held in memory and the LightningDataModules that serve them; one data set a file."""
+
+from autoencoders.data.base import Batch, DataModule, Examples, to_floats
+from autoencoders.data.digits import Digits
+from autoencoders.data.mnist import MNIST, FashionMNIST
+
+__all__ = ["MNIST", "Batch", "DataModule", "Digits", "Examples", "FashionMNIST", "to_floats"]

@@ -1,0 +1,219 @@
+"""Data held in memory and served in batches.
+
+Images stay uint8, vectors float32: a batch is one indexing operation, and images are scaled to
+[0, 1] on the device.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
+
+import pytorch_lightning as pl
+import torch
+from pydantic import Field, NonNegativeInt, validate_call
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+from torch.utils.data.distributed import DistributedSampler
+
+from autoencoders.errors import InputError
+
+Batch = tuple[Tensor, Tensor]  # x (B, *shape), as `to_floats` gives it, and labels (B,)
+
+
+class Examples(Dataset):
+    """Examples in memory, with their labels.
+
+    Args:
+        values: (N, *shape): images as uint8, (N, C, H, W), vectors as float32, (N, features).
+        labels: int64, (N,), indices into the data module's `class_names`; by default all 0.
+    """
+
+    def __init__(self, values: Tensor, labels: Tensor | None = None) -> None:
+        self.values = values
+        self.labels = torch.zeros(len(values), dtype=torch.long) if labels is None else labels
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __getitem__(self, index: Any) -> tuple[Tensor, Tensor]:
+        """One example and its label, or for a slice or a tensor of indices (B,) a batch of both."""
+        return self.values[index], self.labels[index]
+
+    def x(self, n: int | None = None) -> Tensor:
+        """The first n as models take them, (n, *shape), float32; by default all."""
+        return to_floats(self.values[:n])
+
+    def subset(self, indices: Tensor) -> "Examples":
+        return Examples(self.values[indices], self.labels[indices])
+
+    def to(self, device: torch.device) -> "Examples":
+        return Examples(self.values.to(device), self.labels.to(device))
+
+
+def to_floats(values: Tensor) -> Tensor:
+    """What models take: uint8 images scaled to [0, 1]; floats as they are."""
+    return values.float() / 255 if values.dtype == torch.uint8 else values
+
+
+class Batches(DistributedSampler):
+    """Whole batches' indices, (batch_size,) each, on the device where the examples lie.
+
+    In training, the order is a function of the seed and the epoch, which Lightning tells; where
+    the examples do not divide among processes, some come twice, so that no process waits for
+    another. In evaluation each example comes once.
+
+    Args:
+        examples: what is indexed.
+        batch_size: examples a batch.
+        shuffle: for training.
+        seed: of the order.
+        rank, world_size: this process, of how many.
+    """
+
+    def __init__(
+        self,
+        examples: Examples,
+        batch_size: int,
+        *,
+        shuffle: bool,
+        seed: int = 0,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        super().__init__(examples, world_size, rank, shuffle, seed)
+        self.examples = examples
+        self.batch_size = batch_size
+
+    def __iter__(self) -> Iterator[Any]:
+        order = super().__iter__() if self.shuffle else self._mine()
+        batches = torch.tensor(list(order)).to(self.examples.values.device).split(self.batch_size)
+        yield from batches[: len(self)]
+
+    def __len__(self) -> int:
+        n = self.num_samples if self.shuffle else len(self._mine())
+        full, rest = divmod(n, self.batch_size)
+        # Batch normalization has nothing to normalise over in a last batch of one example.
+        return full + (rest > (1 if self.shuffle else 0))
+
+    def _mine(self) -> range:
+        return range(self.rank, len(self.examples), self.num_replicas)
+
+
+class DataModule(pl.LightningDataModule):
+    """A training, a validation and a test set; batches are (x, label), x (B, *shape) in float32.
+
+    The validation set is cut from the training set by a split that `seed` fixes; the test set is
+    the official one and only ever that. A data set is a subclass that says what its data are, in
+    the attributes below, and has a `load`.
+
+    Args:
+        data_dir: where data sets lie, and where downloads go.
+        batch_size: examples a batch, at least two, since batch normalization needs company.
+        val_size: examples of the validation set; 0 trains on all.
+        seed: fixes the validation split.
+
+    Attributes:
+        label: the data set's name in figures and tables.
+        shape: of one example: (C, H, W) of images, (features,) of vectors.
+        bounded: whether all values lie in [0, 1], as pixels do.
+        class_names: what the labels mean; empty where there are none.
+        extractor: the name of its feature extractor, where one ships.
+
+    Raises:
+        InputError: (in `prepare_data` or `setup`) data that cannot be had, damaged files, or a
+            `val_size` that leaves nothing to train on.
+    """
+
+    label: ClassVar[str]
+    shape: tuple[int, ...]
+    bounded: ClassVar[bool] = True
+    class_names: tuple[str, ...] = ()
+    extractor: ClassVar[str] = ""
+
+    train: Examples
+    val: Examples
+    test: Examples
+
+    @validate_call
+    def __init__(
+        self,
+        *,
+        data_dir: Path = Path("data"),
+        batch_size: Annotated[int, Field(ge=2, lt=2**63)] = 256,
+        val_size: NonNegativeInt = 0,
+        seed: Annotated[int, Field(ge=0, lt=2**32)] = 0,
+    ) -> None:
+        super().__init__()
+        self.data_dir = data_dir
+        self.batch_size = batch_size
+        self.val_size = val_size
+        self.seed = seed
+
+    @classmethod
+    def is_in(cls, data_dir: Path) -> bool:
+        """Whether this data set's files lie in `data_dir`; True where it needs none."""
+        return True
+
+    def load(self) -> tuple[Examples, Examples]:
+        """All training examples and all test examples."""
+        raise NotImplementedError
+
+    def setup(self, stage: str | None = None) -> None:
+        if hasattr(self, "test"):  # Lightning asks once for fitting and once for testing
+            return
+        everything, self.test = self.load()
+        size = len(everything) - self.val_size
+        if size < 2:
+            raise InputError(
+                f"dataset.val_size={self.val_size}: leaves fewer than two of {len(everything)}"
+                f" examples to train on; allowed: at most {len(everything) - 2}"
+            )
+        order = torch.randperm(len(everything), generator=torch.Generator().manual_seed(self.seed))
+        self.train = everything.subset(order[:size].sort().values)
+        self.val = everything.subset(order[size:].sort().values)
+
+    def train_dataloader(self) -> DataLoader:
+        return self._loader(self.train, shuffle=True)
+
+    def val_dataloader(self) -> DataLoader | list[Any]:
+        return self._loader(self.val) if len(self.val) else []
+
+    def test_dataloader(self) -> DataLoader:
+        return self._loader(self.test)
+
+    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
+        """Scale on the device, where bytes travel four times lighter than floats."""
+        values, labels = batch
+        return to_floats(values), labels
+
+    def _loader(self, examples: Examples, shuffle: bool = False) -> DataLoader:
+        place: dict[str, int] = {}
+        if self.trainer:
+            examples = examples.to(_home(examples, self.trainer.strategy.root_device))
+            place = {"rank": self.trainer.global_rank, "world_size": self.trainer.world_size}
+            processes = self.trainer.world_size
+            if len(examples) < processes:  # one would wait for the others for ever
+                raise InputError(
+                    f"dataset.val_size={self.val_size}: {len(examples)} examples do not go round"
+                    f" {processes} processes; allowed: 0, or at least {processes}"
+                )
+        batches = Batches(examples, self.batch_size, shuffle=shuffle, seed=self.seed, **place)
+        # No worker processes: indexing a tensor is faster than handing a batch between processes.
+        # A generator of its own: a loader draws a seed for workers, which would shift the models'.
+        generator = torch.Generator()
+        return DataLoader(
+            examples, batch_size=None, sampler=batches, collate_fn=_identity, generator=generator
+        )
+
+
+def _home(examples: Examples, device: torch.device) -> torch.device:
+    """Where a data set lies: on the GPU that trains, if that leaves most of its memory free."""
+    if device.type != "cuda":
+        return torch.device("cpu")
+    free, _ = torch.cuda.mem_get_info(device)
+    return device if examples.values.nbytes < free / 4 else torch.device("cpu")
+
+
+def _identity(batch: Any) -> Any:
+    """The collation of what `Batches` has put together already."""
+    return batch

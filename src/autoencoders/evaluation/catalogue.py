@@ -1,0 +1,78 @@
+"""Every number that a run's metrics.json may hold, with its heading, in the order of tables."""
+
+from collections.abc import Iterable
+from typing import Literal, NamedTuple
+
+from autoencoders.evaluation.evaluate import RECONSTRUCTION
+from autoencoders.features import EXTRACTORS
+from autoencoders.metrics import epoch, latents, samples
+from autoencoders.metrics.base import Quantity
+
+TRAINING = (
+    Quantity("parameters", "parameters"),
+    Quantity("epochs", "epochs"),
+    Quantity("train_seconds", "seconds"),
+    Quantity("images_per_second", "images/s"),
+    Quantity("peak_memory_gib", "peak memory, GiB"),
+    Quantity("evaluation_seconds", "evaluation, s"),
+)
+
+
+class Column(NamedTuple):
+    """One number.
+
+    key: in metrics.json.
+    section: that it belongs to.
+    name: its heading.
+    better: which values are; None where neither is.
+    floor: the key of what real examples, or draws from the prior, reach by the same measure.
+    """
+
+    key: str
+    section: str
+    name: str
+    better: Literal["lower", "higher"] | None
+    floor: str | None = None
+
+
+def columns(samplers: Iterable[str], terms: Iterable[str] = ()) -> list[Column]:
+    """The columns of runs that were evaluated with these samplers.
+
+    Args:
+        terms: further names of the form `test/<term>`, what objectives are made of.
+    """
+    of_test = [
+        Column(f"test/{q.key}", "Reconstruction", q.name, q.better) for q in epoch.QUANTITIES
+    ]
+    known = {column.key for column in of_test}
+    own = [
+        Column(key, "Objective", key.removeprefix("test/").replace("_", " "), None)
+        for key in sorted(set(terms) - known)
+    ]
+    return [
+        *of_test,
+        *of_examples(RECONSTRUCTION, "Reconstruction"),
+        *(column for name in samplers for column in of_examples(name, f"Samples: {name}")),
+        *(
+            Column(f"latent/{q.key}", "Latent space", q.name, q.better, f"latent/{q.key}_floor")
+            for metric in latents.PRIOR_METRICS
+            for q in metric.quantities
+        ),
+        *(
+            Column(f"latent/{q.key}", "Latent space", q.name, q.better)
+            for metric in latents.LABEL_METRICS
+            for q in metric.quantities
+        ),
+        *own,
+        *(Column(q.key, "Training", q.name, q.better) for q in TRAINING),
+    ]
+
+
+def of_examples(name: str, section: str) -> list[Column]:
+    """The columns of one set of examples: reconstructions, or a sampler's."""
+    distances = (samples.frechet(extractor.distance) for extractor in EXTRACTORS)
+    return [
+        Column(f"{name}/{q.key}", section, q.name, q.better, f"{metric.floor}/{q.key}")
+        for metric in (*distances, *samples.METRICS)
+        for q in metric.quantities
+    ]

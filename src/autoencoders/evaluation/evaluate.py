@@ -1,0 +1,275 @@
+"""What a trained model is worth: the quality of its samples and of its codes."""
+
+import time
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, NamedTuple
+
+import numpy as np
+import torch
+from pydantic import BaseModel, Field, PositiveInt
+from torch import Tensor
+
+from autoencoders.data import DataModule, Examples, to_floats
+from autoencoders.errors import InputError
+from autoencoders.features import Extractor, load_extractor
+from autoencoders.metrics import latents, samples
+from autoencoders.metrics.base import Metric
+from autoencoders.metrics.samples import Judged, Sample
+from autoencoders.models import AutoEncoder
+from autoencoders.models.base import inference
+from autoencoders.samplers import Sampler
+
+BATCH = 100  # activations that stay in a processor's cache
+CLOSEST = 10  # samples that are shown beside their nearest training example
+TRAIN_PER_TEST = 6  # training codes for each example judged on, as MNIST has
+FLOOR, HELD_OUT, RECONSTRUCTION = "floor", "held_out", "reconstruction"
+
+
+class Settings(BaseModel, extra="forbid"):
+    """What an evaluation depends on; runs compare only where these agree.
+
+    split: `test`, or `val` where something is chosen by the numbers, as in a search.
+    images: how many examples of it, and as many generated and training ones, at most.
+    features: what they are compared on: `cnn`, the classifier that ships for the data set, `pca`,
+        `inception`, or `auto`: the classifier where one ships, else `pca`.
+    neighbours: k of precision and recall, density and coverage.
+    seed: of every draw.
+    samplers: by name, the config of each.
+    """
+
+    split: Literal["test", "val"] = "test"
+    images: Annotated[int, Field(ge=20)] = 10_000
+    features: Literal["auto", "cnn", "pca", "inception"] = "auto"
+    neighbours: PositiveInt = 5
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    samplers: dict[str, dict[str, Any]] = {}
+
+
+class Codes(NamedTuple):
+    """Codes of n examples, (n, latent_dim) each: posterior means, and draws from the posterior."""
+
+    mean: Tensor
+    z: Tensor
+
+
+class Evaluation(NamedTuple):
+    """What `evaluate` measures.
+
+    metrics: numbers by name, `<of what>/<measure>`.
+    left_out: a line for each metric that the data are too few for, or that is NaN or infinite.
+    conditions: what two evaluations must share for their numbers to compare.
+    real: the examples judged on.
+    codes: of these.
+    generated: by sampler, (n, *shape), as `Examples.values` holds them.
+    class_shares: of the real examples and by sampler, as a classifier sees them, (classes,) each;
+        empty with features that know no classes.
+    closest: of the first sampler, the examples that come nearest to a training example, of each
+        class as many, and those, (CLOSEST, *shape) each.
+    samplers: the fitted ones.
+    """
+
+    metrics: dict[str, float]
+    left_out: list[str]
+    conditions: dict[str, Any]
+    real: Examples
+    codes: Codes
+    generated: dict[str, Tensor]
+    class_shares: dict[str, Tensor]
+    closest: tuple[Tensor, Tensor]
+    samplers: dict[str, Sampler]
+
+
+def check(data: DataModule, settings: Settings) -> None:
+    """Raise InputError where an evaluation could not begin; before training, and not hours later.
+
+    Raises:
+        InputError: no features for this data set, or no validation set to judge on.
+    """
+    if settings.split == "val" and not data.val_size:
+        raise InputError(
+            "evaluation.split=val: there is no validation set with dataset.val_size=0; set a larger"
+            " dataset.val_size"
+        )
+    load_extractor(settings.features, data.extractor)
+
+
+def evaluate(
+    model: AutoEncoder, data: DataModule, settings: Settings, samplers: Mapping[str, Sampler]
+) -> Evaluation:
+    """Measure a trained model on the split's examples; the same numbers for the same seed.
+
+    Samples and reconstructions of images are rounded to 8 bits, as the real images are. The floor
+    is what as many training examples reach by the same measure. (How near samples come to the
+    training set is held against how near real examples come that the model has not seen.)
+
+    Raises:
+        InputError: codes are NaN or infinite.
+    """
+    start = time.perf_counter()
+    extractor = load_extractor(settings.features, data.extractor).fit(data.train.values)
+    extractor = extractor.to(model.device)
+    split = data.val if settings.split == "val" else data.test
+    real = choose(split, min(settings.images, len(data.train)), stream(settings.seed, "real"))
+    train = choose(data.train, TRAIN_PER_TEST * len(real), stream(settings.seed, "train"))
+    with torch.random.fork_rng():  # for a posterior's draws
+        torch.manual_seed(stream(settings.seed, "posterior").initial_seed())
+        train_codes, codes = encode(model, train.values), encode(model, real.values)
+    fitted = {
+        name: sampler.fit(train_codes.z, model.prior, settings.seed)
+        for name, sampler in samplers.items()
+    }
+    generated = {
+        name: decode(model, sampler.draw(len(real), stream(settings.seed, name)))
+        for name, sampler in fitted.items()
+    }
+
+    judge = Judge(extractor, real, data.train, settings)
+    judge.examples(RECONSTRUCTION, decode(model, codes.mean))
+    for name, values in generated.items():
+        judge.examples(name, values)
+    judge.codes(codes, train_codes, train.labels, model, len(data.class_names))
+    return Evaluation(
+        {**judge.metrics, "evaluation_seconds": time.perf_counter() - start},
+        [f"{', '.join(of)}: {line}" for line, of in judge.left_out.items()],
+        {
+            "dataset": data.label,
+            **settings.model_dump(),
+            "images": len(real),
+            "extractor": extractor.fingerprint,
+        },
+        real,
+        codes,
+        generated,
+        {name: s for name, s in judge.class_shares.items() if name != RECONSTRUCTION},
+        closest(next(iter(generated.values()), real.values), data.train),
+        fitted,
+    )
+
+
+class Judge:
+    """Takes the metrics of one set after another, against the same real examples."""
+
+    def __init__(
+        self, extractor: Extractor, real: Examples, train: Examples, settings: Settings
+    ) -> None:
+        self.extractor = extractor
+        self.settings = settings
+        self.real = self._sample(real.values)
+        self.labels = real.labels
+        self.train = train.values
+        self.metrics: dict[str, float] = {}
+        self.left_out: dict[str, list[str]] = {}  # of what, by what and why
+        self.of_examples = (samples.frechet(extractor.distance), *samples.METRICS)
+        self.class_shares: dict[str, Tensor] = {}
+        if self.real.classes is not None:
+            self.class_shares["real images"] = samples.class_shares(self.real.classes)
+        several = choose(train, len(real), stream(settings.seed, FLOOR))
+        floors = {FLOOR: self._sample(several.values), HELD_OUT: self.real}
+        for metric in self.of_examples:
+            if metric.floor:
+                self._take(metric.floor, metric, self._judged(floors[metric.floor]))
+
+    def examples(self, name: str, values: Tensor) -> None:
+        """Judge examples (n, *shape), as `Examples.values` holds them."""
+        sample = self._sample(values)
+        for metric in self.of_examples:
+            self._take(name, metric, self._judged(sample))
+        if sample.classes is not None:
+            self.class_shares[name] = samples.class_shares(sample.classes)
+
+    def codes(
+        self, codes: Codes, train: Codes, train_labels: Tensor, model: AutoEncoder, classes: int
+    ) -> None:
+        """Judge codes: against the prior, and where there are labels, by what they tell of them."""
+        n, prior = len(codes.z), model.prior
+        draws = [prior.draw(n, stream(self.settings.seed, f"prior {i}")) for i in range(3)]
+        for metric in latents.PRIOR_METRICS:
+            self._take("latent", metric, codes.z, draws[0], prior.std)
+            self._take("latent", metric, draws[1], draws[2], prior.std, suffix="_floor")
+        if classes:
+            for metric in latents.LABEL_METRICS:
+                self._take("latent", metric, train.mean, train_labels, codes.mean, self.labels)
+
+    def _sample(self, values: Tensor) -> Sample:
+        features = self.extractor.extract(values)
+        return Sample(values, features.values, features.classes)
+
+    def _judged(self, sample: Sample) -> Judged:
+        return Judged(sample, self.real, self.train, self.settings.neighbours)
+
+    def _take(self, of: str, metric: Metric, *arguments: Any, suffix: str = "") -> None:
+        try:
+            numbers = metric.compute(*arguments)
+        except ValueError as error:  # too few examples, or one class alone
+            keys = ", ".join(f"{quantity.key}{suffix}" for quantity in metric.quantities)
+            self._leave_out(of, keys, " ".join(str(error).split()))
+            return
+        for key, value in numbers.items():
+            if np.isfinite(value):
+                self.metrics[f"{of}/{key}{suffix}"] = float(value)
+            else:
+                self._leave_out(of, f"{key}{suffix}", "NaN or infinite")
+
+    def _leave_out(self, of: str, keys: str, reason: str) -> None:
+        self.left_out.setdefault(f"{keys}: {reason}", []).append(of)
+
+
+def stream(seed: int, use: str) -> torch.Generator:
+    """A generator on the CPU for one use, which shares no numbers with those for others."""
+    entropy = np.random.SeedSequence([seed, *use.encode()]).generate_state(1, np.uint64)[0]
+    return torch.Generator().manual_seed(int(entropy))
+
+
+def choose(examples: Examples, n: int, generator: torch.Generator) -> Examples:
+    """n of them, in their order; all where there are no more."""
+    if n >= len(examples):
+        return examples
+    return examples.subset(torch.randperm(len(examples), generator=generator)[:n].sort().values)
+
+
+def closest(values: Tensor, train: Examples) -> tuple[Tensor, Tensor]:
+    """Of generated examples (n, *shape) those nearest to a training example, of each class as many,
+    and those training examples, (CLOSEST, *shape) each."""
+    distances, indices = samples.nearest(values[: samples.SEARCHED], train.values)
+    chosen = first_of_each_class(distances.argsort(), train.labels[indices], CLOSEST)
+    return values[chosen], train.values[indices[chosen]]
+
+
+def first_of_each_class(order: Tensor, labels: Tensor, n: int) -> Tensor:
+    """Of indices in order, (N,), the first of each class, then the second of each, and so on until
+    there are n; sorted by class. MNIST's images nearest to each other would all be ones."""
+    labels = labels[order]
+    rank = (labels[:, None] == labels).tril(-1).sum(1)  # how many of its class come before
+    chosen = rank.argsort(stable=True)[:n]
+    return order[chosen[labels[chosen].argsort(stable=True)]]
+
+
+def encode(model: AutoEncoder, values: Tensor) -> Codes:
+    """Examples (N, *shape), as `Examples.values` holds them -> their codes, on the CPU.
+
+    Raises:
+        InputError: a code is NaN or infinite.
+    """
+    means, draws = [], []
+    with inference(model):
+        for batch in values.split(BATCH):
+            posterior = model.posterior(to_floats(batch.to(model.device)))
+            means.append(posterior.mean.cpu())
+            draws.append(posterior.draw().cpu())
+    codes = Codes(torch.cat(means), torch.cat(draws))
+    if not codes.z.isfinite().all():
+        raise InputError(
+            "codes are NaN or infinite: training has diverged; lower model.lr and start again"
+        )
+    return codes
+
+
+def decode(model: AutoEncoder, z: Tensor) -> Tensor:
+    """Codes (N, latent_dim) -> examples (N, *shape) as `Examples.values` holds them."""
+    batches = [model.decode(batch.to(model.device)) for batch in z.split(BATCH)]
+    return torch.cat([_as_stored(batch) for batch in batches])
+
+
+def _as_stored(x: Tensor) -> Tensor:
+    is_image = x.ndim == 4
+    return (255 * x).round().to(torch.uint8).cpu() if is_image else x.cpu()

@@ -1,0 +1,135 @@
+"""Figures of codes."""
+
+import logging
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from autoencoders.figures.style import INK, PALETTE, headed
+
+
+def latent_space(
+    codes: Tensor,
+    labels: Tensor,
+    class_names: Sequence[str],
+    prior_std: float,
+    title: str,
+    note: str,
+) -> Figure:
+    """Codes on their first two principal components, by class, beside all their coordinates'
+    histogram against the prior's density.
+
+    Args:
+        codes: (N, latent_dim).
+        labels: (N,), indices into `class_names`.
+        prior_std: sigma of the prior N(0, sigma^2 I).
+    """
+    points = codes.float().cpu().numpy()
+    figure = Figure(figsize=(11, 4.8), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    plane, share = principal_plane(codes)
+    _scatter(left, plane, labels, class_names, size=5)
+    left.set_title(f"Test codes by class (PCA, {share:.0%} of the variance)", fontsize=11)
+    left.set_xlabel("first component")
+    left.set_ylabel("second component")
+    if class_names:
+        left.legend(
+            markerscale=3, fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5)
+        )
+
+    spread = max(4 * prior_std, float(np.abs(points).max()))
+    grid = np.linspace(-spread, spread, 400)
+    density = np.exp(-0.5 * (grid / prior_std) ** 2) / (prior_std * np.sqrt(2 * np.pi))
+    edges = np.linspace(-spread, spread, 101)
+    right.hist(points.ravel(), edges, density=True, color=PALETTE[4], label="codes")
+    right.plot(grid, density, color=PALETTE[5], lw=2, label=f"prior N(0, {prior_std**2:g})")
+    right.set_title("All coordinates of the codes against the prior", fontsize=11)
+    right.set_xlabel("coordinate")
+    right.set_ylabel("density")
+    right.legend(frameon=False)
+    right.spines[["top", "right"]].set_visible(False)
+    return headed(figure, title, note)
+
+
+def embeddings(
+    columns: Sequence[tuple[str, Tensor]],
+    labels: Tensor,
+    class_names: Sequence[str],
+    title: str,
+    note: str = "",
+) -> Figure:
+    """PCA above t-SNE of several representations of the same N images, coloured by class.
+
+    Args:
+        columns: pairs of a name and points, (N, d) each.
+        labels: (N,), indices into `class_names`.
+    """
+    figure = Figure(figsize=(2.7 * len(columns) + 1.2, 6.2), layout="constrained")
+    axes = figure.subplots(2, len(columns), squeeze=False)
+    for column, (name, points) in enumerate(columns):
+        above, below = axes[:, column]
+        plane, share = principal_plane(points)
+        _scatter(above, plane, labels, class_names, size=3)
+        above.set_title(name, fontsize=12, color=INK)
+        above.set_xlabel(f"{share:.0%} of the variance", fontsize=9, color=INK)
+        _scatter(below, tsne(points), labels, class_names, size=3)
+        for panel in (above, below):
+            panel.set_xticks([])
+            panel.set_yticks([])
+            panel.spines[:].set_color("#cccccc")
+            panel.spines[:].set_visible(True)
+    axes[0, 0].set_ylabel("PCA", fontsize=12, color=INK)
+    axes[1, 0].set_ylabel("t-SNE", fontsize=12, color=INK)
+    handles, names = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside right center", markerscale=4, frameon=False)
+    return headed(figure, title, note)
+
+
+def principal_plane(points: Tensor) -> tuple[np.ndarray, float]:
+    """Points (N, d) on their first two principal components, (N, 2), and those' share of the
+    variance. One-dimensional points lie on a line."""
+    from sklearn.decomposition import PCA  # takes a second: only who draws it pays
+
+    values = points.flatten(1).float().cpu().numpy()
+    if not np.ptp(values, axis=0).any():  # one point, or all at one place
+        return np.zeros((len(values), 2)), 1.0
+    components = min(2, *values.shape)
+    pca = PCA(components, random_state=0).fit(values)
+    plane = np.zeros((len(values), 2))
+    plane[:, :components] = pca.transform(values)
+    return plane, float(pca.explained_variance_ratio_.sum())
+
+
+def tsne(points: Tensor) -> np.ndarray:
+    """t-SNE (van der Maaten & Hinton 2008) of points (N, d), (N, 2), from a PCA start."""
+    from openTSNE import TSNE  # interpolates on a grid, several times as fast as a tree for 10,000
+
+    logging.getLogger("openTSNE").setLevel(logging.ERROR)  # it tells of its choices as warnings
+    values = points.flatten(1).float().cpu().numpy()
+    if len(values) < 5:  # too few to have neighbours
+        return principal_plane(points)[0]
+    if values.shape[1] == 1:  # on a line, which the start needs as a plane
+        values = np.hstack([values, np.zeros_like(values)])
+    perplexity = min(30.0, (len(values) - 1) / 3)
+    return np.asarray(
+        TSNE(perplexity=perplexity, random_state=0, n_jobs=torch.get_num_threads()).fit(values)
+    )
+
+
+def _scatter(
+    axes: Axes, plane: np.ndarray, labels: Tensor, class_names: Sequence[str], size: float
+) -> None:
+    """Points (N, 2) by class, in a random order, so that no class lies on top of the others."""
+    classes = labels.cpu().numpy()
+    order = np.random.default_rng(0).permutation(len(plane))
+    colours = np.array(PALETTE)[classes % len(PALETTE)]
+    x, y = plane[order].T
+    axes.scatter(x, y, s=size, linewidths=0, c=colours[order])
+    for index, name in enumerate(class_names):  # for the legend
+        axes.scatter([], [], s=size, linewidths=0, color=PALETTE[index % len(PALETTE)], label=name)
+    axes.set_aspect("equal", adjustable="datalim")
+    axes.spines[["top", "right"]].set_visible(False)

@@ -1,0 +1,43 @@
+"""What all figures share.
+
+The palette is Okabe & Ito's, which colour-blind readers can tell apart, and two more for ten
+classes.
+"""
+
+import textwrap
+from typing import BinaryIO
+
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+
+PALETTE = (
+    "#0072B2",
+    "#E69F00",
+    "#009E73",
+    "#CC79A7",
+    "#56B4E9",
+    "#D55E00",
+    "#999999",
+    "#F0E442",
+    "#000000",
+    "#882255",
+)
+INK = "#333333"
+
+
+def headed(figure: Figure, title: str, note: str) -> Figure:
+    figure.suptitle(title, fontsize=14, color=INK)
+    footnote(figure, note)
+    return figure
+
+
+def footnote(figure: Figure, note: str) -> None:
+    """In as many lines as the figure's width asks for."""
+    figure.supxlabel(textwrap.fill(note, int(16 * figure.get_figwidth())), fontsize=8, color=INK)
+
+
+def save(figure: Figure, file: BinaryIO, dpi: int) -> None:
+    """Write a figure as PNG, its names and values as they are: a `$` begins no formula."""
+    for text in figure.findobj(Text):
+        text.set_parse_math(False)
+    figure.savefig(file, format="png", dpi=dpi)

@@ -1,0 +1,166 @@
+"""The composed config: checked where no constructor does so, and what is read off it."""
+
+from typing import Annotated, Any
+
+from omegaconf import DictConfig, OmegaConf
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveInt,
+    StrictBool,
+    ValidationError,
+)
+
+from autoencoders.errors import InputError, describe
+from autoencoders.runs.trust import refuse_foreign
+
+# Keys that cannot be set, and what there is instead.
+INSTEAD = {
+    "model.network": "network= chooses it",
+    "model.shape": "the data set tells it",
+    "model.bounded": "the data set tells it",
+    "trainer.logger": "every run writes TensorBoard's events into its folder",
+    "trainer.default_root_dir": "hydra.run.dir= says where a run is written",
+    "trainer.enable_checkpointing": "every run writes checkpoints/last.ckpt and best.ckpt",
+    "trainer.plugins": "train.py sets the one that writes checkpoints whole",
+    "trainer.barebones": "every run writes its metrics and checkpoints",
+    "trainer.fast_dev_run": "trainer=debug is the short run",
+    "trainer.overfit_batches": "a larger dataset.val_size= leaves fewer images to train on",
+}
+
+STAGES = (
+    "train/",
+    "val/",
+    "test/",
+)  # what the names of the epochs' and the test's metrics begin with
+
+
+def _refuse_zero(value: Any) -> Any:
+    if value == 0:
+        raise ValueError("must not be 0")
+    return value
+
+
+class _Group(BaseModel):
+    target: str = Field(alias="_target_")
+
+
+class _TrainerSettings(_Group):
+    """Those of the Trainer's arguments that Lightning does not check before it computes with
+    them."""
+
+    max_epochs: PositiveInt
+    min_epochs: NonNegativeInt | None = None
+    max_steps: Annotated[int, Field(ge=-1), AfterValidator(_refuse_zero)] = -1
+    min_steps: NonNegativeInt | None = None
+    limit_train_batches: Annotated[float, Field(gt=0)] | None = None
+    limit_val_batches: NonNegativeFloat | None = None
+    limit_test_batches: Annotated[float, Field(gt=0)] | None = None
+    num_sanity_val_steps: Annotated[int, Field(ge=-1)] | None = None
+    check_val_every_n_epoch: PositiveInt | None = None
+    val_check_interval: Annotated[Any, AfterValidator(_refuse_zero)] = None
+    log_every_n_steps: NonNegativeInt | None = None
+    accumulate_grad_batches: PositiveInt = 1
+    gradient_clip_val: NonNegativeFloat | None = None
+    detect_anomaly: StrictBool = False
+    profiler: str | None = None
+    callbacks: list[_Group] | None = None
+
+
+class _Evaluation(BaseModel):
+    samplers: dict[str, _Group]
+
+
+class _Settings(BaseModel):
+    """The keys that no constructor checks."""
+
+    seed: Annotated[int, Field(ge=0, lt=2**32)]
+    monitor: Annotated[str, Field(pattern="^(train|val)/")]
+    ckpt_path: str | None
+    evaluate: bool
+    objective: str
+    model: _Group
+    network: _Group
+    dataset: _Group
+    trainer: _TrainerSettings
+    evaluation: _Evaluation
+
+
+def check_settings(config: DictConfig) -> None:
+    """Raise InputError where train.py could not use a composed config, or a later command would
+    not read it back, as far as no constructor tells."""
+    try:
+        _Settings.model_validate(OmegaConf.to_container(config, resolve=False))
+    except ValidationError as error:
+        raise InputError(describe(error)) from error
+    for key, instead in INSTEAD.items():
+        group, name = key.split(".")
+        if name in config[group]:
+            raise InputError(f"{key}={config[group][name]}: cannot be set: {instead}")
+    _check_objective(config)
+    refuse_foreign(config)
+
+
+def _check_objective(config: DictConfig) -> None:
+    """Better missed now than after hours of training."""
+    objective = str(config.objective)
+    if objective.startswith(STAGES):
+        return
+    from autoencoders.evaluation.catalogue import columns  # torch takes seconds to import
+
+    known = [c.key for c in columns(config.evaluation.samplers) if not c.key.startswith(STAGES)]
+    if objective not in known:
+        allowed = ", ".join([*(f"{stage}..." for stage in STAGES), *known])
+        raise InputError(f"objective={objective}: no such metric; allowed: {allowed}")
+    if not config.evaluate and "/" in objective:
+        raise InputError(
+            f"objective={objective}: is measured after training, which evaluate=false leaves out"
+        )
+
+
+def objective_of(metrics: dict[str, float], cfg: DictConfig) -> float:
+    """The metric that `cfg.objective` names.
+
+    Raises:
+        InputError: there is none of that name.
+    """
+    if cfg.objective not in metrics:
+        known = ", ".join(name for name in metrics if "/" in name)
+        raise InputError(f"objective={cfg.objective}: was not measured; allowed: {known}")
+    return float(metrics[cfg.objective])
+
+
+def hyperparameters(cfg: DictConfig) -> dict[str, Any]:
+    """What TensorBoard's HPARAMS tab lists: the model's and the network's keys, the
+    batch size and the seed."""
+    groups = ("model", "network", "dataset")
+    kinds = {group: str(cfg[group]._target_).rpartition(".")[2] for group in groups}
+    keys = {
+        f"{group}.{key}" if group == "network" else str(key): value
+        for group in ("model", "network")
+        for key, value in cfg[group].items()
+        if key != "_target_"
+    }
+    return {**kinds, **keys, "batch_size": cfg.dataset.batch_size, "seed": cfg.seed}
+
+
+def evaluation_settings(config: DictConfig) -> Any:
+    """The `Settings` and the samplers of a composed config.
+
+    Raises:
+        InputError: a key outside what is allowed.
+    """
+    from hydra.utils import instantiate
+
+    from autoencoders.evaluation import Settings
+
+    container = OmegaConf.to_container(config.evaluation, resolve=True)
+    try:
+        settings = Settings.model_validate(container)
+        _Evaluation.model_validate(container)
+    except ValidationError as error:
+        raise InputError(describe(error, "evaluation")) from error
+    return settings, instantiate(config.evaluation.samplers, _convert_="all")

@@ -1,0 +1,100 @@
+"""What a tested model leaves in its run's folder, and the same in TensorBoard."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+from omegaconf import DictConfig
+
+from autoencoders.data import DataModule, to_floats
+from autoencoders.evaluation import Evaluation, Settings, evaluate, of_evaluation, of_model
+from autoencoders.figures import style
+from autoencoders.files import (
+    EVALUATION,
+    FIGURES,
+    METRICS,
+    SAMPLERS,
+    open_whole,
+    replace_together,
+    write_whole,
+)
+from autoencoders.models import AutoEncoder
+from autoencoders.runs.config import hyperparameters
+from autoencoders.runs.report import finite, print_run
+from autoencoders.samplers import Sampler
+from autoencoders.training import EpochLogger
+
+PROJECTED = 2500  # codes in TensorBoard's projector, each with its thumbnail
+DPI = 150
+
+
+def finish(
+    model: AutoEncoder,
+    data: DataModule,
+    metrics: dict[str, float],
+    evaluation: tuple[Settings, Mapping[str, Sampler]] | None,
+    cfg: DictConfig,
+    folder: Path,
+) -> dict[str, float]:
+    """Draw and evaluate a tested model; leave figures, samplers, evaluation.json and metrics.json
+    in the folder, all at once, and what TensorBoard shows.
+
+    Args:
+        metrics: of training and test.
+        evaluation: its settings and samplers; None leaves it out.
+        cfg: the run's.
+        folder: the run's, or of another of its checkpoints.
+
+    Returns:
+        The metrics, as metrics.json holds them.
+    """
+    epochs = int(metrics["epochs"])
+    figures = of_model(model, data, epochs)
+    measured = evaluate(model, data, *evaluation) if evaluation else None
+    if measured:
+        figures |= of_evaluation(model, data, epochs, measured)
+        metrics = {**metrics, **measured.metrics}
+        for line in measured.left_out:
+            print(f"not measured: {line}")
+    metrics = finite(metrics)
+    with replace_together(folder) as new:
+        save_figures(figures, new / FIGURES)
+        if measured:
+            for name, sampler in measured.samplers.items():
+                sampler.save(new / SAMPLERS / f"{name}.safetensors")
+            write_whole(new / EVALUATION, json.dumps(measured.conditions, indent=2) + "\n")
+        logger = EpochLogger(folder)
+        _show(logger.experiment, figures, measured, data, max(epochs - 1, 0))
+        logger.log_final(hyperparameters(cfg), metrics)
+        # Last: it marks the run as finished.
+        write_whole(new / METRICS, json.dumps(metrics, indent=2, allow_nan=False) + "\n")
+    print_run(metrics, list(measured.samplers) if measured else [], folder)
+    return metrics
+
+
+def save_figures(figures: Mapping[str, Figure], folder: Path) -> None:
+    """Write figures as <folder>/<name>.png."""
+    for name, figure in figures.items():
+        with open_whole(folder / f"{name}.png") as file:
+            style.save(figure, file, DPI)
+
+
+def _show(
+    board: Any,
+    figures: Mapping[str, Figure],
+    measured: Evaluation | None,
+    data: DataModule,
+    step: int,
+) -> None:
+    """Show figures and the test codes in TensorBoard, where the last epoch's curves end."""
+    for name, figure in figures.items():
+        board.add_figure(f"figures/{name}", figure, step)
+    if measured:
+        codes = measured.codes.mean[:PROJECTED]
+        values, labels = measured.real[: len(codes)]
+        names = [data.class_names[label] for label in labels] if data.class_names else None
+        images = to_floats(values) if len(data.shape) == 3 else None
+        tag = f"{measured.conditions['split']} codes"
+        board.add_embedding(codes, names, images, step, tag)

@@ -1,0 +1,132 @@
+"""The finished runs that are compared, as far as their files tell without their weights."""
+
+import re
+from pathlib import Path
+from typing import Any, Literal
+
+from hydra.utils import get_class
+from omegaconf import DictConfig, OmegaConf
+from pydantic import BaseModel, PositiveInt, ValidationError
+
+from autoencoders.comparison import FinishedRun
+from autoencoders.errors import InputError, describe
+from autoencoders.files import EVALUATION, HYDRA, METRICS
+from autoencoders.runs.folder import load_config, read_metrics
+from autoencoders.runs.trust import read_json
+
+# What has Lightning's Trainer stop before it has seen all of the data, as trainer=debug does.
+LIMITS = (
+    *("limit_train_batches", "limit_val_batches", "limit_test_batches"),
+    *("overfit_batches", "fast_dev_run"),
+)
+
+
+class Conditions(BaseModel, strict=True):
+    """What evaluation.json tells of the conditions of an evaluation, as far as tables show it."""
+
+    dataset: str
+    split: Literal["test", "val"]
+    samplers: dict[str, Any]
+    images: PositiveInt
+
+
+def read_runs(cfg: DictConfig, dataset: str) -> list[FinishedRun]:
+    """The runs that `dataset=`, `runs=` or `multirun=` names.
+
+    Raises:
+        InputError: no run there, or one that has not finished or not been evaluated.
+    """
+    if cfg.runs:
+        folders = cfg.runs if OmegaConf.is_list(cfg.runs) else [cfg.runs]
+        paths = dict.fromkeys(Path(str(folder)) for folder in folders)
+        return [read_finished(path) for path in paths]
+    if cfg.multirun is not None:
+        folders = [path.parent for path in Path(str(cfg.multirun)).glob(f"*/{METRICS}")]
+        folders.sort(key=lambda path: (len(path.name), path.name))
+        if not folders:
+            raise InputError(f"multirun={cfg.multirun}: no finished run in that folder")
+        runs = [read_finished(folder) for folder in folders]
+        datasets = sorted({run.dataset for run in runs})
+        if len(datasets) > 1 and dataset not in datasets:
+            raise InputError(
+                f"multirun={cfg.multirun}: holds runs on {', '.join(datasets)}; choose one with"
+                " dataset="
+            )
+        return [run for run in runs if run.dataset == dataset or len(datasets) == 1]
+    root = Path("outputs", dataset)
+    models = sorted({path.parents[1] for path in root.glob(f"*/*/{METRICS}")})
+    if not models:
+        raise InputError(
+            f"dataset={dataset}: no finished run in {root}; train one with python train.py"
+            f" dataset={dataset}, or name folders with runs=[...]"
+        )
+    runs = [run for run in map(newest_evaluated, models) if run is not None]
+    if not runs:
+        raise InputError(
+            f"dataset={dataset}: none of the finished runs in {root} can be compared; name folders"
+            " with runs=[...]"
+        )
+    return runs
+
+
+def newest_evaluated(model: Path) -> FinishedRun | None:
+    """A model's newest run that has been evaluated and has seen all of its data; a printed line for
+    each newer one says why it is left out.
+
+    Args:
+        model: the folder of its runs.
+    """
+    for path in sorted(model.glob(f"*/{METRICS}"), reverse=True):
+        try:
+            run = read_finished(path.parent)
+        except InputError as error:
+            print(f"left out: {error}")
+            continue
+        limits = {key: run.config["trainer"].get(key) for key in LIMITS}
+        settings = [
+            f"trainer.{key}={value}"
+            for key, value in limits.items()
+            if value and not (isinstance(value, float) and value == 1)  # 1.0 is all, 1 one batch
+        ]
+        if not settings:
+            return run
+        print(f"left out: {path.parent}: saw a part of its data alone ({', '.join(settings)})")
+    return None
+
+
+def read_finished(folder: Path) -> FinishedRun:
+    """A run's files.
+
+    Raises:
+        InputError: the run has not finished, or not been evaluated.
+    """
+    config = load_config(folder)
+    if not (folder / METRICS).is_file():
+        raise InputError(
+            f"{folder}: not finished: it has no {METRICS}; python train.py resume={folder} goes on"
+        )
+    if not (folder / EVALUATION).is_file():
+        raise InputError(
+            f"{folder}: not evaluated: it has no {EVALUATION}; run python evaluate.py run={folder}"
+        )
+    metrics, conditions = read_metrics(folder), read_json(folder / EVALUATION)
+    if lacking := [key for key in ("test/mse", "epochs") if key not in metrics]:
+        raise InputError(
+            f"{folder / METRICS}: it has no {lacking[0]}; python evaluate.py run={folder} writes it"
+            " anew"
+        )
+    try:
+        Conditions.model_validate(conditions)
+    except ValidationError as error:
+        raise InputError(
+            f"{folder / EVALUATION}: {describe(error)}; python evaluate.py run={folder} writes it"
+            " anew"
+        ) from error
+    hydra = OmegaConf.load(folder / HYDRA)
+    dataset = str(OmegaConf.select(hydra, "hydra.runtime.choices.dataset"))
+    if not re.fullmatch(r"\w+", dataset):  # it names the comparison's folder
+        raise InputError(f"{folder / HYDRA}: {dataset!r} is no data set's name")
+    plain: Any = OmegaConf.to_container(config, resolve=False)
+    plain["objective"] = str(config.objective)
+    label = str(get_class(config.model._target_).label)  # type: ignore[attr-defined]
+    return FinishedRun(folder, dataset, label, plain, metrics, conditions)

@@ -1,0 +1,216 @@
+"""What is in a run's folder, and how a run is read back from it."""
+
+import json
+import os
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from filelock import AcquireReturnProxy, FileLock, Timeout
+from hydra.core.hydra_config import HydraConfig
+from hydra.utils import get_class, instantiate
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from autoencoders.errors import InputError
+from autoencoders.files import CONFIG, HYDRA, LOCK, METRICS, OVERRIDES, write_whole
+from autoencoders.runs.trust import read_json, refuse_foreign, refuse_links
+
+if TYPE_CHECKING:  # torch and Lightning take seconds, which a mistyped key need not wait for
+    from autoencoders.data import DataModule
+    from autoencoders.models import AutoEncoder
+
+# What reading anything else as a run's config raises.
+NOT_A_CONFIG = (
+    *(YAMLError, OmegaConfBaseException, AttributeError, TypeError, KeyError, OSError, ImportError),
+    UnicodeDecodeError,
+)
+
+
+def to_evaluate(config: DictConfig) -> tuple[Path, str]:
+    """The run and the checkpoint in it that `run=` or `ckpt_path=` names.
+
+    Raises:
+        InputError: neither or both, no finished run, or no checkpoint of one.
+    """
+    if (config.run is None) == (config.ckpt_path is None):
+        raise InputError(
+            "give either run=, a finished run's folder such as outputs/digits/wae/<time>, or"
+            " ckpt_path=, a checkpoint in one"
+        )
+    if config.run is not None:
+        key, folder, checkpoint = f"run={config.run}", Path(str(config.run)), "last"
+    else:
+        path = Path(str(config.ckpt_path)).resolve()
+        key, folder, checkpoint = f"ckpt_path={config.ckpt_path}", path.parent.parent, path.stem
+        if path.parent.name != "checkpoints" or not re.fullmatch(r"\w[\w.=-]*\.ckpt", path.name):
+            raise InputError(
+                f"{key}: not a run's checkpoint: give <run>/checkpoints/<name>.ckpt, as train.py"
+                " left it"
+            )
+    if not (folder / CONFIG).is_file():
+        raise InputError(f"{key}: {folder} is not a run's folder: it has no {CONFIG}")
+    if not (folder / METRICS).is_file():
+        raise InputError(
+            f"{key}: {folder} holds no finished run: it has no {METRICS}; train.py"
+            f" resume={folder} finishes it"
+        )
+    return folder, checkpoint
+
+
+def without_hydra(config: DictConfig) -> DictConfig:
+    """The composed config without Hydra's own part, as a run gets it."""
+    return OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+
+
+def record_config(cfg: DictConfig, folder: Path) -> None:
+    """Write the running job's config to .hydra/, as Hydra does; Hydra itself would write there
+    before anybody can look whose folder it is.
+
+    config.yaml comes last: where it is, the others are.
+    """
+    hydra = HydraConfig.instance().cfg
+    (folder / HYDRA).parent.mkdir(exist_ok=True)
+    write_whole(folder / HYDRA, OmegaConf.to_yaml(hydra))
+    write_whole(folder / OVERRIDES, OmegaConf.to_yaml(HydraConfig.get().overrides.task))
+    write_whole(folder / CONFIG, OmegaConf.to_yaml(cfg))
+
+
+def is_recorded(cfg: DictConfig, folder: Path) -> bool:
+    """Whether the run in `folder` was begun with exactly this config."""
+    file = folder / CONFIG
+    recorded = file.read_text(encoding="utf-8", errors="replace") if file.is_file() else None
+    return recorded == OmegaConf.to_yaml(cfg)
+
+
+def load_config(folder: Path) -> DictConfig:
+    """The composed config of the run in `folder`.
+
+    Raises:
+        InputError: there is none.
+    """
+    for file in (CONFIG, HYDRA):
+        if not (folder / file).is_file():
+            raise InputError(f"{folder}: not a run's folder: it has no {file}")
+    try:
+        config: Any = OmegaConf.load(folder / CONFIG)
+        hydra = OmegaConf.load(folder / HYDRA)
+        refuse_foreign(config, folder / CONFIG)
+        refuse_links(folder)
+        find_data(config, Path(OmegaConf.select(hydra, "hydra.runtime.cwd")))
+    except NOT_A_CONFIG as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"{folder / CONFIG}: not a run's config: {reason}") from error
+    return config
+
+
+def find_data(config: DictConfig, started: Path) -> None:
+    """Set a config's `data_dir` to where its data lie now.
+
+    Args:
+        config: read back.
+        started: the folder that the run was started from, which a relative path was meant from.
+    """
+    if "data_dir" not in config.dataset:
+        return
+    data_dir = started / config.dataset.data_dir
+    # Where its files are not there, a download must not go where a config says.
+    if not get_class(config.dataset._target_).is_in(data_dir):  # type: ignore[attr-defined]
+        data_dir = Path(os.environ.get("AUTOENCODERS_DATA", "data"))
+    config.dataset.data_dir = str(data_dir)
+
+
+class Run(NamedTuple):
+    """A run read back: its model in evaluation mode, its config, its data, its metrics, and after
+    how many epochs the weights were saved."""
+
+    model: "AutoEncoder"
+    cfg: DictConfig
+    data: "DataModule"
+    metrics: dict[str, float]
+    epochs: int
+
+
+def build(cfg: DictConfig) -> tuple["DataModule", "AutoEncoder"]:
+    """The data module and the model that a composed config describes.
+
+    Raises:
+        InstantiationException: a key outside what its constructor allows.
+    """
+    data = instantiate(cfg.dataset, _convert_="all")
+    network = instantiate(cfg.network, _convert_="all")
+    known = {"network": network, "shape": data.shape, "bounded": data.bounded}
+    return data, instantiate(cfg.model, **known, _convert_="all")
+
+
+def load_run(folder: str | Path, checkpoint: str = "last") -> Run:
+    """Read a run back.
+
+    Args:
+        folder: the run's, such as outputs/fmnist/wae/<time>.
+        checkpoint: `last`, the weights that metrics.json is about, or `best`.
+
+    Returns:
+        The run; `data` is ready to use, `metrics` are empty where the run has not finished.
+
+    Raises:
+        InputError: no run there, or a checkpoint or metrics.json that cannot be read.
+    """
+    folder = Path(folder)
+    metrics = read_metrics(folder) if (folder / METRICS).exists() else {}
+    return load_trained(folder, checkpoint)._replace(metrics=metrics)
+
+
+def load_trained(folder: Path, checkpoint: str) -> Run:
+    """Read a run back without its metrics.json: its metrics are what training has left in the
+    checkpoint.
+
+    Raises:
+        InputError: no run there, or a checkpoint that cannot be read.
+    """
+    from autoencoders.training.checkpoint_files import load_weights
+    from autoencoders.training.record import training_metrics
+
+    cfg = load_config(folder)
+    data, model = build(cfg)
+    data.prepare_data()
+    data.setup()
+    path = folder / "checkpoints" / f"{checkpoint}.ckpt"
+    load_weights(model, path)
+    metrics = training_metrics(path, model)
+    return Run(model.eval(), cfg, data, metrics, int(metrics["epochs"]))
+
+
+def read_metrics(folder: Path) -> dict[str, float]:
+    """metrics.json of the run in `folder`.
+
+    Raises:
+        InputError: it is damaged, or holds anything but finite numbers.
+    """
+    metrics = read_json(folder / METRICS)
+    for name, value in metrics.items():
+        if type(value) not in (int, float) or not abs(value) <= sys.float_info.max:
+            raise InputError(
+                f"{folder / METRICS}: {name}={json.dumps(value)}: must be a finite number;"
+                f" python evaluate.py run={folder} writes the file anew"
+            )
+    return metrics
+
+
+def lock(folder: Path) -> AcquireReturnProxy:
+    """Keep other processes from writing into a run's folder, for a `with` block or until what is
+    returned is forgotten; where the process is killed, the lock goes with it.
+
+    Raises:
+        InputError: another process holds it.
+    """
+    file = folder / LOCK
+    if file.is_symlink():
+        raise InputError(f"{file}: a link, which a lock is not; remove it")
+    try:
+        return FileLock(file).acquire(timeout=0)
+    except Timeout:
+        line = f"{folder}: another process is writing there; wait until it ends"
+        raise InputError(line) from None

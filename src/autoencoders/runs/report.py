@@ -1,0 +1,125 @@
+"""What a run, a comparison and a multirun print at their end."""
+
+import math
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+from torch import nn
+
+from autoencoders.comparison.table import FLOOR, Comparison
+from autoencoders.evaluation import catalogue
+from autoencoders.files import METRICS, shown
+from autoencoders.runs.jobs import Job
+
+
+def print_model(model: nn.Module) -> None:
+    """A line for each of the model's networks, with its parameters."""
+    for name, network in model.named_children():
+        if count := sum(parameter.numel() for parameter in network.parameters()):
+            _console().print(f"{name:<15}{count:>12,} parameters")
+
+
+def finite(metrics: dict[str, float]) -> dict[str, float]:
+    """The metrics that metrics.json can hold; a line names those that are NaN or infinite."""
+    kept = {name: value for name, value in metrics.items() if math.isfinite(value)}
+    if len(kept) < len(metrics):
+        names = ", ".join(name for name in metrics if name not in kept)
+        _console().print(f"not in metrics.json, since NaN or infinite: {names}")
+    return kept
+
+
+def print_run(metrics: dict[str, float], samplers: Sequence[str], folder: Path) -> None:
+    """The run's numbers by section, and where everything lies.
+
+    Args:
+        samplers: the names of those that it was evaluated with.
+    """
+    console = _console()
+    terms = [name for name in metrics if name.startswith("test/")]
+    table = Table(title=f"Test of {shown(folder)}", title_justify="left")
+    for heading in ("", "value", FLOOR):
+        table.add_column(heading, justify="left" if not heading else "right")
+    section = ""
+    for column in catalogue.columns(samplers, terms):
+        if column.key not in metrics:
+            continue
+        if section != column.section:
+            table.add_section()
+            table.add_row(Text(column.section, "bold"))
+            section = column.section
+        floor = metrics.get(column.floor or "")
+        table.add_row(
+            f"  {column.name}",
+            _number(metrics[column.key]),
+            "" if floor is None else _number(floor),
+        )
+    console.print(table)
+    _print_files(console, folder)
+
+
+def print_comparison(comparison: Comparison, folder: Path) -> None:
+    """The comparison's table, turned and in sections as a terminal is narrow, and its files."""
+    console = _console()
+    for section, columns in comparison.sections():
+        table = Table(title=f"{section}: {comparison.label}", title_justify="left")
+        table.add_column("")
+        table.add_column(FLOOR, justify="right", style="dim")
+        for row in comparison.rows:
+            table.add_column(row.label, justify="right")
+        for column in columns:
+            cells = [row.cells.get(column.key) for row in comparison.rows]
+            marked = [
+                "" if c is None else Text(str(c), "bold green" if c.best else "") for c in cells
+            ]
+            table.add_row(column.name, str(comparison.floor.get(column.key, "")), *marked)
+        console.print(table)
+    if differences := comparison.differences():
+        console.print(differences)
+    _print_files(console, folder)
+
+
+def print_jobs(jobs: list[Job], command: str | None) -> None:
+    """What became of a multirun's jobs, and the command that goes on with those that are left."""
+    table = Table(title=f"Jobs of {shown(jobs[0].folder.parent)}", title_justify="left")
+    for heading in ("job", "overrides", "status", str(jobs[0].config.objective)):
+        table.add_column(heading)
+    shared = set.intersection(*(set(job.overrides) for job in jobs)) if len(jobs) > 1 else set()
+    for job in jobs:
+        status, result = job.outcome()
+        own = " ".join(override for override in job.overrides if override not in shared)
+        own = re.sub(r"\d+\.\d{4,}(e-?\d+)?", lambda n: f"{float(n[0]):.4g}", own)
+        result = result if isinstance(result, str) else f"{result:.4g}"
+        table.add_row(job.folder.name, own, status, result)
+    _console().print(table)
+    if command:
+        print(f"continue with: {command}")
+
+
+def _console() -> Console:
+    """For paths and values, which are printed as they are: no markup, emoji or highlights."""
+    return Console(soft_wrap=True, markup=False, emoji=False, highlight=False)
+
+
+def _number(value: float) -> str:
+    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
+
+
+def _print_files(console: Console, folder: Path) -> None:
+    folder = shown(folder)
+    files = [
+        *(
+            ("figure", file)
+            for file in sorted([*folder.glob("figures/*.png"), *folder.glob("*.png")])
+        ),
+        ("metrics", folder / METRICS),
+        ("table", folder / "comparison.md"),
+        ("page", folder / "index.html"),
+        ("folder", folder),
+    ]
+    for kind, file in files:
+        if file.exists():
+            console.print(f"{kind:<9}{file}")

@@ -1,0 +1,11 @@
+"""Where codes to decode come from; one sampler a file.
+
+A sampler is made with its settings, fitted on a trained model's codes, and then draws codes, which
+`model.sample(n, sampler=...)` decodes. The evaluation's config lists the samplers that it judges.
+"""
+
+from autoencoders.samplers.base import Drawing, Sampler
+from autoencoders.samplers.mixture import Mixture
+from autoencoders.samplers.prior import Prior
+
+__all__ = ["Drawing", "Mixture", "Prior", "Sampler"]

@@ -1,0 +1,35 @@
+"""The model's own prior."""
+
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save
+from torch import Tensor
+from typing_extensions import Self
+
+from autoencoders.distributions import NormalPrior
+from autoencoders.files import write_whole
+
+
+class Prior:
+    """Draws from P_z = N(0, sigma^2 I), whatever the codes are."""
+
+    prior: NormalPrior
+
+    def fit(self, codes: Tensor, prior: NormalPrior, seed: int = 0) -> Self:
+        self.prior = prior
+        return self
+
+    def draw(self, n: int, generator: torch.Generator | None = None) -> Tensor:
+        return self.prior.draw(n, generator)
+
+    def save(self, path: Path) -> None:
+        std = torch.full((self.prior.latent_dim,), self.prior.std)
+        write_whole(path, save({"std": std}))
+
+    @classmethod
+    def load(cls, path: Path | str) -> Self:
+        std = load_file(path)["std"]
+        sampler = cls()
+        sampler.prior = NormalPrior(len(std), std[0].item())
+        return sampler

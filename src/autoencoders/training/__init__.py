@@ -1,0 +1,46 @@
+"""What happens around the steps: callbacks, checkpoints, precision, the CUDA graph."""
+
+from pathlib import Path
+
+from pytorch_lightning.callbacks import Callback
+
+from autoencoders.training.checkpoint_files import AtomicCheckpointIO, check_resumable, load_weights
+from autoencoders.training.checkpoints import Checkpoints
+from autoencoders.training.cuda_graph import choose_strategy
+from autoencoders.training.guards import SeedEpochs, ShareBuffers, StopOnNonFinite
+from autoencoders.training.images import Images
+from autoencoders.training.precision import choose_precision
+from autoencoders.training.progress import ProgressBar, quiet_lightning
+from autoencoders.training.record import EpochLogger, RunRecord
+
+__all__ = [
+    "AtomicCheckpointIO",
+    "Checkpoints",
+    "EpochLogger",
+    "Images",
+    "ProgressBar",
+    "RunRecord",
+    "SeedEpochs",
+    "ShareBuffers",
+    "StopOnNonFinite",
+    "callbacks",
+    "check_resumable",
+    "choose_precision",
+    "choose_strategy",
+    "load_weights",
+    "quiet_lightning",
+]
+
+
+def callbacks(
+    folder: Path, seed: int, monitor: str, objective: str, progress_bar: bool = True
+) -> list[Callback]:
+    """Those of every run that writes into `folder`."""
+    return [
+        SeedEpochs(seed),
+        ShareBuffers(),
+        StopOnNonFinite(),
+        Images(),
+        Checkpoints(folder, monitor, objective),
+        *([ProgressBar()] if progress_bar else []),
+    ]

@@ -1,0 +1,99 @@
+"""Checkpoints: written whole or not at all, read without running any code that they carry."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from pytorch_lightning.plugins.io import TorchCheckpointIO
+from torch import nn
+
+from autoencoders.errors import InputError
+from autoencoders.files import open_whole
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Writes beside the file and renames, so that a crash leaves the old checkpoint or the new."""
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
+    ) -> None:
+        with open_whole(Path(path)) as file:
+            torch.save(checkpoint, file)
+
+    def load_checkpoint(self, path: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        return read_checkpoint(Path(path))
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """A checkpoint's content, of tensors and plain values alone.
+
+    Raises:
+        InputError: no such file, not a checkpoint, or one that asks for code to be run.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: no such checkpoint")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # the unpickler raises what the damage makes it
+        # torch's own advice is to load it unsafely.
+        raise InputError(
+            f"{path}: not a checkpoint that can be read safely: it is damaged or asks for code"
+            " to be run; give one that train.py wrote"
+        ) from error
+    weights = content.get("state_dict") if isinstance(content, dict) else None
+    if not isinstance(weights, dict) or not all(map(torch.is_tensor, weights.values())):
+        raise InputError(
+            f"{path}: expected a checkpoint with a state_dict of tensors, found another file"
+        )
+    return content
+
+
+def saved_epochs(path: Path) -> int:
+    """After how many epochs a checkpoint was saved.
+
+    Raises:
+        InputError: it is none of train.py's.
+    """
+    content = read_checkpoint(path)
+    try:
+        return content["loops"]["fit_loop"]["epoch_progress"]["total"]["processed"]
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{path}: not a checkpoint of train.py: it has no {error}") from error
+
+
+def check_resumable(path: Path, model: nn.Module, max_epochs: int) -> None:
+    """Raise InputError where training cannot go on from a checkpoint: it lacks something, is of
+    another model or shape, or has been trained for longer than is asked for."""
+    content = read_checkpoint(path)
+    parts = ("optimizer_states", "lr_schedulers", "loops", "callbacks", "epoch", "global_step")
+    if lacking := [key for key in (*parts, "pytorch-lightning_version") if key not in content]:
+        raise InputError(
+            f"{path}: nothing to continue from: it has no {', '.join(lacking)};"
+            f" ckpt_path={path} starts a new run from its weights"
+        )
+    load_weights(model, path)
+    if (epochs := saved_epochs(path)) > max_epochs:
+        raise InputError(
+            f"trainer.max_epochs={max_epochs}: {path} has been trained for {epochs} epochs; set at"
+            f" least {epochs} in the run's .hydra/config.yaml"
+        )
+
+
+def load_weights(model: nn.Module, path: Path) -> None:
+    """Start `model` from a checkpoint's weights.
+
+    Raises:
+        InputError: the checkpoint cannot be read, or is of another model or shape.
+    """
+    theirs = read_checkpoint(path)["state_dict"]
+    ours = model.state_dict()
+    for name in sorted(ours.keys() | theirs.keys()):
+        there = tuple(theirs[name].shape) if name in theirs else "absent"
+        here = tuple(ours[name].shape) if name in ours else "absent"
+        if there != here:
+            raise InputError(
+                f"{path}: is of another model or shape than this {type(model).__name__}:"
+                f" {name} is {there} there, {here} here; choose model=, network=, their sizes"
+                " and dataset= as there"
+            )
+    model.load_state_dict(theirs)

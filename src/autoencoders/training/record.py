@@ -1,0 +1,152 @@
+"""What a run's numbers are written to: TensorBoard's events and metrics.json."""
+
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.loggers import TensorBoardLogger
+from pytorch_lightning.utilities import rank_zero_only
+from torch.utils.tensorboard.summary import hparams as hparams_summaries
+
+from autoencoders.errors import InputError
+from autoencoders.models import AutoEncoder
+from autoencoders.training.checkpoint_files import read_checkpoint, saved_epochs
+
+
+class EpochLogger(TensorBoardLogger):
+    """TensorBoard's events in the run's folder, with epochs on the x-axis.
+
+    Optimizer steps would put WAE-GAN, which makes two a batch, on another axis than the others
+    (Lightning issue 17958).
+    """
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(save_dir=folder, name="", version="", default_hp_metric=False)
+
+    def log_metrics(self, metrics: Any, step: int | None = None) -> None:
+        metrics = dict(metrics)
+        epoch = metrics.pop("epoch", step)
+        super().log_metrics(metrics, step=int(epoch))
+
+    @rank_zero_only
+    def save(self) -> None:
+        self.experiment.flush()  # and no hparams.yaml, which .hydra/config.yaml makes needless
+
+    def log_final(self, hparams: dict[str, Any], metrics: dict[str, float]) -> None:
+        """Show a finished run in the HPARAMS tab: final numbers as columns beside the settings.
+
+        They are no scalars: SCALARS would open on their single dots, above the training curves.
+        """
+        numbers = {k: v for k, v in metrics.items() if not k.startswith(("train/", "val/"))}
+        first = (
+            "model",
+            "dataset",
+            "test/mse",
+            *(k for k in numbers if "/fd_" in k or "/fid" in k),
+        )
+        columns = {**hparams, **numbers}
+        ordered = {k: columns[k] for k in (*first, *columns) if k in columns}
+        plain = {k: v if isinstance(v, int | float | str) else str(v) for k, v in ordered.items()}
+        # Of what has a curve the tab takes the last point.
+        curves = {k: v for k, v in metrics.items() if k.startswith(("train/", "val/"))}
+        writer = self.experiment._get_file_writer()
+        for summary in hparams_summaries(plain, curves):
+            writer.add_summary(summary)
+        self.save()
+
+
+class RunRecord(Callback):
+    """Keeps what metrics.json tells of a run, through checkpoints and resumes.
+
+    Attributes:
+        metrics: the last epoch's `train/` and `val/`, later the `test/` metrics.
+        images: trained on so far, by all processes.
+        seconds: that took, validation, figures and checkpoints not counted.
+        memory: see `peak_memory`, at the last checkpoint.
+    """
+
+    def __init__(self) -> None:
+        self.metrics: dict[str, float] = {}
+        self.images = 0
+        self.seconds = 0.0
+        self.memory: dict[str, float] = {}
+        self._start = 0.0
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        self._trainer = trainer
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._start = time.perf_counter()
+
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        self.images += len(batch[0]) * trainer.world_size
+        if trainer.is_last_batch:
+            if pl_module.device.type == "cuda":
+                torch.cuda.synchronize()
+            self.seconds += time.perf_counter() - self._start
+
+    def state_dict(self) -> dict[str, Any]:
+        self._take()
+        self.memory = peak_memory()
+        return {
+            **{"metrics": self.metrics, "images": self.images},
+            **{"seconds": self.seconds, "memory": self.memory},
+        }
+
+    def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._take()
+
+    def _take(self) -> None:
+        metrics = self._trainer.callback_metrics.items()
+        self.metrics.update({name: float(value) for name, value in metrics if "/" in name})
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.metrics, self.images = state_dict["metrics"], state_dict["images"]
+        self.seconds, self.memory = state_dict["seconds"], state_dict.get("memory", {})
+
+    def summary(self, epochs: int, model: AutoEncoder) -> dict[str, float]:
+        """The flat content of metrics.json."""
+        return {
+            **self.metrics,
+            "epochs": epochs,
+            "train_seconds": self.seconds,
+            "images_per_second": self.images / self.seconds if self.seconds else 0.0,
+            "parameters": sum(parameter.numel() for parameter in model.parameters()),
+            **self.memory,
+        }
+
+
+def training_metrics(checkpoint: Path, model: AutoEncoder) -> dict[str, float]:
+    """What `RunRecord` has left in a checkpoint of `model`: all but what a test measures.
+
+    Raises:
+        InputError: it is none of train.py's.
+    """
+    record = RunRecord()
+    try:
+        record.load_state_dict(read_checkpoint(checkpoint)["callbacks"][record.state_key])
+        return record.summary(saved_epochs(checkpoint), model)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{checkpoint}: not a checkpoint of train.py: {error}") from error
+
+
+def peak_memory() -> dict[str, float]:
+    """The most memory that this process has held so far, where the system tells it."""
+    if sys.platform == "win32":
+        return {}
+    import resource
+
+    unit = 1 if sys.platform == "darwin" else 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    return {"peak_memory_gib": peak / 2**30}

@@ -1,0 +1,100 @@
+"""What may know what: the imports between the package's rooms, read off the source."""
+
+import ast
+
+import pytest
+from conftest import ROOT
+
+PACKAGE = ROOT / "src/autoencoders"
+BACK_ROOM = "runs"
+
+
+def room_of(module):
+    """`autoencoders.models.base` -> `models`; a formula's file, such as losses, is its own room."""
+    return module.split(".")[1]
+
+
+def imports(file):
+    """The modules that a file imports, also late ones and those for type checking."""
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+            yield from names if node.module == "autoencoders" else [node.module]
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+
+
+def files():
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+def room_of_file(file):
+    return file.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def arrows():
+    """By room, the rooms that it imports."""
+    graph = {}
+    for file in files():
+        ours = [name for name in imports(file) if name.startswith("autoencoders.")]
+        graph.setdefault(room_of_file(file), set()).update(map(room_of, ours))
+    return {room: known - {room} for room, known in graph.items()}
+
+
+def test_no_two_rooms_import_each_other_however_far_round():
+    graph = arrows()
+    order = []
+    while graph:
+        free = [room for room, known in graph.items() if not known - set(order)]
+        assert free, f"a circle among {sorted(graph)}: {graph}"
+        order += free
+        graph = {room: known for room, known in graph.items() if room not in free}
+
+
+def test_nothing_in_front_knows_the_back_room():
+    assert [room for room, known in arrows().items() if BACK_ROOM in known] == []
+
+
+def importers(library):
+    rooms = {
+        room_of_file(file)
+        for file in files()
+        if any(name.split(".")[0] == library for name in imports(file))
+    }
+    return rooms
+
+
+@pytest.mark.parametrize(
+    ("library", "rooms"),
+    [
+        ("pytorch_lightning", {"data", "models", "training", "runs", "errors"}),
+        ("hydra", {"runs", "errors"}),
+        ("omegaconf", {"runs", "errors"}),
+    ],
+)
+def test_who_knows_a_library(library, rooms):
+    assert importers(library) <= rooms
+
+
+@pytest.mark.parametrize(
+    ("room", "known"),
+    [
+        ("networks", {"errors"}),
+        ("losses", set()),
+        ("divergences", set()),
+        ("distributions", {"divergences"}),
+        ("figures", set()),
+        ("samplers", {"distributions", "files"}),
+    ],
+)
+def test_what_a_room_knows(room, known):
+    assert arrows()[room] <= known
+
+
+def test_the_readmes_layout_names_every_room():
+    layout = (ROOT / "README.md").read_text(encoding="utf-8")
+    for path in sorted(PACKAGE.iterdir()):
+        if path.name.startswith("__"):
+            continue
+        name = f"{path.name}/" if path.is_dir() else path.name
+        assert f"  {name} " in layout or f"  {name}\n" in layout, name

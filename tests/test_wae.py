@@ -1,0 +1,107 @@
+"""WAE-GAN's objective and the steps of its two players."""
+
+import copy
+
+import pytest
+import torch
+import torch.nn.functional as F
+from small import SHAPE, assert_same_parameters, batches, fit, small
+
+from autoencoders.models import WAEGAN
+
+
+def test_the_objective():
+    torch.manual_seed(0)
+    model = small(WAEGAN, cost="mse", reg_weight=7.84)
+    x = torch.rand(8, *SHAPE)
+    out = model(x)
+    losses = model.losses(x, out)
+    squared = ((out.logits.sigmoid() - x) ** 2).sum() / 8
+    penalty = -model.discriminator(out.z).sigmoid().log().mean()
+    torch.testing.assert_close(losses["penalty"], penalty)
+    torch.testing.assert_close(losses["loss"], squared + 7.84 * penalty)
+
+
+def plain_steps(model, loader, priors, lr, discriminator_lr, reg_weight):
+    """Algorithm 1 of Tolstikhin et al. 2018 step by step, encoding anew for each use."""
+    encoder, decoder, discriminator = model.encoder, model.decoder, model.discriminator
+    autoencoder = [*encoder.parameters(), *decoder.parameters()]
+    optimizer = torch.optim.Adam(autoencoder, lr)
+    d_optimizer = torch.optim.Adam(discriminator.parameters(), discriminator_lr)
+    for (x, _), z in zip(loader, priors, strict=True):
+        codes = encoder(x).detach()
+        real, fake = discriminator(z).sigmoid(), discriminator(codes).sigmoid()
+        d_optimizer.zero_grad()
+        (-reg_weight * (real.log() + (1 - fake).log()).mean()).backward()
+        d_optimizer.step()
+
+        x_hat = decoder(encoder(x)).sigmoid()
+        reconstruction = F.binary_cross_entropy(x_hat, x, reduction="sum") / len(x)
+        penalty = -discriminator(encoder(x)).sigmoid().log().mean()
+        optimizer.zero_grad()
+        (reconstruction + reg_weight * penalty).backward()
+        optimizer.step()
+
+
+def test_one_encoding_gives_the_update_of_three(monkeypatch):
+    torch.manual_seed(0)
+    rates = {"lr": 2e-3, "discriminator_lr": 1e-3, "reg_weight": 7.84}
+    model = small(WAEGAN, **rates, schedule="constant")
+    reference = copy.deepcopy(model)
+    start = copy.deepcopy(model)
+    loader, priors = batches(), list(torch.randn(4, 8, 3))
+    plain_steps(reference, loader, priors, **rates)
+
+    draws = iter(priors)
+    monkeypatch.setattr(model.prior, "draw", lambda n, device: next(draws))
+    encodings = []
+    model.encoder.register_forward_hook(lambda *call: encodings.append(call))
+    fit(model, loader)
+    assert len(encodings) == len(loader)
+    assert_same_parameters(model, reference)
+    pairs = zip(model.parameters(), start.parameters(), strict=True)
+    assert sum((a - b).abs().sum().item() for a, b in pairs) > 1  # four steps went somewhere
+
+
+def test_each_step_moves_its_own_player():
+    class Watched(WAEGAN):
+        def step_discriminator(self, z):
+            return self.watch("D", lambda: WAEGAN.step_discriminator(self, z))
+
+        def step_autoencoder(self, x, out):
+            return self.watch("QG", lambda: WAEGAN.step_autoencoder(self, x, out))
+
+        def watch(self, player, step):
+            before = {name: p.clone() for name, p in self.named_parameters()}
+            result = step()
+            after = dict(self.named_parameters())
+            moved = {name.split(".")[0] for name in before if (before[name] != after[name]).any()}
+            self.moves.append((player, moved))
+            return result
+
+    torch.manual_seed(0)
+    model = small(Watched)
+    model.moves = []
+    fit(model, batches(n=2))
+    assert model.moves == [("D", {"discriminator"}), ("QG", {"encoder", "decoder"})] * 2
+    assert all(p.requires_grad for p in model.parameters())
+
+
+def test_the_discriminators_width_and_rate():
+    model = small(WAEGAN, discriminator_dim=7, discriminator_lr=0.25, lr=0.5, schedule="constant")
+    assert model.discriminator.layers[0].out_features == 7
+    rates = [player["optimizer"].defaults["lr"] for player in model.configure_optimizers()]
+    assert rates == [0.5, 0.25]
+
+
+@pytest.mark.parametrize(
+    "argument",
+    [
+        {"reg_weight": -1},
+        {"discriminator_lr": 0},
+        {"discriminator_dim": 0},
+    ],
+)
+def test_arguments_outside_their_range_are_named(argument):
+    with pytest.raises(ValueError, match=next(iter(argument))):
+        WAEGAN(**argument)
