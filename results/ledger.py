@@ -1,0 +1,226 @@
+"""The results that README and docs report: kept, put into tables, held against a reader's own run.
+
+    python results/ledger.py record outputs/mnist/wae/<time> tutorial-10   # keep a finished run
+    python results/ledger.py tables                                        # rewrite the tables
+    python results/ledger.py check outputs/mnist/wae/<time>                # is my run as expected?
+
+A kept run is results/<recipe>/<dataset>-<model>-seed<n>/: run.json (command, seed, commit, machine,
+date), metrics.json and evaluation.json, no weights. A table stands in README.md or docs/ between
+`<!-- results: <recipe> <dataset> -->` and `<!-- /results -->`.
+"""
+
+import argparse
+import json
+import math
+import os
+import platform
+import re
+import shlex
+import shutil
+import statistics
+import subprocess
+import sys
+from datetime import datetime, timezone
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from omegaconf import OmegaConf
+
+HERE = Path(__file__).parent
+PAGES = [HERE.parent / "README.md", *sorted((HERE.parent / "docs").glob("*.md"))]
+BLOCK = re.compile(r"(<!-- results: (\S+) (\S+) -->\n).*?(<!-- /results -->)", re.DOTALL)
+OWN = ("hydra.run.dir=", "evaluate=", "seed=", "dataset.data_dir=")  # a reader's own to choose
+# Test MSE per pixel as the WAE tutorial publishes it, by data set and model.
+PUBLISHED = {
+    "mnist": {"ae": 0.0048, "vae": 0.0095, "wae": 0.0071},
+    "fmnist": {"ae": 0.0083, "vae": 0.0137, "wae": 0.0093},
+}
+COLUMNS = {
+    "test/mse": "MSE",
+    "reconstruction/fd_cnn": "FD-CNN, reconstructions",
+    "prior/fd_cnn": "FD-CNN, prior",
+    "mixture/fd_cnn": "FD-CNN, mixture",
+    "prior/precision": "precision, prior",
+    "prior/recall": "recall, prior",
+    "latent/knn_accuracy": "kNN accuracy",
+}
+CHECKED = (*COLUMNS, "test/bce")
+ONE_SEED = 0.1  # how far a run may lie from one of another machine, where no spread is known
+SEVERAL_SEEDS = 4  # standard deviations
+
+
+class Result(NamedTuple):
+    """A kept run."""
+
+    model: str
+    command: str
+    metrics: dict[str, float]
+
+
+def command_of(run: Path) -> str:
+    """What was typed, but for what is a reader's own to choose."""
+    typed = [str(override) for override in OmegaConf.load(run / ".hydra/overrides.yaml")]
+    kept = [override for override in typed if not override.startswith(OWN)]
+    return shlex.join(["python", "train.py", *kept])
+
+
+def choices_of(run: Path) -> dict[str, str]:
+    """The run's `dataset=` and `model=`."""
+    choices = OmegaConf.load(run / ".hydra/hydra.yaml").hydra.runtime.choices
+    return {group: str(choices[group]) for group in ("dataset", "model")}
+
+
+def record(run: Path, recipe: str, commit: str) -> Path:
+    """Keep a finished and evaluated run in results/<recipe>/."""
+    seed = int(OmegaConf.load(run / ".hydra/config.yaml").seed)
+    choices = choices_of(run)
+    folder = HERE / recipe / f"{choices['dataset']}-{choices['model']}-seed{seed}"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("metrics.json", "evaluation.json"):
+        shutil.copy(run / name, folder / name)
+    finished = datetime.fromtimestamp((run / "metrics.json").stat().st_mtime, timezone.utc)
+    content = {
+        "command": command_of(run),
+        **choices,
+        "seed": seed,
+        "commit": commit,
+        "date": finished.date().isoformat(),
+        "machine": machine(),
+        "torch": version("torch"),
+    }
+    (folder / "run.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    return folder
+
+
+def machine() -> str:
+    """The processor, and how many of its cores."""
+    cpuinfo = Path("/proc/cpuinfo")
+    text = cpuinfo.read_text(encoding="utf-8") if cpuinfo.exists() else ""
+    names = [*re.findall(r"model name\s*: (.*)", text), platform.processor()]
+    return f"{os.cpu_count()} cores of {names[0]}"
+
+
+def read(recipe: str, dataset: str) -> list[Result]:
+    """The kept runs of a recipe on a data set."""
+    results = []
+    for file in sorted((HERE / recipe).glob(f"{dataset}-*/run.json")):
+        run = json.loads(file.read_text(encoding="utf-8"))
+        metrics = json.loads(file.with_name("metrics.json").read_text(encoding="utf-8"))
+        results.append(Result(run["model"], run["command"], metrics))
+    return results
+
+
+def by_model(results: list[Result]) -> dict[str, list[Result]]:
+    groups: dict[str, list[Result]] = {}
+    for result in results:
+        groups.setdefault(result.model, []).append(result)
+    return groups
+
+
+def table(recipe: str, dataset: str) -> str:
+    """A row for each model: means over seeds, and what the tutorial publishes."""
+    published = PUBLISHED.get(dataset, {}) if recipe.startswith("tutorial") else {}
+    groups = by_model(read(recipe, dataset))
+    if not groups:
+        return "No run is kept yet.\n"
+    headings = ["`model=`", *COLUMNS.values()]
+    if published:
+        headings.insert(2, "MSE, published")
+    lines = [_line(headings), "|" + " --- |" * len(headings)]
+    for model, results in groups.items():
+        cells = [_cell([r.metrics[key] for r in results if key in r.metrics]) for key in COLUMNS]
+        if published:
+            cells.insert(1, f"{published[model]:.4f}" if model in published else "")
+        lines.append(_line([f"`{model}`", *cells]))
+    floors = [next(iter(groups.values()))[0].metrics.get(_floor(key)) for key in COLUMNS]
+    cells = ["" if value is None else _number(value) for value in floors]
+    if published:
+        cells.insert(1, "")
+    return "\n".join([*lines, _line(["*real images*", *cells])]) + "\n"
+
+
+def _floor(key: str) -> str:
+    kind, _, measure = key.partition("/")
+    return f"floor/{measure}" if kind in ("reconstruction", "prior", "mixture") else ""
+
+
+def _cell(values: list[float]) -> str:
+    if not values:
+        return ""
+    spread = f" ± {statistics.stdev(values):.2g}" if len(values) > 1 else ""
+    return _number(statistics.fmean(values)) + spread
+
+
+def _number(value: float) -> str:
+    return f"{value:.3g}"
+
+
+def _line(cells: list[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def with_tables(text: str) -> str:
+    """A page with the tables that results/ makes."""
+    return BLOCK.sub(lambda m: f"{m[1]}{table(m[2], m[3])}{m[4]}", text)
+
+
+def expected(values: list[float]) -> tuple[float, float]:
+    """The range in which another run's value should lie."""
+    mean = statistics.fmean(values)
+    known = len(values) > 2
+    half = SEVERAL_SEEDS * statistics.stdev(values) if known else ONE_SEED * abs(mean)
+    return mean - half, mean + half
+
+
+def check(run: Path) -> bool:
+    """Print a verdict for each number of a reader's run; whether all are as expected."""
+    command = command_of(run)
+    kept = [
+        result
+        for recipe in sorted(path.name for path in HERE.iterdir() if path.is_dir())
+        for result in read(recipe, choices_of(run)["dataset"])
+        if sorted(shlex.split(result.command)) == sorted(shlex.split(command))
+    ]
+    if not kept:
+        sys.exit(f"error: results/ has no run of `{command}`; `ls results/*` shows what it has")
+    metrics: dict[str, Any] = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
+    fine = True
+    for key in CHECKED:
+        values = [result.metrics[key] for result in kept if key in result.metrics]
+        if not values or key not in metrics:
+            continue
+        low, high = expected(values)
+        inside = math.isfinite(metrics[key]) and low <= metrics[key] <= high
+        fine &= inside
+        verdict = "as expected" if inside else "OUTSIDE"
+        print(f"{key:<24}{metrics[key]:>10.4g}   expected {low:.4g} to {high:.4g}   {verdict}")
+    return fine
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    commands = parser.add_subparsers(dest="command", required=True)
+    recording = commands.add_parser("record", help="keep a finished run")
+    recording.add_argument("run", type=Path)
+    recording.add_argument("recipe")
+    recording.add_argument(
+        "--commit", help="it was trained at; by default what is checked out"
+    )
+    commands.add_parser("tables", help="rewrite the tables in README.md and docs/")
+    checking = commands.add_parser("check", help="hold a run of your own against what is kept")
+    checking.add_argument("run", type=Path)
+    options = parser.parse_args()
+    if options.command == "record":
+        git = ["git", "-C", str(HERE), "rev-parse", "--short", "HEAD"]
+        commit = options.commit or subprocess.check_output(git, text=True).strip()
+        print(record(options.run, options.recipe, commit))
+    elif options.command == "tables":
+        for page in PAGES:
+            page.write_text(with_tables(page.read_text(encoding="utf-8")), encoding="utf-8")
+    elif not check(options.run):
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,87 @@
+"""What README and docs report is what results/ keeps, and a run is held against it."""
+
+import json
+import shutil
+import statistics
+import subprocess
+import sys
+
+import pytest
+from conftest import ROOT
+
+sys.path.append(str(ROOT / "results"))
+import ledger
+
+KEPT = sorted(path.parent for path in (ROOT / "results").glob("*/*/run.json"))
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_tables_are_those_of_results(page):
+    text = page.read_text(encoding="utf-8")
+    assert ledger.with_tables(text) == text, "run python results/ledger.py tables"
+
+
+@pytest.mark.parametrize("folder", KEPT, ids=lambda folder: folder.name)
+def test_a_kept_run_tells_where_it_comes_from(folder):
+    run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    assert run["command"].startswith("python train.py ")
+    assert folder.name == f"{run['dataset']}-{run['model']}-seed{run['seed']}"
+    assert all(run[key] for key in ("commit", "date", "machine", "torch"))
+    metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    assert {"test/mse", "prior/fd_cnn", "epochs"} < metrics.keys()
+    conditions = json.loads((folder / "evaluation.json").read_text(encoding="utf-8"))
+    assert conditions["split"] == "test"
+
+
+def kept(folder, seed, mse):
+    """A kept run of the recipe `short` with this test error."""
+    folder.mkdir(parents=True)
+    run = {"model": "ae", "command": "python train.py model=ae", "seed": seed}
+    (folder / "run.json").write_text(json.dumps(run))
+    (folder / "metrics.json").write_text(json.dumps({"test/mse": mse, "floor/fd_cnn": 0.5}))
+
+
+def test_a_table_by_hand(tmp_path, monkeypatch):
+    monkeypatch.setattr(ledger, "HERE", tmp_path)
+    for seed, mse in enumerate((0.01, 0.02, 0.03)):
+        kept(tmp_path / f"short/digits-ae-seed{seed}", seed, mse)
+    page = "before\n<!-- results: short digits -->\nold\n<!-- /results -->\nafter\n"
+    lines = ledger.with_tables(page).splitlines()
+    assert lines[0] == "before"
+    assert lines[-1] == "after"
+    assert lines[2].startswith("| `model=` | MSE | FD-CNN, reconstructions |")
+    assert lines[4].startswith("| `ae` | 0.02 ± 0.01 |  |")
+    assert lines[5].startswith("| *real images* |  | 0.5 |")
+
+
+def test_a_run_is_held_against_the_spread_of_the_seeds(run, tmp_path, monkeypatch, capsys):
+    """Recorded three times with other numbers, a real run is as expected, or it is not."""
+    monkeypatch.setattr(ledger, "HERE", tmp_path / "results")
+    own = json.loads((run / "metrics.json").read_text())["test/mse"]
+    folder = ledger.record(run, "short", "abc")
+    assert json.loads((folder / "run.json").read_text())["command"].startswith("python train.py ")
+    for seed, factor in ((1, 0.98), (2, 1.03)):
+        again = shutil.copytree(folder, folder.with_name(f"copy-seed{seed}"))
+        again = again.rename(folder.with_name(f"{folder.name.rpartition('seed')[0]}seed{seed}"))
+        metrics = json.loads((again / "metrics.json").read_text())
+        scaled = {key: factor * value for key, value in metrics.items()}
+        (again / "metrics.json").write_text(json.dumps(scaled))
+    values = [own, 0.98 * own, 1.03 * own]
+    low, high = ledger.expected(values)
+    assert (low + high) / 2 == pytest.approx(statistics.fmean(values))
+    assert (high - low) / 8 == pytest.approx(statistics.stdev(values))
+    assert ledger.check(run)
+    assert "as expected" in capsys.readouterr().out
+    metrics = json.loads((run / "metrics.json").read_text())
+    (run / "metrics.json").write_text(json.dumps({**metrics, "test/mse": 2 * own}))
+    assert not ledger.check(run)
+    assert "test/mse" in capsys.readouterr().out
+
+
+def test_a_run_that_nothing_is_known_of(run):
+    done = subprocess.run(
+        [sys.executable, ROOT / "results/ledger.py", "check", run], capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: results/ has no run of `python train.py")
