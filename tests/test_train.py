@@ -92,7 +92,7 @@ def test_a_run_leaves_its_files(run):
     kept = {".hydra", "checkpoints", "figures", "metrics.json"}
     assert left - {name for name in left if name.startswith("events.out.tfevents")} == kept
     figures = {file.name for file in (folder / "figures").iterdir()}
-    assert figures == {"reconstructions.png", "samples.png", "latent_space.png"}
+    assert figures == {"reconstructions.png", "samples.png", "latent_space.png", "networks.png"}
     for name in figures:
         content = (folder / "figures" / name).read_bytes()
         assert content.startswith(b"\x89PNG")

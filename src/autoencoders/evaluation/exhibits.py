@@ -5,7 +5,7 @@ from matplotlib.figure import Figure
 
 from autoencoders.data import DataModule, to_floats
 from autoencoders.evaluation.evaluate import Evaluation
-from autoencoders.figures import charts, codes, images
+from autoencoders.figures import charts, codes, diagrams, images
 from autoencoders.models import AutoEncoder
 
 SHOWN = 2000  # codes in the figure of the latent space
@@ -63,7 +63,17 @@ def latent_space(model: AutoEncoder, data: DataModule, note: str) -> Figure:
     return codes.latent_space(z, labels, data.class_names, model.prior.std, title, note)
 
 
-EXHIBITS = (latent_space,)  # of any data
+def networks(model: AutoEncoder, data: DataModule, note: str) -> Figure:
+    x = data.test.x(1).to(model.device)
+    z = model.encode(x)
+    rows = [{"encoder": (model.encoder, x), "decoder": (model.decoder, z)}]
+    for name, network in model.named_children():
+        if name not in rows[0] and any(True for _ in network.parameters()):
+            rows.append({name: (network, z)})  # such as a discriminator, of codes
+    return diagrams.networks(rows, f"{heading(model, data)}: networks", note)
+
+
+EXHIBITS = (latent_space, networks)  # of any data
 IMAGE_EXHIBITS = (reconstructions, samples)  # of images
 
 

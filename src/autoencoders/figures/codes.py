@@ -32,7 +32,7 @@ def latent_space(
     figure = Figure(figsize=(11, 4.8), layout="constrained")
     left, right = figure.subplots(1, 2)
     plane, share = principal_plane(codes)
-    _scatter(left, plane, labels, class_names, size=5)
+    scatter(left, plane, labels, class_names, size=5)
     left.set_title(f"Test codes by class (PCA, {share:.0%} of the variance)", fontsize=11)
     left.set_xlabel("first component")
     left.set_ylabel("second component")
@@ -73,10 +73,10 @@ def embeddings(
     for column, (name, points) in enumerate(columns):
         above, below = axes[:, column]
         plane, share = principal_plane(points)
-        _scatter(above, plane, labels, class_names, size=3)
+        scatter(above, plane, labels, class_names, size=3)
         above.set_title(name, fontsize=12, color=INK)
         above.set_xlabel(f"{share:.0%} of the variance", fontsize=9, color=INK)
-        _scatter(below, tsne(points), labels, class_names, size=3)
+        scatter(below, tsne(points), labels, class_names, size=3)
         for panel in (above, below):
             panel.set_xticks([])
             panel.set_yticks([])
@@ -120,7 +120,7 @@ def tsne(points: Tensor) -> np.ndarray:
     )
 
 
-def _scatter(
+def scatter(
     axes: Axes, plane: np.ndarray, labels: Tensor, class_names: Sequence[str], size: float
 ) -> None:
     """Points (N, 2) by class, in a random order, so that no class lies on top of the others."""
