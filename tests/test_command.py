@@ -22,7 +22,8 @@ def test_the_command_prints_its_table_and_paths(train_py, tmp_path):
     assert "Epoch 1/2" not in done.stdout
     (folder,) = run_folders(tmp_path / "outputs")
     assert folder.parent == tmp_path / "outputs/digits/wae"
-    assert "test/mse" in done.stdout
+    mse = json.loads((folder / "metrics.json").read_text())["test/mse"]
+    assert re.search(rf"│ +{mse:.4g} │", done.stdout)
     for path in ("figures/samples.png", "figures/reconstructions.png", "metrics.json"):
         assert str(folder.relative_to(tmp_path) / path) in done.stdout
     assert (folder / ".hydra/config.yaml").exists()
