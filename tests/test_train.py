@@ -10,6 +10,7 @@ from conftest import ROOT, SHORT, choices, compose_train
 from omegaconf import OmegaConf
 from pytorch_lightning.callbacks import Callback
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 import train
 from autoencoders.errors import InputError
@@ -129,24 +130,29 @@ def test_tensorboard_reads_every_term_on_an_axis_of_epochs(run):
 
 
 def test_tensorboard_shows_images_histograms_and_hyperparameters(run):
-    folder = run.folder
-    read = events(folder)
-    for tag in ("reconstructions", "samples"):
+    read = events(run.folder)
+    for tag in ("epoch/reconstructions", "epoch/samples"):
         assert [image.step for image in read.Images(tag)] == [0, 1, 2]
-    assert len(read.Images("figures/latent_space")) == 1
     assert [entry.step for entry in read.Histograms("latent/codes")] == [0, 1, 2]
-    (last,) = read.Scalars("test/mse")
-    assert last.step == read.Scalars("val/mse")[-1].step == 2
-    assert read.Images("figures/latent_space")[0].step == 2
-    start = read.summary_metadata["_hparams_/session_start_info"].plugin_data.content
-    for name in (b"latent_dim", b"network.hidden_dim", b"Tutorial", b"Digits"):
-        assert name in start
-    listed = read.summary_metadata["_hparams_/experiment"].plugin_data.content
-    metrics = metrics_of(folder)
-    for name, value in metrics.items():
-        tag = name if "/" in name else f"run/{name}"
-        assert tag.encode() in listed
-        assert read.Scalars(tag)[-1].value == pytest.approx(value, rel=1e-5), tag
+    assert [image.step for image in read.Images("figures/latent_space")] == [2]
+
+    def hparams(part):
+        content = read.summary_metadata[f"_hparams_/{part}"].plugin_data.content
+        return getattr(HParamsPluginData.FromString(content), part)
+
+    columns = hparams("session_start_info").hparams
+    assert columns["latent_dim"].number_value == 3
+    assert columns["network.hidden_dim"].number_value == 2
+    assert columns["network"].string_value == "Tutorial"
+    assert columns["dataset"].string_value == "Digits"
+    curves = {info.name.tag for info in hparams("experiment").metric_infos}
+    for name, value in metrics_of(run.folder).items():
+        if name.startswith(("train/", "val/")):
+            assert name in curves
+            assert read.Scalars(name)[-1].value == pytest.approx(value, rel=1e-5), name
+        else:  # a column: its single dot would stand above the curves
+            assert columns[name].number_value == value, name
+            assert name not in read.Tags()["scalars"]
 
 
 def test_a_checkpoint_holds_plain_values_alone(run):
