@@ -144,7 +144,7 @@ def _describe_shortage(error: BaseException | None) -> str | None:
     """What torch says where memory does not suffice, None of another error."""
     if found := re.search(r"[Tt]ried to allocate ([\d.]+ \w+)", str(error)):
         return (
-            f"not enough memory: torch tried to allocate {found[1]}; lower model.hidden_dim,"
+            f"not enough memory: torch tried to allocate {found[1]}; lower network.hidden_dim,"
             " model.latent_dim or dataset.batch_size"
         )
     return None
