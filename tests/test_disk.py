@@ -98,7 +98,7 @@ def small_disk(tmp_path):
     """A disk of three megabytes."""
     disk = tmp_path / "disk"
     disk.mkdir()
-    mount = ("mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", disk)
+    mount = ("mount", "-t", "tmpfs", "-o", "size=8M", "tmpfs", disk)
     if shutil.which("mount") is None or subprocess.run(mount, capture_output=True).returncode:
         pytest.skip("mounting a small disk takes root")
     yield disk

@@ -400,7 +400,7 @@ def test_jobs_in_processes_of_their_own(launcher, multirun):
 def test_jobs_of_several_processes_take_turns(multirun, tmp_path):
     """Two jobs of two processes each: the first fails and the second goes on, neither hangs, and
     there are no folders beside theirs; the second is resumed."""
-    own = "+trainer.callbacks=[{_target_: pytorch_lightning.callbacks.LambdaCallback}]"
+    own = "+trainer.callbacks=[{_target_: pytorch_lightning.callbacks.Timer}]"
     ddp = ("trainer=ddp", "trainer.accelerator=cpu", "model=wae", own, "hydra.sweep.dir=sweep")
     grid = ("sweep=grid", "hydra.sweeper.params.seed=0", "model.lr=1e30,1e-3")
     arguments = (*grid, *TINY, *ddp)
