@@ -204,9 +204,7 @@ def main() -> None:
     recording = commands.add_parser("record", help="keep a finished run")
     recording.add_argument("run", type=Path)
     recording.add_argument("recipe")
-    recording.add_argument(
-        "--commit", help="it was trained at; by default what is checked out"
-    )
+    recording.add_argument("--commit", help="it was trained at; by default what is checked out")
     commands.add_parser("tables", help="rewrite the tables in README.md and docs/")
     checking = commands.add_parser("check", help="hold a run of your own against what is kept")
     checking.add_argument("run", type=Path)

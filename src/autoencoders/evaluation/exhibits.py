@@ -27,7 +27,7 @@ def of_evaluation(
     figures: dict[str, Figure] = {}
     if is_image(data):
         for name, values in evaluation.generated.items():
-            title = f"{heading(model, data)}: samples, codes drawn from: {name}"
+            title = f"{heading(model, data)}: decoded draws from the {name}"
             figures[f"samples_{name}"] = images.image_grid(to_floats(values[:100]), title, note)
         title = f"{heading(model, data)}: of each class, the sample nearest to a training image"
         rows = zip(("samples", "nearest training\nimages"), evaluation.closest, strict=True)

@@ -82,7 +82,7 @@ def _image_figure(canvas: Tensor, title: str, note: str, label_width: float = 0.
     height, width = canvas.shape[1:]
     inches = 9 / max(width, height)
     figure = Figure(
-        figsize=(width * inches + label_width, height * inches + 0.55), layout="constrained"
+        figsize=(width * inches + label_width, height * inches + 0.75), layout="constrained"
     )
     axes = figure.subplots()
     axes.imshow(

@@ -23,6 +23,7 @@ PALETTE = (
     "#882255",
 )
 INK = "#333333"
+LINE = 0.14  # inches of a footnote's line
 
 
 def headed(figure: Figure, title: str, note: str) -> Figure:
@@ -32,8 +33,13 @@ def headed(figure: Figure, title: str, note: str) -> Figure:
 
 
 def footnote(figure: Figure, note: str) -> None:
-    """In as many lines as the figure's width asks for."""
-    figure.supxlabel(textwrap.fill(note, int(16 * figure.get_figwidth())), fontsize=8, color=INK)
+    """In as many lines as the width asks for; the figure grows by those after the first."""
+    # Lines break between items, not within one: "10 epochs" stays together.
+    items = note.replace(" ", "\N{NO-BREAK SPACE}").replace(",\N{NO-BREAK SPACE}", ", ")
+    lines = textwrap.wrap(items, int(16 * figure.get_figwidth()), break_long_words=False)
+    figure.set_figheight(figure.get_figheight() + LINE * max(len(lines) - 1, 0))
+    text = "\n".join(lines).replace("\N{NO-BREAK SPACE}", " ")
+    figure.supxlabel(text, fontsize=8, color=INK)
 
 
 def save(figure: Figure, file: BinaryIO, dpi: int) -> None:
