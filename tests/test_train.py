@@ -350,3 +350,14 @@ def test_models_learn_the_real_data(name, dataset, real_data_dir, tmp_path):
     )
     _, _, data, metrics, _ = load_run(tmp_path)
     assert metrics["test/mse"] < 0.8 * error_of_the_mean(data)
+
+
+def test_where_output_is_no_terminal_each_epoch_is_a_line(tmp_path, capsys):
+    short_run(tmp_path, "model=vae")
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("Epoch ")]
+    plain = [line for line in lines if ": loss " in line]
+    assert [line.partition(":")[0] for line in plain] == ["Epoch 1/2", "Epoch 2/2"]
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    for name in ("loss", "kl"):
+        assert f"{name} {metrics[f'train/{name}']:.4g}" in plain[-1]
+    assert f"val/mse {metrics['val/mse']:.4g}" in plain[-1]

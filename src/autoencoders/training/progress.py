@@ -1,6 +1,7 @@
 """What a terminal shows while a model trains, and what it does not."""
 
 import logging
+import sys
 import time
 import warnings
 from typing import Any
@@ -15,7 +16,8 @@ PAUSE = 0.2  # seconds between two drawings
 class ProgressBar(RichProgressBar):
     """Epochs counted from 1, the loss terms' means over the epoch so far, and the last `val/mse`.
 
-    Drawn a few times a second, and not in every step: reading a loss waits for the device.
+    Drawn a few times a second, and not in every step: reading a loss waits for the device. Where
+    output is no terminal, such as a log's file, it is a plain line for each epoch.
     """
 
     def __init__(self) -> None:
@@ -39,6 +41,14 @@ class ProgressBar(RichProgressBar):
         if "val/mse" in trainer.callback_metrics:
             metrics["val/mse"] = float(trainer.callback_metrics["val/mse"])
         return metrics
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        super().on_train_epoch_end(trainer, pl_module)
+        if trainer.is_global_zero and not sys.stdout.isatty():
+            metrics = self.get_metrics(trainer, pl_module)
+            numbers = [f"{name} {value:.4g}" for name, value in metrics.items()]
+            epoch = self._get_train_description(trainer.current_epoch).strip()
+            print(f"{epoch}: {', '.join(numbers)}", flush=True)
 
     def _get_train_description(self, current_epoch: int) -> str:
         return f"Epoch {current_epoch + 1}/{self.trainer.max_epochs}".ljust(10)
