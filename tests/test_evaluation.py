@@ -403,6 +403,9 @@ def test_a_missing_extractor_is_noticed_before_training(tmp_path, monkeypatch):
 def test_settings_refuse_what_they_do_not_know():
     with pytest.raises(ValidationError):
         Settings(pictures=3)
+    for name in ("floor", "latent", "a/b"):  # whose metrics would take another's place
+        with pytest.raises(ValidationError, match="samplers"):
+            Settings(samplers={name: {}})
 
 
 def test_one_latent_dimension_is_enough(digits):

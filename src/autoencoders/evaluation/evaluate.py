@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 import torch
-from pydantic import BaseModel, Field, PositiveInt
+from pydantic import AfterValidator, BaseModel, Field, PositiveInt
 from torch import Tensor
 
 from autoencoders.data import DataModule, Examples, to_floats
@@ -23,6 +23,18 @@ BATCH = 100  # activations that stay in a processor's cache
 CLOSEST = 10  # samples that are shown beside their nearest training example
 TRAIN_PER_TEST = 6  # training codes for each example judged on, as MNIST has
 FLOOR, HELD_OUT, RECONSTRUCTION = "floor", "held_out", "reconstruction"
+
+TAKEN = (FLOOR, HELD_OUT, RECONSTRUCTION, "latent", "train", "val", "test")
+
+
+def _free(name: str) -> str:
+    if name in TAKEN:
+        raise ValueError(f"no sampler may have one of the names {', '.join(TAKEN)}")
+    return name
+
+
+# What a sampler's metrics begin with.
+SamplerName = Annotated[str, Field(pattern=r"^\w+$"), AfterValidator(_free)]
 
 
 class Settings(BaseModel, extra="forbid"):
@@ -42,7 +54,7 @@ class Settings(BaseModel, extra="forbid"):
     features: Literal["auto", "cnn", "pca", "inception"] = "auto"
     neighbours: PositiveInt = 5
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
-    samplers: dict[str, dict[str, Any]] = {}
+    samplers: dict[SamplerName, dict[str, Any]] = {}
 
 
 class Codes(NamedTuple):
