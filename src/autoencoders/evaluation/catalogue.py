@@ -44,7 +44,8 @@ def columns(samplers: Iterable[str], terms: Iterable[str] = ()) -> list[Column]:
     of_test = [
         Column(f"test/{q.key}", "Reconstruction", q.name, q.better) for q in epoch.QUANTITIES
     ]
-    known = {column.key for column in of_test}
+    of_codes = [Column(f"test/{q.key}", "Latent space", q.name, q.better) for q in epoch.CODES]
+    known = {column.key for column in (*of_test, *of_codes)}
     own = [
         Column(key, "Objective", key.removeprefix("test/").replace("_", " "), None)
         for key in sorted(set(terms) - known)
@@ -63,6 +64,7 @@ def columns(samplers: Iterable[str], terms: Iterable[str] = ()) -> list[Column]:
             for metric in latents.LABEL_METRICS
             for q in metric.quantities
         ),
+        *of_codes,
         *own,
         *(Column(q.key, "Training", q.name, q.better) for q in TRAINING),
     ]

@@ -96,6 +96,8 @@ QUANTITIES = (
     Quantity("mse", "MSE", "lower"),
     Quantity("mse_sampled", "MSE, sampled codes", "lower"),
     Quantity("bce", "BCE, nats", "lower"),
+)
+CODES = (
     Quantity("z_abs_mean", "mean of codes"),
     Quantity("z_std", "std of codes"),
     Quantity("active_units", "active units"),
