@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 import torch
@@ -165,3 +166,20 @@ def test_ctrl_c_while_lightning_tests(capsys):
     with pytest.raises(SystemExit) as ended, end_on_ctrl_c():
         sys.exit("error: anything else")
     assert ended.value.code == "error: anything else"
+
+
+def test_what_was_written_last_takes_its_place_last(tmp_path, monkeypatch):
+    """metrics.json, which marks a run as finished, comes after all that it tells of."""
+    order = []
+
+    def replace(source, target):
+        order.append(Path(target).name)
+        Path(source).rename(target)
+
+    monkeypatch.setattr("autoencoders.files.os.replace", replace)
+    names = ["z", "m", "a", "metrics.json", "b"]
+    with replace_together(tmp_path) as folder:
+        for n, name in enumerate(names):
+            (folder / name).touch()
+            os.utime(folder / name, ns=(n, n))
+    assert order == names

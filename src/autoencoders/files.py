@@ -67,6 +67,7 @@ def replace_together(folder: Path) -> Iterator[Path]:
     with TemporaryDirectory(dir=folder, prefix=".partial-") as name:
         yield Path(name)
         files = [path for path in Path(name).rglob("*") if path.is_file()]
+        files.sort(key=lambda path: path.stat().st_mtime_ns)  # the last written goes last
         handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:
             for file in files:
