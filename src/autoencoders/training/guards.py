@@ -60,7 +60,7 @@ class ShareBuffers(Callback):
 
 
 class StopOnNonFinite(Callback):
-    """Ends a run whose loss is no number any more, before a checkpoint is written of it."""
+    """Ends a run whose loss is NaN or infinite, before a checkpoint of it is written."""
 
     def on_train_batch_end(
         self,

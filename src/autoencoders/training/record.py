@@ -42,16 +42,9 @@ class EpochLogger(TensorBoardLogger):
         They are no scalars: SCALARS would open on their single dots, above the training curves.
         """
         numbers = {k: v for k, v in metrics.items() if not k.startswith(("train/", "val/"))}
-        first = (
-            "model",
-            "dataset",
-            "test/mse",
-            *(k for k in numbers if "/fd_" in k or "/fid" in k),
-        )
-        columns = {**hparams, **numbers}
-        ordered = {k: columns[k] for k in (*first, *columns) if k in columns}
-        plain = {k: v if isinstance(v, int | float | str) else str(v) for k, v in ordered.items()}
-        # Of what has a curve the tab takes the last point.
+        columns = {**hparams, **numbers}  # which TensorBoard sorts by name
+        plain = {k: v if isinstance(v, int | float | str) else str(v) for k, v in columns.items()}
+        # The tab shows the last point of a curve.
         curves = {k: v for k, v in metrics.items() if k.startswith(("train/", "val/"))}
         writer = self.experiment._get_file_writer()
         for summary in hparams_summaries(plain, curves):
