@@ -12,9 +12,9 @@ from omegaconf import DictConfig
 
 from autoencoders.errors import one_line_errors
 from autoencoders.files import LAST, writing_into
-from autoencoders.runs.claim import handle_interruptions, rank
+from autoencoders.runs.claim import handle_interruptions, rank, resumed_config
 from autoencoders.runs.config import check_settings, evaluation_settings, objective_of
-from autoencoders.runs.folder import build, load_config, record_config
+from autoencoders.runs.folder import build, extend, record_config
 from autoencoders.runs.jobs import run_job
 
 
@@ -52,7 +52,9 @@ def train(
     if evaluation:
         check(data, evaluation[0])  # better missed now than after hours of training
     if resume:  # before anything is written
-        training.check_resumable(folder / LAST, model, cfg.trainer.max_epochs)
+        epochs = training.check_resumable(folder / LAST, model, cfg.trainer.max_epochs)
+        if rank() == 0:
+            extend(folder, epochs, cfg.trainer.max_epochs)
     elif cfg.ckpt_path:
         training.load_weights(model, Path(cfg.ckpt_path))
 
@@ -99,7 +101,7 @@ def main(cfg: DictConfig) -> float:
         return run_job(train, cfg, folder)
     resumed = cfg.resume is not None
     if resumed:
-        cfg = load_config(folder)
+        cfg = resumed_config(cfg, folder)
     check_settings(cfg)
     # A run that was cut off before its first checkpoint starts again.
     resume = (folder / LAST).exists()
