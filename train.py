@@ -15,7 +15,7 @@ from autoencoders.files import LAST, writing_into
 from autoencoders.runs.claim import handle_interruptions, rank, resumed_config
 from autoencoders.runs.config import check_settings, evaluation_settings, objective_of
 from autoencoders.runs.folder import build, extend, record_config
-from autoencoders.runs.jobs import run_job
+from autoencoders.runs.jobs import is_job, run_job
 
 
 def train(
@@ -42,7 +42,7 @@ def train(
     from autoencoders import training
     from autoencoders.evaluation import check
     from autoencoders.runs.finish import finish
-    from autoencoders.runs.report import print_model
+    from autoencoders.runs.report import print_model, print_run
 
     training.quiet_lightning()
     pl.seed_everything(cfg.seed, verbose=False)
@@ -60,7 +60,7 @@ def train(
 
     record = training.RunRecord()
     trainer = make_trainer(cfg, folder, [record, *extra_callbacks])
-    if trainer.is_global_zero:
+    if trainer.is_global_zero and not is_job():
         print_model(model)
     trainer.fit(model, data, ckpt_path=folder / LAST if resume else None, weights_only=True)
     trainer.test(model, data, verbose=False)
@@ -70,7 +70,12 @@ def train(
     if not trainer.is_global_zero:  # the first process alone evaluates
         return metrics.get(cfg.objective, math.nan)
     model.to(trainer.strategy.root_device)  # Lightning has moved it to the CPU
-    return objective_of(finish(model, data, metrics, evaluation, cfg, folder), cfg)
+    metrics = finish(model, data, metrics, evaluation, cfg, folder)
+    if not is_job():
+        print_run(
+            metrics, list(evaluation[1] if evaluation else []), folder, cfg.get("verbose", False)
+        )
+    return objective_of(metrics, cfg)
 
 
 def make_trainer(cfg: DictConfig, folder: Path, extra_callbacks: Sequence[Any]) -> Any:
