@@ -42,7 +42,7 @@ def read_runs(cfg: DictConfig, dataset: str) -> list[FinishedRun]:
         return [read_finished(path) for path in paths]
     if cfg.multirun is not None:
         folders = [path.parent for path in Path(str(cfg.multirun)).glob(f"*/{METRICS}")]
-        folders.sort(key=lambda path: (len(path.name), path.name))
+        folders.sort(key=lambda path: (int(re.sub(r"\D.*", "", path.name) or 0), path.name))
         if not folders:
             raise InputError(f"multirun={cfg.multirun}: no finished run in that folder")
         runs = [read_finished(folder) for folder in folders]

@@ -1,7 +1,6 @@
 """What a run, a comparison and a multirun print at their end."""
 
 import math
-import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +13,7 @@ from torch import nn
 from autoencoders.comparison.table import FLOOR, Comparison
 from autoencoders.evaluation import catalogue
 from autoencoders.files import FIGURES, METRICS, shown
-from autoencoders.runs.jobs import Job, is_job
+from autoencoders.runs.jobs import Job, is_job, rounded
 
 
 def print_model(model: nn.Module) -> None:
@@ -111,9 +110,8 @@ def print_jobs(jobs: list[Job], command: str | None) -> None:
     for job in jobs:
         status, result = job.outcome()
         own = " ".join(override for override in job.overrides if override not in shared)
-        own = re.sub(r"\d+\.\d{4,}(e-?\d+)?", lambda n: f"{float(n[0]):.4g}", own)
         result = result if isinstance(result, str) else f"{result:.4g}"
-        table.add_row(job.folder.name, own, status, result)
+        table.add_row(str(job.number), rounded(own), status, result)
     _console().print(table)
     if command:
         print(f"continue with: {command}")
