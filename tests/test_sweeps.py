@@ -21,7 +21,7 @@ from hydra._internal.utils import get_args_parser
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from omegaconf import open_dict, read_write
+from omegaconf import OmegaConf, open_dict, read_write
 
 from autoencoders.runs import jobs, load_run
 from autoencoders.runs.claim import RunFolder, claim, handle_interruptions, how_to_continue
@@ -38,8 +38,8 @@ def multirun(tmp_path, monkeypatch, capfd):
     status, or the line that it ends with, and what it has printed."""
     monkeypatch.chdir(tmp_path)
 
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["train.py", "-m", *arguments])
+    def run(*arguments, mode=("-m",)):
+        monkeypatch.setattr(sys, "argv", ["train.py", *mode, *arguments])
         GlobalHydra.instance().clear()
         try:
             runpy.run_path(str(ROOT / "train.py"), run_name="__main__")
@@ -306,6 +306,20 @@ def test_a_search_goes_on_and_searches_on(multirun, tmp_path):
     assert len({trial.params["model.lr"] for trial in trials()}) == 3
     for name in ("history", "importance"):
         assert Path(f"a?b/{name}.png").stat().st_size > 5000
+
+    # It ends with a command that trains its best trial as it would be without the search.
+    best = min(trials(), key=lambda trial: trial.value)
+    *_, found, file, command = out.splitlines()
+    assert found.startswith(f"best: trial {best.number}, val/mse {best.value:.4g}: a?b/")
+    assert file == "its config: a?b/best.yaml"
+    _, script, *flags = shlex.split(command.removeprefix("at full length: "))
+    assert script == "train.py"
+    _, out = multirun(*flags, "--cfg=job", "seed=5", mode=[])
+    cfg = OmegaConf.create(out)
+    assert {key: OmegaConf.select(cfg, key) for key in best.params} == best.params
+    assert (cfg.network.hidden_dim, cfg.dataset.batch_size, cfg.seed) == (2, 16, 5)
+    assert cfg.trainer == compose_train().trainer
+    assert (cfg.evaluate, cfg.evaluation.split, cfg.objective) == (True, "test", "val/mse")
 
     # Without its study, what it draws anew is never paired with what another trial has left.
     Path("a?b/study.db").unlink()

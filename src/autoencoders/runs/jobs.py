@@ -211,7 +211,10 @@ def _in_own_process(train: Train, folder: Path) -> None:
     script = train.__code__.co_filename  # not sys.argv[0], which launchers change
     hydra = HydraConfig.get()
     overrides = [o for o in hydra.overrides.hydra if not o.startswith("hydra.mode=")]
-    command = [sys.executable, script, *overrides, *hydra.overrides.task]
+    command = [sys.executable, script, f"--config-name={hydra.job.config_name}"]
+    sources = hydra.runtime.config_sources
+    command += [f"--config-dir={s.path}" for s in sources if s.provider == "command-line"]
+    command += [*overrides, *hydra.overrides.task]
     command.append(path_override("hydra.run.dir", folder))
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         before = signal.signal(signal.SIGTERM, lambda *_: process.terminate())
