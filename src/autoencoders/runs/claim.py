@@ -147,7 +147,10 @@ def how_to_continue() -> str:
 
 def _program() -> list[str]:
     """How this program is called."""
-    return ["python", str(shown(Path(sys.argv[0])))]
+    script = Path(sys.argv[0])
+    if script.parent.name == "scripts":  # in an installed package, see commands.py
+        return [f"autoencoders-{script.stem}"]
+    return ["python", str(shown(script))]
 
 
 def _interruption(ended: BaseException) -> int | None:
