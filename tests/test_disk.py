@@ -84,6 +84,31 @@ def test_ctrl_c_while_a_checkpoint_is_written(tmp_path, fail_at):
     assert read_checkpoint(last)["epoch"] == 2
 
 
+@pytest.mark.slow
+def test_ctrl_c_before_a_checkpoint_is_complete(tmp_path):
+    """torch completes a file when its writer is freed: C++ would abort were it closed by then."""
+    program = """if True:
+        import sys
+        from pathlib import Path
+        from torch import serialization
+        from autoencoders.training.checkpoint_files import AtomicCheckpointIO
+
+        def interrupt(*_):
+            raise KeyboardInterrupt
+
+        serialization._open_zipfile_writer_file.__exit__ = interrupt
+        serialization._open_zipfile_writer_buffer.__exit__ = interrupt
+        try:
+            AtomicCheckpointIO().save_checkpoint({"epoch": 1}, Path(sys.argv[1]))
+        except KeyboardInterrupt:
+            print("interrupted")
+    """
+    command = [sys.executable, "-c", program, tmp_path / "last.ckpt"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "interrupted\n"), done.stderr
+    assert os.listdir(tmp_path) == []
+
+
 def test_files_are_replaced_together_or_not_at_all(tmp_path):
     names = ["metrics.json", "figures/codes.png"]
     for content in ("old", "new"):
