@@ -2,8 +2,16 @@
 
 from autoencoders.models.ae import AE
 from autoencoders.models.base import AutoEncoder
+from autoencoders.models.rae import RAE
 from autoencoders.models.vae import VAE
 from autoencoders.models.wae import WAEGAN
 from autoencoders.models.wae_mmd import WAEMMD
 
-__all__ = ["AE", "VAE", "WAEGAN", "WAEMMD", "AutoEncoder"]
+__all__ = [
+    "AE",
+    "RAE",
+    "VAE",
+    "WAEGAN",
+    "WAEMMD",
+    "AutoEncoder",
+]
