@@ -2,6 +2,7 @@
 
 from autoencoders.models.ae import AE
 from autoencoders.models.base import AutoEncoder
+from autoencoders.models.beta_tcvae import BetaTCVAE
 from autoencoders.models.rae import RAE
 from autoencoders.models.vae import VAE
 from autoencoders.models.wae import WAEGAN
@@ -14,4 +15,5 @@ __all__ = [
     "WAEGAN",
     "WAEMMD",
     "AutoEncoder",
+    "BetaTCVAE",
 ]
