@@ -3,6 +3,7 @@
 from autoencoders.models.ae import AE
 from autoencoders.models.base import AutoEncoder
 from autoencoders.models.beta_tcvae import BetaTCVAE
+from autoencoders.models.info_vae import InfoVAE
 from autoencoders.models.rae import RAE
 from autoencoders.models.vae import VAE
 from autoencoders.models.wae import WAEGAN
@@ -16,4 +17,5 @@ __all__ = [
     "WAEMMD",
     "AutoEncoder",
     "BetaTCVAE",
+    "InfoVAE",
 ]
