@@ -5,6 +5,7 @@ from autoencoders.models.base import AutoEncoder
 from autoencoders.models.beta_tcvae import BetaTCVAE
 from autoencoders.models.info_vae import InfoVAE
 from autoencoders.models.rae import RAE
+from autoencoders.models.swae import SWAE
 from autoencoders.models.vae import VAE
 from autoencoders.models.wae import WAEGAN
 from autoencoders.models.wae_mmd import WAEMMD
@@ -12,6 +13,7 @@ from autoencoders.models.wae_mmd import WAEMMD
 __all__ = [
     "AE",
     "RAE",
+    "SWAE",
     "VAE",
     "WAEGAN",
     "WAEMMD",
