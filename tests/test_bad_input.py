@@ -159,7 +159,7 @@ OVERRIDES = {
         "model._target_=os.system: allowed: a subclass of AutoEncoder",
         "src/autoencoders/models",
     ],
-    "model._target_=autoencoders.models.RAE": ["autoencoders.models.RAE: allowed: a subclass"],
+    "model._target_=autoencoders.models.GAN": ["autoencoders.models.GAN: allowed: a subclass"],
     "model._target_=autoencoders.models.AutoEncoder": ["allowed: a subclass of AutoEncoder"],
     "network._target_=torch.nn.Linear": [
         "network._target_=torch.nn.Linear: allowed: a family in autoencoders.networks",
