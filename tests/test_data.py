@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 import torchvision.datasets
-from conftest import MNIST_LIKE, exported, write_data_set, write_idx
+from conftest import MNIST_LIKE, exported, matrix_file, write_data_set, write_idx
 from pytorch_lightning.trainer.states import TrainerFn
 
 import autoencoders.data
@@ -19,6 +19,7 @@ from autoencoders.data import (
     Digits,
     Examples,
     FashionMNIST,
+    Table,
     base,
     to_floats,
 )
@@ -94,7 +95,8 @@ def test_examples_without_labels():
 def test_data_are_what_their_module_says(data_set, data_dir):
     if not data_set.is_in(data_dir):
         pytest.skip("its files are not among the tests' small ones")
-    data = data_set(data_dir=data_dir, val_size=10)
+    path = {"path": matrix_file()} if data_set is Table else {}
+    data = data_set(data_dir=data_dir, val_size=10, **path)
     data.prepare_data()
     data.setup()
     assert data.label
