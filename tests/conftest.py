@@ -1,5 +1,6 @@
 """Small data and short runs that the tests share."""
 
+import atexit
 import functools
 import os
 import shutil
@@ -7,6 +8,7 @@ import signal
 import struct
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -44,6 +46,27 @@ SHORT = (
 def choices(group: str) -> list[str]:
     """The choices of a config group."""
     return sorted(file.stem for file in (ROOT / "conf" / group).glob("*.yaml"))
+
+
+def data_set(name: str) -> list[str]:
+    """The overrides that choose a data set, with a file of random numbers where it needs one."""
+    return [f"dataset={name}", *(f"dataset.path={path()}" for path in FILES.get(name, []))]
+
+
+@functools.cache
+def matrix_file() -> Path:
+    """A matrix of 140 rows of three classes, whose first line names eleven columns."""
+    generator = torch.Generator().manual_seed(0)
+    rows = torch.randn(140, 11, generator=generator) + torch.arange(140)[:, None] % 3
+    path = Path(tempfile.mkdtemp(prefix="autoencoders-tests-"), "matrix.csv")
+    lines = [",".join(f"column {i}" for i in range(11))]
+    lines += [",".join(f"{value:.6f}" for value in row) for row in rows.tolist()]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    atexit.register(shutil.rmtree, path.parent, ignore_errors=True)
+    return path
+
+
+FILES = {"table": [matrix_file]}  # by data set
 
 
 def exported(package: ModuleType, kind: Any) -> list[Any]:

@@ -6,12 +6,14 @@ import string
 
 import pytest
 import torch
-from conftest import SMALL, attempt, build, choices, compose_train
+from conftest import ROOT, SMALL, attempt, build, choices, compose_train, data_set
+from hydra import compose, initialize_config_dir
 from hydra.utils import get_class
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
+from autoencoders.data import DataModule
 from autoencoders.models import AutoEncoder
 
 MODELS = choices("model")
@@ -25,7 +27,7 @@ DATA_SETS = choices("dataset")
 @pytest.mark.parametrize("dataset", DATA_SETS)
 @pytest.mark.parametrize("model", MODELS)
 def test_every_model_composes_with_every_data_set(model, dataset):
-    data, built = build(compose_train(f"model={model}", f"dataset={dataset}", *SMALL))
+    data, built = build(compose_train(f"model={model}", *data_set(dataset), *SMALL))
     x = built.sample(2)
     assert x.shape == (2, *data.shape)
     assert x.isfinite().all()
@@ -35,7 +37,7 @@ def test_every_model_composes_with_every_data_set(model, dataset):
 @pytest.mark.parametrize("dataset", DATA_SETS)
 @pytest.mark.parametrize("network", NETWORKS)
 def test_every_network_takes_every_data_set_or_says_what_it_takes(network, dataset):
-    cfg = compose_train(f"network={network}", f"dataset={dataset}", *SMALL)
+    cfg = compose_train(f"network={network}", *data_set(dataset), "model.cost=mse", *SMALL)
     built, refusal = attempt(build, cfg)
     if refusal:
         assert f"network={network}: takes" in refusal
@@ -79,7 +81,21 @@ def test_a_networks_file_says_what_its_constructor_says(network):
 @pytest.mark.parametrize("dataset", DATA_SETS)
 def test_a_data_sets_file_names_its_constructors_arguments(dataset):
     cfg = OmegaConf.to_container(compose_train(f"dataset={dataset}").dataset, resolve=False)
-    assert set(cfg) - {"_target_"} == set(defaults(get_class(cfg["_target_"]).__init__))
+    kind = get_class(cfg.pop("_target_"))
+    assert set(cfg) == set(defaults(DataModule.__init__, kind.__init__))
+
+
+@pytest.mark.parametrize("dataset", ["table", "pbmc"])
+def test_vectors_choose_a_network_and_a_cost_that_the_command_line_can_change(dataset):
+    for model in MODELS:
+        cfg = compose_train(f"dataset={dataset}", f"model={model}")
+        assert (cfg.network._target_, cfg.model.cost) == ("autoencoders.networks.MLP", "sigma")
+    cfg = compose_train(f"dataset={dataset}", "network=tutorial", "model.cost=mse")
+    assert (cfg.network._target_, cfg.model.cost) == ("autoencoders.networks.Tutorial", "mse")
+    cfg = compose_train(f"dataset={dataset}", "experiment=paper", "model=wae_mmd")
+    assert (cfg.network._target_, cfg.model.cost) == ("autoencoders.networks.Paper", "mse")
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        assert compose("compare", [f"dataset={dataset}"]).points == 5000
 
 
 @pytest.mark.parametrize("trainer", choices("trainer"))

@@ -9,11 +9,20 @@ import numpy as np
 import pytest
 import torch
 import torchvision.datasets
-from conftest import MNIST_LIKE, exported, write_data_set, write_idx
+from conftest import MNIST_LIKE, exported, matrix_file, write_data_set, write_idx
 from pytorch_lightning.trainer.states import TrainerFn
 
 import autoencoders.data
-from autoencoders.data import MNIST, DataModule, Digits, Examples, FashionMNIST, to_floats
+from autoencoders.data import (
+    MNIST,
+    DataModule,
+    Digits,
+    Examples,
+    FashionMNIST,
+    Table,
+    base,
+    to_floats,
+)
 from autoencoders.errors import InputError
 
 DATA_SETS = exported(autoencoders.data, DataModule)
@@ -86,7 +95,8 @@ def test_examples_without_labels():
 def test_data_are_what_their_module_says(data_set, data_dir):
     if not data_set.is_in(data_dir):
         pytest.skip("its files are not among the tests' small ones")
-    data = data_set(data_dir=data_dir, val_size=10)
+    path = {"path": matrix_file()} if data_set is Table else {}
+    data = data_set(data_dir=data_dir, val_size=10, **path)
     data.prepare_data()
     data.setup()
     assert data.label
@@ -166,6 +176,17 @@ def test_the_split_is_seeded_and_leaves_nothing_out(data_dir):
         map(tuple, everything.train.values.flatten(1).tolist())
     )
     assert torch.equal(data.test.values, everything.test.values)
+
+
+def test_the_reference_is_the_same_whatever_the_seed(monkeypatch):
+    monkeypatch.setattr(base, "REFERENCE", 100)
+    data, other = (prepared(Digits(val_size=200, seed=seed)) for seed in (1, 2))
+    assert not torch.equal(data.train.values, other.train.values)
+    assert torch.equal(data.reference.values, other.reference.values)
+    outside = torch.cat([data.train.values, data.val.values]).flatten(1).tolist()
+    chosen = set(map(tuple, data.reference.values.flatten(1).tolist()))
+    assert len(chosen) == 100
+    assert chosen <= set(map(tuple, outside))
 
 
 def test_an_epoch_sees_every_image_once(data_dir):

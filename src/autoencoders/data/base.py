@@ -17,6 +17,8 @@ from torch.utils.data.distributed import DistributedSampler
 
 from autoencoders.errors import InputError
 
+REFERENCE = 10_000  # examples that principal components are fitted on, at most
+
 Batch = tuple[Tensor, Tensor]  # x (B, *shape), as `to_floats` gives it, and labels (B,)
 
 
@@ -117,6 +119,7 @@ class DataModule(pl.LightningDataModule):
         shape: of one example: (C, H, W) of images, (features,) of vectors.
         bounded: whether all values lie in [0, 1], as pixels do.
         class_names: what the labels mean; empty where there are none.
+        feature_names: what the dimensions of vectors are called; empty where they have no names.
         extractor: the name of its feature extractor, where one ships.
 
     Raises:
@@ -124,15 +127,17 @@ class DataModule(pl.LightningDataModule):
             `val_size` that leaves nothing to train on.
     """
 
-    label: ClassVar[str]
+    label: str
     shape: tuple[int, ...]
     bounded: ClassVar[bool] = True
     class_names: tuple[str, ...] = ()
+    feature_names: tuple[str, ...] = ()
     extractor: ClassVar[str] = ""
 
     train: Examples
     val: Examples
     test: Examples
+    reference: Examples  # some of training and validation, the same whatever the seed
 
     @validate_call
     def __init__(
@@ -168,6 +173,8 @@ class DataModule(pl.LightningDataModule):
                 f"dataset.val_size={self.val_size}: leaves fewer than two of {len(everything)}"
                 f" examples to train on; allowed: at most {len(everything) - 2}"
             )
+        some = torch.randperm(len(everything), generator=torch.Generator().manual_seed(0))
+        self.reference = everything.subset(some[:REFERENCE].sort().values)
         order = torch.randperm(len(everything), generator=torch.Generator().manual_seed(self.seed))
         self.train = everything.subset(order[:size].sort().values)
         self.val = everything.subset(order[size:].sort().values)

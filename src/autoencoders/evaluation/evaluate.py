@@ -118,7 +118,7 @@ def evaluate(
         InputError: codes are NaN or infinite.
     """
     start = time.perf_counter()
-    extractor = load_extractor(settings.features, data.extractor).fit(data.train.values)
+    extractor = load_extractor(settings.features, data.extractor).fit(data.reference.values)
     extractor = extractor.to(model.device)
     split = data.val if settings.split == "val" else data.test
     real = choose(split, min(settings.images, len(data.train)), stream(settings.seed, "real"))

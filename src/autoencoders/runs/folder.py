@@ -107,12 +107,14 @@ def load_config(folder: Path) -> DictConfig:
 
 
 def find_data(config: DictConfig, started: Path) -> None:
-    """Set a config's `data_dir` to where its data lie now.
+    """Set a config's `data_dir`, and its `path` where it has one, to where its data lie now.
 
     Args:
         config: read back.
         started: the folder that the run was started from, which a relative path was meant from.
     """
+    if config.dataset.get("path"):
+        config.dataset.path = str(started / config.dataset.path)
     if "data_dir" not in config.dataset:
         return
     data_dir = started / config.dataset.data_dir
