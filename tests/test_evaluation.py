@@ -408,6 +408,17 @@ def test_settings_refuse_what_they_do_not_know():
             Settings(samplers={name: {}})
 
 
+def test_the_histogram_of_codes_is_of_draws(digits):
+    model = small(VAE).eval()
+    # A posterior that is N(0, I) whatever the image: all means lie at 0.
+    torch.nn.init.zeros_(model.encoder.head.weight)
+    torch.nn.init.zeros_(model.encoder.head.bias)
+    histogram = of_model(model, digits, 1)["latent_space"].axes[1]
+    bars = [(bar.get_x() + bar.get_width() / 2, bar.get_height()) for bar in histogram.patches]
+    places, heights = map(np.array, zip(*bars, strict=True))
+    assert np.average(places**2, weights=heights) == pytest.approx(1, abs=0.2)
+
+
 def test_one_latent_dimension_is_enough(digits):
     model = small(VAE, latent_dim=1).eval()
     found = evaluate(model, digits, Settings(images=40), samplers())

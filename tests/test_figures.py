@@ -40,7 +40,7 @@ def test_a_grid_is_square():
 def test_the_latent_space_shows_every_code_and_the_prior(latent_dim):
     torch.manual_seed(0)
     z, labels = 2 * torch.randn(60, latent_dim), torch.arange(60) % 3
-    figure = codes.latent_space(z, labels, ("a", "b", "c"), 2.0, "title", "note")
+    figure = codes.latent_space(z / 2, z, labels, ("a", "b", "c"), 2.0, "title", "note")
     assert isinstance(figure, Figure)
     plane, histogram = figure.axes
     assert sum(len(points.get_offsets()) for points in plane.collections) == 60
@@ -48,12 +48,18 @@ def test_the_latent_space_shows_every_code_and_the_prior(latent_dim):
     x, density = histogram.lines[0].get_data()
     assert np.trapezoid(density, x) == pytest.approx(1, abs=0.01)
     assert density.max() == pytest.approx(1 / (2 * np.sqrt(2 * np.pi)), rel=1e-3)
+    heights = [bar.get_height() for bar in histogram.patches]
+    edges = [
+        histogram.patches[0].get_x(),
+        *(bar.get_x() + bar.get_width() for bar in histogram.patches),
+    ]
+    assert np.allclose(heights, np.histogram(z, edges, density=True)[0], atol=1e-3)  # of the draws
 
 
 @pytest.mark.filterwarnings("error")
 def test_codes_without_classes_have_no_legend():
     points, labels = torch.randn(20, 3), torch.zeros(20, dtype=torch.long)
-    plane, _ = codes.latent_space(points, labels, (), 1.0, "title", "note").axes
+    plane, _ = codes.latent_space(points, points, labels, (), 1.0, "title", "note").axes
     assert plane.get_legend() is None
     assert len(plane.collections[0].get_offsets()) == 20
     assert len(codes.embeddings([("data", points[:4])], labels[:4], (), "title").axes) == 2
@@ -61,6 +67,26 @@ def test_codes_without_classes_have_no_legend():
 
 def test_the_palette_tells_ten_classes_apart():
     assert len(set(PALETTE)) == 10
+
+
+def luminance(colour):
+    """WCAG 2.1's relative luminance."""
+    parts = np.array([int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)])
+    linear = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
+    return linear @ (0.2126, 0.7152, 0.0722)
+
+
+def test_every_colour_stands_out_from_white():
+    assert min(1.05 / (luminance(colour) + 0.05) for colour in PALETTE) > 2
+
+
+def test_few_points_are_drawn_larger_than_many():
+    sizes = []
+    for n in (50, 5000):
+        axes = Figure().subplots()
+        codes.scatter(axes, np.zeros((n, 2)), torch.zeros(n, dtype=torch.long), ("a",))
+        sizes.append(axes.collections[0].get_sizes()[0])
+    assert sizes[0] > 2 * sizes[1] > 0
 
 
 def test_parallel_coordinates_of_numbers_and_words():

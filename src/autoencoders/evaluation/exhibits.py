@@ -4,7 +4,7 @@ import torch
 from matplotlib.figure import Figure
 
 from autoencoders.data import DataModule, to_floats
-from autoencoders.evaluation.evaluate import Evaluation
+from autoencoders.evaluation.evaluate import Evaluation, encode
 from autoencoders.figures import charts, codes, diagrams, images
 from autoencoders.models import AutoEncoder
 
@@ -57,10 +57,12 @@ def samples(model: AutoEncoder, data: DataModule, note: str) -> Figure:
 
 
 def latent_space(model: AutoEncoder, data: DataModule, note: str) -> Figure:
-    z = torch.cat([model.encode(x.to(model.device)).cpu() for x in data.test.x(SHOWN).split(100)])
+    with torch.random.fork_rng():  # for a posterior's draws
+        torch.manual_seed(0)
+        mean, z = encode(model, data.test.values[:SHOWN])
     labels = data.test.labels[: len(z)]
     title = f"{heading(model, data)}: latent space"
-    return codes.latent_space(z, labels, data.class_names, model.prior.std, title, note)
+    return codes.latent_space(mean, z, labels, data.class_names, model.prior.std, title, note)
 
 
 def networks(model: AutoEncoder, data: DataModule, note: str) -> Figure:
