@@ -133,6 +133,33 @@ def test_what_a_comparison_leaves(compared):
     assert "WAE-GAN" in printed
 
 
+def test_seeds_are_drawn_as_error_bars(runs):
+    comparison = Comparison(runs)
+    figures = exhibits.of_comparison(comparison, comparison.rows, "a note")
+    for name, key in (("errors", "test/mse"), ("sample_quality", "prior/fd_cnn")):
+        segments = [s for c in figures[name].axes[0].collections for s in c.get_segments()]
+        for row in comparison.rows:
+            values = [run.metrics[key] for run in row.runs]
+            mean, std = statistics.fmean(values), statistics.stdev(values)
+            assert any(
+                s[:, 1].tolist() == pytest.approx([mean - std, mean + std]) for s in segments
+            )
+        assert "standard deviation over 2 seeds" in figures[name].get_supxlabel()
+    figures = exhibits.of_comparison(Comparison(runs[::2]), Comparison(runs[::2]).rows, "a note")
+    assert figures["errors"].get_supxlabel() == "a note"
+
+
+def test_what_several_models_share_stands_once_in_their_footnote():
+    notes = {
+        "AE": "latent_dim = 8, MLP(hidden_dim=2, layers=3), 3 epochs",
+        "WAE": "reg_weight = 10, latent_dim = 8, MLP(hidden_dim=4, layers=3), 3 epochs",
+    }
+    assert exhibits.shared_parameters(notes) == (
+        "latent_dim = 8, 3 epochs; AE: MLP(hidden_dim=2, layers=3); WAE: reg_weight = 10,"
+        " MLP(hidden_dim=4, layers=3)"
+    )
+
+
 def test_the_tables_agree(compared, multirun):
     folder, _ = compared
     content = json.loads((folder / "comparison.json").read_text())

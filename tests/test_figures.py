@@ -89,6 +89,24 @@ def test_few_points_are_drawn_larger_than_many():
     assert sizes[0] > 2 * sizes[1] > 0
 
 
+def test_error_bars_reach_one_deviation_and_the_floor_lies_within_the_axes():
+    groups = [("AE", {"prior": 16.0, "mixture": 2.0}), ("VAE", {"prior": 8.0})]
+    stds = [{"prior": 3.0}, {}]
+    figure = charts.bars(groups, "title", "y", floor=("real", 0.01), stds=stds)
+    (axes,) = figure.axes
+    segments = [bar.get_segments() for bar in axes.collections]
+    ends = [[s[:, 1].tolist() for s in several if len(s)] for several in segments]
+    assert ends[0][0] == [13.0, 19.0]
+    assert ends[0][1] == [8.0, 8.0]  # a single seed: nothing to see
+    low, high = axes.get_ylim()
+    assert low < 0
+    assert high > 19
+    line = next(line for line in axes.lines if line.get_linestyle() == "--")
+    height = axes.transAxes.inverted().transform(axes.transData.transform((0, 0.01)))[1]
+    assert line.get_ydata()[0] == 0.01
+    assert height > 0.02  # of the axes' height: it does not lie on the axis
+
+
 def test_parallel_coordinates_of_numbers_and_words():
     settings = {"lr": [0.001, 0.1, 0.01], "precision": ["16-mixed", 32, "32-true"]}
     figure = charts.parallel_coordinates(settings, ("FD-CNN", [3.0, 1.0, 2.0]), "searched")

@@ -17,6 +17,7 @@ def bars(
     ylabel: str,
     note: str = "",
     floor: tuple[str, float] | None = None,
+    stds: Sequence[Mapping[str, float]] = (),
 ) -> Figure:
     """Grouped bars, each with its value.
 
@@ -24,6 +25,7 @@ def bars(
         groups: pairs of a group's name, below the axis, and its bars' heights by name.
         ylabel: what the heights are.
         floor: name and height of a line that no bar can be expected to fall below.
+        stds: for each group standard deviations by bar, which error bars show; a bar may lack one.
     """
     names = list(dict.fromkeys(name for _, heights in groups for name in heights))
     figure = Figure(
@@ -34,8 +36,15 @@ def bars(
     for i, name in enumerate(names):
         places = [x + (i - (len(names) - 1) / 2) * width for x in range(len(groups))]
         heights = [values.get(name, np.nan) for _, values in groups]
+        spread = [values.get(name, 0.0) for values in stds] or None
         container = axes.bar(
-            places, heights, 0.92 * width, color=PALETTE[i % len(PALETTE)], label=name
+            places,
+            heights,
+            0.92 * width,
+            yerr=spread,
+            color=PALETTE[i % len(PALETTE)],
+            error_kw={"ecolor": "black", "lw": 1.5},
+            label=name,
         )
         axes.bar_label(container, [f"{h:.3g}" for h in heights], fontsize=9, padding=2)
     axes.set_xticks(range(len(groups)), [name for name, _ in groups], fontsize=11)
@@ -43,7 +52,10 @@ def bars(
     axes.margins(y=0.12)
     axes.spines[["top", "right"]].set_visible(False)
     if floor:
-        axes.axhline(floor[1], color=INK, ls="--", lw=1, label=f"{floor[0]} ({floor[1]:.3g})")
+        label = f"{floor[0]} ({floor[1]:.3g})"
+        axes.axhline(floor[1], color="black", ls="--", lw=1.2, zorder=3, label=label)
+        low, high = axes.get_ylim()
+        axes.set_ylim(bottom=min(low, floor[1]) - 0.03 * (high - low))  # off the axis
     if len(names) > 1 or floor:
         axes.legend(
             frameon=False, ncols=len(names) + 1, loc="lower center", bbox_to_anchor=(0.5, 1)
