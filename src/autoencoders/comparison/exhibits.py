@@ -11,6 +11,7 @@ from autoencoders.comparison.table import Comparison, Row
 from autoencoders.data import DataModule
 from autoencoders.evaluation.evaluate import RECONSTRUCTION
 from autoencoders.evaluation.exhibits import is_image
+from autoencoders.features import shipped_classifier
 from autoencoders.figures import charts, codes, images
 from autoencoders.models import AutoEncoder
 
@@ -138,11 +139,12 @@ def sample_quality(comparison: Comparison, shown: list[Row], note: str) -> Figur
     kinds = (RECONSTRUCTION, *comparison.samplers)
     keys = {kind: f"{kind}/{distance.key}" for kind in kinds}
     floor = comparison.floor.get(f"{RECONSTRUCTION}/{distance.key}")
+    classifier = shipped_classifier(str(comparison.conditions.get("extractor")))
     return charts.bars(
         _heights(shown, keys),
         f"{comparison.label}: distance of generated from {comparison.split} examples",
         f"{distance.name}, lower is better",
-        _with_seeds(note, shown),
+        _with_seeds("; ".join(filter(None, (classifier, note))), shown),
         floor=("real examples", floor.mean) if floor else None,
         stds=_stds(shown, keys),
     )

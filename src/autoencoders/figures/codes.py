@@ -46,7 +46,7 @@ def latent_space(
     grid = np.linspace(-spread, spread, 400)
     density = np.exp(-0.5 * (grid / prior_std) ** 2) / (prior_std * np.sqrt(2 * np.pi))
     edges = np.linspace(-spread, spread, 101)
-    right.hist(coordinates, edges, density=True, color=PALETTE[4], label="codes, as decoded")
+    right.hist(coordinates, edges, density=True, color=PALETTE[4], label="draws from the posterior")
     right.plot(grid, density, color=PALETTE[5], lw=2, label=f"prior N(0, {prior_std**2:g})")
     right.set_title("All coordinates of the codes against the prior", fontsize=11)
     right.set_xlabel("coordinate")

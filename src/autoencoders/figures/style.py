@@ -4,6 +4,7 @@ The palette is Okabe & Ito's, which colour-blind readers can tell apart, with a 
 of its yellow, which is faint on white, and two more for ten classes.
 """
 
+import re
 import textwrap
 from typing import BinaryIO
 
@@ -35,7 +36,7 @@ def headed(figure: Figure, title: str, note: str) -> Figure:
 def footnote(figure: Figure, note: str) -> None:
     """In as many lines as the width asks for; the figure grows by those after the first."""
     # Lines break between items, not within one: "10 epochs" stays together.
-    items = note.replace(" ", "\N{NO-BREAK SPACE}").replace(",\N{NO-BREAK SPACE}", ", ")
+    items = re.sub(r"(?<![,;]) ", "\N{NO-BREAK SPACE}", note)
     lines = textwrap.wrap(items, int(16 * figure.get_figwidth()), break_long_words=False)
     figure.set_figheight(figure.get_figheight() + LINE * max(len(lines) - 1, 0))
     text = "\n".join(lines).replace("\N{NO-BREAK SPACE}", " ")
