@@ -26,7 +26,7 @@ from autoencoders.metrics.base import Metric, Quantity
 from autoencoders.models import AE
 from autoencoders.runs import load_run
 from autoencoders.runs.config import check_settings
-from autoencoders.runs.finished import read_finished, read_runs
+from autoencoders.runs.finished import read_finished, read_runs, searched_scales
 from autoencoders.runs.report import print_comparison
 from autoencoders.samplers import Prior
 
@@ -341,6 +341,17 @@ def test_a_search_is_drawn(multirun, tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "compared/search.png").stat().st_size > 10_000
+
+
+def test_which_settings_were_searched_on_a_logarithmic_scale(tmp_path):
+    space = {"model.lr": {"low": 0.001, "high": 0.003, "log": True}, "model.cost": {"choices": []}}
+    OmegaConf.save({"hydra": {"sweeper": {"space": space}}}, tmp_path / "multirun.yaml")
+    cfg = OmegaConf.create({"runs": [], "multirun": str(tmp_path)})
+    assert searched_scales(cfg) == {"lr": True, "cost": False}
+    assert searched_scales(OmegaConf.create({"runs": [], "multirun": None})) == {}
+    (tmp_path / "multirun.yaml").write_text("hydra: [")
+    with pytest.raises(InputError, match=r"multirun\.yaml: not a multirun's config"):
+        searched_scales(cfg)
 
 
 def test_of_a_multirun_on_several_data_sets_one_is_compared(multirun, tmp_path):

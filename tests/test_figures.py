@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from autoencoders.figures import charts, codes, images
@@ -114,3 +115,23 @@ def test_parallel_coordinates_of_numbers_and_words():
     assert {"lr (log)", "precision", "FD-CNN", "16-mixed", "32", "32-true"} < set(texts)
     trials = [line.get_ydata() for line in figure.axes[0].lines if len(line.get_ydata()) == 3]
     assert np.allclose(sorted(map(tuple, trials)), [(0, 0, 1), (0.5, 1, 0.5), (1, 0.5, 0)])
+
+
+def test_the_axes_of_a_search():
+    """Logarithmic where the space is, whole numbers whole, and a legend for the colour."""
+    settings = {"latent_dim": [4, 9, 5], "lr": [0.001, 0.004, 0.002], "weight": [1.0, 100.0, 10.0]}
+    log = {"lr": True, "weight": False}
+    figure = charts.parallel_coordinates(settings, ("FD", [3.0, 1.0, 2.0]), "title", log=log)
+    axes, colours = figure.axes
+    texts = [text.get_text() for text in axes.texts]
+    assert {"lr (log)", "weight", "latent_dim", "4", "6", "9"} < set(texts)
+    assert "6.5" not in texts
+    lines = {line.get_ydata()[-1]: line for line in axes.lines if len(line.get_ydata()) == 4}
+    third = lines[0.5].get_ydata()
+    assert np.allclose(third, [1 / 5, np.log(2) / np.log(4), 9 / 99, 1 / 2])
+    marks = dict(zip(texts, (text.get_position()[1] for text in axes.texts), strict=True))
+    assert marks["6"] == pytest.approx(2 / 5)
+    assert colours.get_ylim() == (1, 3)
+    assert colours.get_ylabel() == "FD, the darker the better"
+    brightness = [sum(to_rgb(lines[height].get_color())) for height in (0, 0.5, 1)]
+    assert brightness == sorted(brightness)  # the best is the darkest

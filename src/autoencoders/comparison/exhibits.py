@@ -102,11 +102,14 @@ def pairs(data: DataModule, n: int) -> list[tuple[Tensor, Tensor]]:
     return list(zip(chosen[::2], chosen[1::2], strict=True))
 
 
-def of_comparison(comparison: Comparison, shown: list[Row], note: str) -> dict[str, Figure]:
+def of_comparison(
+    comparison: Comparison, shown: list[Row], note: str, log: Mapping[str, bool] | None = None
+) -> dict[str, Figure]:
     """Charts of a comparison's numbers, by name.
 
     Args:
         shown: the rows that are drawn.
+        log: by setting, whether a search drew it on a logarithmic scale.
     """
     figures = {
         "errors": errors(comparison, shown, note),
@@ -117,7 +120,7 @@ def of_comparison(comparison: Comparison, shown: list[Row], note: str) -> dict[s
         objective = comparison.objective
         reached = (objective.name, [row.cells[objective.key].mean for row in comparison.rows])
         title = f"{comparison.label}: what was searched, and what it gave"
-        figures["search"] = charts.parallel_coordinates(varied, reached, title)
+        figures["search"] = charts.parallel_coordinates(varied, reached, title, log=log)
     return figures
 
 
