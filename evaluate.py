@@ -31,6 +31,7 @@ def evaluate(cfg: DictConfig, run_folder: Path, checkpoint: str) -> dict[str, fl
 
     from autoencoders import training
     from autoencoders.runs.finish import finish
+    from autoencoders.runs.report import print_run
 
     training.quiet_lightning()
     evaluation = evaluation_settings(cfg)
@@ -48,7 +49,9 @@ def evaluate(cfg: DictConfig, run_folder: Path, checkpoint: str) -> dict[str, fl
     tested = {name: float(value) for name, value in trainer.callback_metrics.items()}
     model = run.model.to(trainer.strategy.root_device)  # Lightning has moved it to the CPU
     folder = run_folder if checkpoint == "last" else run_folder / checkpoint
-    return finish(model, run.data, {**run.metrics, **tested}, evaluation, run.cfg, folder)
+    metrics = finish(model, run.data, {**run.metrics, **tested}, evaluation, run.cfg, folder)
+    print_run(metrics, list(cfg.evaluation.samplers), folder, cfg.verbose)
+    return metrics
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="evaluate")

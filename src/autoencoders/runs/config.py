@@ -81,6 +81,7 @@ class _Settings(BaseModel):
     monitor: Annotated[str, Field(pattern="^(train|val)/")]
     ckpt_path: str | None
     evaluate: bool
+    verbose: bool = False
     objective: str
     model: _Group
     network: _Group

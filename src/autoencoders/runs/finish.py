@@ -22,7 +22,7 @@ from autoencoders.files import (
 )
 from autoencoders.models import AutoEncoder
 from autoencoders.runs.config import hyperparameters
-from autoencoders.runs.report import finite, print_run
+from autoencoders.runs.report import finite
 from autoencoders.samplers import Sampler
 from autoencoders.training import EpochLogger
 
@@ -70,7 +70,6 @@ def finish(
         logger.log_final(hyperparameters(cfg), metrics)
         # Last: it marks the run as finished.
         write_whole(new / METRICS, json.dumps(metrics, indent=2, allow_nan=False) + "\n")
-    print_run(metrics, list(measured.samplers) if measured else [], folder)
     return metrics
 
 

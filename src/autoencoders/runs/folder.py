@@ -15,7 +15,18 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from autoencoders.errors import InputError
-from autoencoders.files import CONFIG, HYDRA, LOCK, METRICS, OVERRIDES, write_whole
+from autoencoders.files import (
+    BEST,
+    CONFIG,
+    EVALUATION,
+    HYDRA,
+    LAST,
+    LOCK,
+    METRICS,
+    OVERRIDES,
+    shown,
+    write_whole,
+)
 from autoencoders.runs.trust import read_json, refuse_foreign, refuse_links
 
 if TYPE_CHECKING:  # torch and Lightning take seconds, which a mistyped key need not wait for
@@ -83,6 +94,36 @@ def is_recorded(cfg: DictConfig, folder: Path) -> bool:
     file = folder / CONFIG
     recorded = file.read_text(encoding="utf-8", errors="replace") if file.is_file() else None
     return recorded == OmegaConf.to_yaml(cfg)
+
+
+def extend(folder: Path, epochs: int, max_epochs: int) -> None:
+    """Have the run in `folder`, trained for `epochs`, go on to `max_epochs`.
+
+    What a finished run has come to stays beside what is to come, as metrics-30.json after 30
+    epochs. From then on the run is one that was interrupted.
+
+    Raises:
+        InputError: a finished run has as many epochs already.
+    """
+    finished = (folder / METRICS).exists()
+    if finished and epochs >= max_epochs:
+        raise InputError(
+            f"trainer.max_epochs={max_epochs}: the run in {shown(folder)} has {epochs} epochs; give"
+            " more"
+        )
+    config = OmegaConf.load(folder / CONFIG)
+    if config.trainer.max_epochs != max_epochs:
+        config.trainer.max_epochs = max_epochs
+        write_whole(folder / CONFIG, OmegaConf.to_yaml(config))
+    if finished:
+        for name in (LAST, BEST, EVALUATION):
+            if (file := folder / name).exists():
+                write_whole(_after(epochs, file), file.read_bytes())
+        (folder / METRICS).replace(_after(epochs, folder / METRICS))
+
+
+def _after(epochs: int, file: Path) -> Path:
+    return file.with_stem(f"{file.stem}-{epochs}")
 
 
 def load_config(folder: Path) -> DictConfig:

@@ -65,9 +65,13 @@ def saved_epochs(path: Path) -> int:
         raise InputError(f"{path}: not a checkpoint of train.py: it has no {error}") from error
 
 
-def check_resumable(path: Path, model: nn.Module, max_epochs: int) -> None:
-    """Raise InputError where training cannot go on from a checkpoint: it lacks something, is of
-    another model or shape, or has been trained for longer than is asked for."""
+def check_resumable(path: Path, model: nn.Module, max_epochs: int) -> int:
+    """After how many epochs a checkpoint was saved that training is to go on from.
+
+    Raises:
+        InputError: it lacks something, is of another model or shape, or has been trained for longer
+            than is asked for.
+    """
     content = read_checkpoint(path)
     parts = ("optimizer_states", "lr_schedulers", "loops", "callbacks", "epoch", "global_step")
     if lacking := [key for key in (*parts, "pytorch-lightning_version") if key not in content]:
@@ -78,9 +82,10 @@ def check_resumable(path: Path, model: nn.Module, max_epochs: int) -> None:
     load_weights(model, path)
     if (epochs := saved_epochs(path)) > max_epochs:
         raise InputError(
-            f"trainer.max_epochs={max_epochs}: {path} has been trained for {epochs} epochs; set at"
-            f" least {epochs} in the run's .hydra/config.yaml"
+            f"trainer.max_epochs={max_epochs}: {path} has been trained for {epochs} epochs; give at"
+            f" least {epochs}"
         )
+    return epochs
 
 
 def load_weights(model: nn.Module, path: Path) -> None:
