@@ -8,7 +8,7 @@ from omegaconf import DictConfig
 from autoencoders.errors import end_on_ctrl_c, one_line_errors
 from autoencoders.files import writing_into
 from autoencoders.runs.config import evaluation_settings
-from autoencoders.runs.folder import load_trained, lock, to_evaluate
+from autoencoders.runs.folder import load_trained, lock, make_loggers, to_evaluate
 
 
 def evaluate(cfg: DictConfig, run_folder: Path, checkpoint: str) -> dict[str, float]:
@@ -48,7 +48,8 @@ def evaluate(cfg: DictConfig, run_folder: Path, checkpoint: str) -> dict[str, fl
     tested = {name: float(value) for name, value in trainer.callback_metrics.items()}
     model = run.model.to(trainer.strategy.root_device)  # Lightning has moved it to the CPU
     folder = run_folder if checkpoint == "last" else run_folder / checkpoint
-    return finish(model, run.data, {**run.metrics, **tested}, evaluation, run.cfg, folder)
+    loggers = make_loggers(cfg.logger, folder, run.cfg)
+    return finish(model, run.data, {**run.metrics, **tested}, evaluation, loggers, folder)
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="evaluate")
