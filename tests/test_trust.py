@@ -40,6 +40,10 @@ def change(run, key, value):
         ("trainer", "shutil.rmtree"),
         ("trainer.logger", "pytorch_lightning.loggers.CSVLogger"),
         ("trainer.callbacks.0", "os.remove"),
+        ("logger.csv", "os.system"),
+        ("logger.csv", "pytorch_lightning.loggers.CSVLogger"),
+        ("logger.csv", "autoencoders.training.loggers.Path"),
+        ("logger.csv", "autoencoders.training.loggers.WandbLogger"),
     ],
 )
 def test_a_config_read_back_makes_nothing_foreign(key, target, run, monkeypatch):

@@ -134,8 +134,9 @@ def _describe_instantiation(error: InstantiationException) -> str | None:
     if isinstance(cause, ValidationError):
         return _describe_validation(cause, prefix)
     prefix = re.sub(r"callbacks(\d+)$", r"callbacks.\1", prefix)
-    # Lightning's classes answer bad arguments with exceptions of many types.
-    if isinstance(cause, ValueError | InputError) or (cause and prefix.startswith("trainer")):
+    # Lightning's classes and loggers answer bad arguments with exceptions of many types.
+    foreign = prefix.startswith(("trainer", "logger"))
+    if isinstance(cause, ValueError | InputError) or (cause and foreign):
         return f"{prefix}: {_one_line(cause)}"
     return _describe_shortage(cause)
 

@@ -27,11 +27,13 @@ from autoencoders.files import (
     shown,
     write_whole,
 )
+from autoencoders.runs.config import hyperparameters
 from autoencoders.runs.trust import read_json, refuse_foreign, refuse_links
 
 if TYPE_CHECKING:  # torch and Lightning take seconds, which a mistyped key need not wait for
     from autoencoders.data import DataModule
     from autoencoders.models import AutoEncoder
+    from autoencoders.training import EpochLogger
 
 # What reading anything else as a run's config raises.
 NOT_A_CONFIG = (
@@ -186,6 +188,17 @@ def build(cfg: DictConfig) -> tuple["DataModule", "AutoEncoder"]:
     network = instantiate(cfg.network, _convert_="all")
     known = {"network": network, "shape": data.shape, "bounded": data.bounded}
     return data, instantiate(cfg.model, **known, _convert_="all")
+
+
+def make_loggers(config: DictConfig | None, folder: Path, run: DictConfig) -> list["EpochLogger"]:
+    """The loggers of a config's `logger`, for the run in `folder` that `run` describes.
+
+    Raises:
+        InstantiationException: a package is missing, a service refuses, or a key is outside what is
+            allowed.
+    """
+    settings = hyperparameters(run)
+    return [instantiate(choice, folder, settings) for choice in (config or {}).values()]
 
 
 def load_run(folder: str | Path, checkpoint: str = "last") -> Run:

@@ -64,6 +64,11 @@ KINDS = {
         "a sampler in autoencoders.samplers; one of your own is a file in"
         " src/autoencoders/samplers",
     ),
+    r"logger\.\w+": Kind(
+        r"autoencoders\.training\.loggers\.[A-Z]\w*",
+        "autoencoders.training.loggers.EpochLogger",
+        "a logger in autoencoders.training.loggers; logger= chooses one",
+    ),
     r"trainer": Kind(
         r"pytorch_lightning\.Trainer", "pytorch_lightning.Trainer", "pytorch_lightning.Trainer"
     ),
