@@ -43,7 +43,8 @@ class Examples(Dataset):
         """The first n as models take them, (n, *shape), float32; by default all."""
         return to_floats(self.values[:n])
 
-    def subset(self, indices: Tensor) -> "Examples":
+    def subset(self, indices: Tensor | slice) -> "Examples":
+        """Those of them; a slice copies nothing, so that values on disk stay there."""
         return Examples(self.values[indices], self.labels[indices])
 
     def to(self, device: torch.device) -> "Examples":
@@ -124,7 +125,7 @@ class DataModule(pl.LightningDataModule):
             `val_size` that leaves nothing to train on.
     """
 
-    label: ClassVar[str]
+    label: str
     shape: tuple[int, ...]
     bounded: ClassVar[bool] = True
     class_names: tuple[str, ...] = ()
@@ -168,9 +169,13 @@ class DataModule(pl.LightningDataModule):
                 f"dataset.val_size={self.val_size}: leaves fewer than two of {len(everything)}"
                 f" examples to train on; allowed: at most {len(everything) - 2}"
             )
+        self.train, self.val = self.split(everything, size)
+
+    def split(self, everything: Examples, size: int) -> tuple[Examples, Examples]:
+        """`size` examples to train on, and the others to validate on."""
         order = torch.randperm(len(everything), generator=torch.Generator().manual_seed(self.seed))
-        self.train = everything.subset(order[:size].sort().values)
-        self.val = everything.subset(order[size:].sort().values)
+        train, val = order[:size].sort().values, order[size:].sort().values
+        return everything.subset(train), everything.subset(val)
 
     def train_dataloader(self) -> DataLoader:
         return self._loader(self.train, shuffle=True)
