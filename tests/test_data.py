@@ -9,23 +9,27 @@ import numpy as np
 import pytest
 import torch
 import torchvision.datasets
-from conftest import MNIST_LIKE, exported, matrix_file, write_data_set, write_idx
+from conftest import (
+    MNIST_LIKE,
+    choices,
+    compose_train,
+    small_data,
+    write_data_set,
+    write_idx,
+)
+from hydra.utils import instantiate
 from pytorch_lightning.trainer.states import TrainerFn
 
-import autoencoders.data
 from autoencoders.data import (
     MNIST,
     DataModule,
     Digits,
     Examples,
     FashionMNIST,
-    Table,
     base,
     to_floats,
 )
 from autoencoders.errors import InputError
-
-DATA_SETS = exported(autoencoders.data, DataModule)
 
 
 class Vectors(DataModule):
@@ -91,14 +95,14 @@ def test_examples_without_labels():
 # Every data set -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("data_set", [*DATA_SETS, Vectors])
-def test_data_are_what_their_module_says(data_set, data_dir):
-    if not data_set.is_in(data_dir):
-        pytest.skip("its files are not among the tests' small ones")
-    path = {"path": matrix_file()} if data_set is Table else {}
-    data = data_set(data_dir=data_dir, val_size=10, **path)
-    data.prepare_data()
-    data.setup()
+@pytest.mark.parametrize("dataset", [*choices("dataset"), "vectors"])
+def test_data_are_what_their_module_says(dataset, data_dir):
+    if dataset == "vectors":
+        data = Vectors(val_size=10)
+    else:
+        overrides = (*small_data(dataset, data_dir), "dataset.val_size=10")
+        data = instantiate(compose_train(*overrides).dataset, _convert_="all")
+    prepared(data)
     assert data.label
     assert len(data.val) == 10
     for part in (data.train, data.val, data.test):

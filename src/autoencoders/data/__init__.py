@@ -2,6 +2,7 @@
 
 from autoencoders.data.base import Batch, DataModule, Examples, to_floats
 from autoencoders.data.digits import Digits
+from autoencoders.data.folder import Folder
 from autoencoders.data.mnist import MNIST, FashionMNIST
 from autoencoders.data.table import PBMC, Table
 
@@ -13,6 +14,7 @@ __all__ = [
     "Digits",
     "Examples",
     "FashionMNIST",
+    "Folder",
     "Table",
     "to_floats",
 ]

@@ -45,7 +45,8 @@ class Examples(Dataset):
         """The first n as models take them, (n, *shape), float32; by default all."""
         return to_floats(self.values[:n])
 
-    def subset(self, indices: Tensor) -> "Examples":
+    def subset(self, indices: Tensor | slice) -> "Examples":
+        """Those of them; a slice copies nothing, so that values on disk stay there."""
         return Examples(self.values[indices], self.labels[indices])
 
     def to(self, device: torch.device) -> "Examples":
@@ -175,9 +176,13 @@ class DataModule(pl.LightningDataModule):
             )
         some = torch.randperm(len(everything), generator=torch.Generator().manual_seed(0))
         self.reference = everything.subset(some[:REFERENCE].sort().values)
+        self.train, self.val = self.split(everything, size)
+
+    def split(self, everything: Examples, size: int) -> tuple[Examples, Examples]:
+        """`size` examples to train on, and the others to validate on."""
         order = torch.randperm(len(everything), generator=torch.Generator().manual_seed(self.seed))
-        self.train = everything.subset(order[:size].sort().values)
-        self.val = everything.subset(order[size:].sort().values)
+        train, val = order[:size].sort().values, order[size:].sort().values
+        return everything.subset(train), everything.subset(val)
 
     def train_dataloader(self) -> DataLoader:
         return self._loader(self.train, shuffle=True)

@@ -155,9 +155,12 @@ def find_data(config: DictConfig, started: Path) -> None:
     Args:
         config: read back.
         started: the folder that the run was started from, which a relative path was meant from.
+
+    Raises:
+        InputError: there is nothing at `path`.
     """
-    if config.dataset.get("path"):
-        config.dataset.path = str(started / config.dataset.path)
+    if "path" in config.dataset:
+        config.dataset.path = str(_find_path(started / str(config.dataset.path)))
     if "data_dir" not in config.dataset:
         return
     data_dir = started / config.dataset.data_dir
@@ -165,6 +168,17 @@ def find_data(config: DictConfig, started: Path) -> None:
     if not get_class(config.dataset._target_).is_in(data_dir):  # type: ignore[attr-defined]
         data_dir = Path(os.environ.get("AUTOENCODERS_DATA", "data"))
     config.dataset.data_dir = str(data_dir)
+
+
+def _find_path(path: Path) -> Path:
+    """A path, or what has its name where data sets lie."""
+    moved = Path(os.environ.get("AUTOENCODERS_DATA", "data"), path.name)
+    if not path.exists() and not moved.exists():
+        raise InputError(
+            f"dataset.path={path}: no longer there; put it back, or set AUTOENCODERS_DATA to the"
+            f" folder that {path.name} lies in now"
+        )
+    return path if path.exists() else moved
 
 
 class Run(NamedTuple):
