@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 from autoencoders.errors import end_on_ctrl_c, one_line_errors
 from autoencoders.files import writing_into
 from autoencoders.runs.config import evaluation_settings
-from autoencoders.runs.folder import load_trained, lock, to_evaluate
+from autoencoders.runs.folder import load_trained, lock, make_loggers, to_evaluate
 from autoencoders.runs.jobs import quote_paths
 
 
@@ -51,7 +51,8 @@ def evaluate(cfg: DictConfig, run_folder: Path, checkpoint: str) -> dict[str, fl
     tested = {name: float(value) for name, value in trainer.callback_metrics.items()}
     model = run.model.to(trainer.strategy.root_device)  # Lightning has moved it to the CPU
     folder = run_folder if checkpoint == "last" else run_folder / checkpoint
-    metrics = finish(model, run.data, {**run.metrics, **tested}, evaluation, run.cfg, folder)
+    loggers = make_loggers(cfg.logger, folder, run.cfg)
+    metrics = finish(model, run.data, {**run.metrics, **tested}, evaluation, loggers, folder)
     print_run(metrics, list(cfg.evaluation.samplers), folder, cfg.verbose)
     return metrics
 

@@ -15,7 +15,7 @@ from autoencoders.errors import one_line_errors
 from autoencoders.files import LAST, writing_into
 from autoencoders.runs.claim import handle_interruptions, rank, resumed_config
 from autoencoders.runs.config import check_settings, evaluation_settings, objective_of
-from autoencoders.runs.folder import build, extend, record_config
+from autoencoders.runs.folder import build, extend, make_loggers, record_config
 from autoencoders.runs.jobs import is_job, quote_paths, run_job
 
 
@@ -71,7 +71,7 @@ def train(
     if not trainer.is_global_zero:  # the first process alone evaluates
         return metrics.get(cfg.objective, math.nan)
     model.to(trainer.strategy.root_device)  # Lightning has moved it to the CPU
-    metrics = finish(model, data, metrics, evaluation, cfg, folder)
+    metrics = finish(model, data, metrics, evaluation, trainer.loggers, folder)
     if not is_job():
         print_run(
             metrics, list(evaluation[1] if evaluation else []), folder, cfg.get("verbose", False)
@@ -93,7 +93,7 @@ def make_trainer(cfg: DictConfig, folder: Path, extra_callbacks: Sequence[Any]) 
         cfg.trainer,
         precision=training.choose_precision(cfg.trainer.precision, cfg.trainer.accelerator),
         strategy=training.choose_strategy(cfg.trainer),
-        logger=training.EpochLogger(folder),
+        logger=make_loggers(cfg.get("logger"), folder, cfg) or False,
         callbacks=[*of_every_run, *extra_callbacks, *of_this_one],
         plugins=[training.AtomicCheckpointIO()],
         _convert_="all",

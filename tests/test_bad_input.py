@@ -138,7 +138,12 @@ OVERRIDES = {
     "+trainer.overfit_batches=1": ["trainer.overfit_batches=1: cannot be set: "],
     "+trainer.fast_dev_run=true": ["trainer.fast_dev_run=True: cannot be set: trainer=debug"],
     # what no later command would read back
-    "+trainer.logger=false": ["trainer.logger=False: cannot be set: every run writes TensorBoard"],
+    "+trainer.logger=false": ["trainer.logger=False: cannot be set: logger= chooses where"],
+    "logger=neptune": ["logger=neptune: no such choice; allowed: csv, mlflow, none, tensorboard"],
+    "logger=[csv,neptune]": ["logger=neptune: no such choice"],
+    "logger.tensorboard._target_=os.system": ["os.system: allowed: a logger in autoencoders."],
+    "logger=csv logger.csv=3": ["logger.csv=3: must be a valid dictionary"],
+    "+logger.tensorboard.flush=1": ["logger.tensorboard: ", "unexpected keyword argument 'flush'"],
     "+trainer.default_root_dir=x": ["trainer.default_root_dir=x: cannot be set: hydra.run.dir="],
     "model=null": ["Config group override must be a string or a list"],
     "+trainer.callbacks=[{a:3}]": ["trainer.callbacks.0._target_: is missing"],
@@ -159,7 +164,7 @@ OVERRIDES = {
         "model._target_=os.system: allowed: a subclass of AutoEncoder",
         "src/autoencoders/models",
     ],
-    "model._target_=autoencoders.models.RAE": ["autoencoders.models.RAE: allowed: a subclass"],
+    "model._target_=autoencoders.models.GAN": ["autoencoders.models.GAN: allowed: a subclass"],
     "model._target_=autoencoders.models.AutoEncoder": ["allowed: a subclass of AutoEncoder"],
     "network._target_=torch.nn.Linear": [
         "network._target_=torch.nn.Linear: allowed: a family in autoencoders.networks",

@@ -38,7 +38,7 @@ def test_the_bar_is_one_line_of_80_columns(model, monkeypatch):
         rich.reconfigure()
     lines = [line.rstrip() for line in re.split(r"[\r\n]+", CONTROL.sub("", screen.getvalue()))]
     drawn = [line for line in lines if line]
-    assert all(line.startswith("Epoch 100/300 ") for line in drawn), drawn
+    assert {line.split()[0] for line in drawn} <= {"Sanity", "Validation", "Epoch"}
     assert max(map(len, drawn)) <= 80
     assert re.search(r" loss \S+ val/mse \S+ recon\S* \d\S*", drawn[-1])
     assert "…" not in drawn[-1]

@@ -22,7 +22,7 @@ INSTEAD = {
     "model.network": "network= chooses it",
     "model.shape": "the data set tells it",
     "model.bounded": "the data set tells it",
-    "trainer.logger": "every run writes TensorBoard's events into its folder",
+    "trainer.logger": "logger= chooses where a run is logged",
     "trainer.default_root_dir": "hydra.run.dir= says where a run is written",
     "trainer.enable_checkpointing": "every run writes checkpoints/last.ckpt and best.ckpt",
     "trainer.plugins": "train.py sets the one that writes checkpoints whole",
@@ -88,6 +88,7 @@ class _Settings(BaseModel):
     dataset: _Group
     trainer: _TrainerSettings
     evaluation: _Evaluation
+    logger: dict[str, _Group] = {}
 
 
 def check_settings(config: DictConfig) -> None:
@@ -135,14 +136,14 @@ def objective_of(metrics: dict[str, float], cfg: DictConfig) -> float:
 
 
 def hyperparameters(cfg: DictConfig) -> dict[str, Any]:
-    """What TensorBoard's HPARAMS tab lists: the model's and the network's keys, the
-    batch size and the seed."""
+    """What loggers list of a run's settings: the model's and the network's keys, the batch size
+    and the seed."""
     groups = ("model", "network", "dataset")
     kinds = {group: str(cfg[group]._target_).rpartition(".")[2] for group in groups}
     keys = {
         f"{group}.{key}" if group == "network" else str(key): value
         for group in ("model", "network")
-        for key, value in cfg[group].items()
+        for key, value in OmegaConf.to_container(cfg[group], resolve=True).items()
         if key != "_target_"
     }
     return {**kinds, **keys, "batch_size": cfg.dataset.batch_size, "seed": cfg.seed}

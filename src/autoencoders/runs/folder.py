@@ -27,11 +27,13 @@ from autoencoders.files import (
     shown,
     write_whole,
 )
+from autoencoders.runs.config import hyperparameters
 from autoencoders.runs.trust import read_json, refuse_foreign, refuse_links
 
 if TYPE_CHECKING:  # torch and Lightning take seconds, which a mistyped key need not wait for
     from autoencoders.data import DataModule
     from autoencoders.models import AutoEncoder
+    from autoencoders.training import EpochLogger
 
 # What reading anything else as a run's config raises.
 NOT_A_CONFIG = (
@@ -148,12 +150,17 @@ def load_config(folder: Path) -> DictConfig:
 
 
 def find_data(config: DictConfig, started: Path) -> None:
-    """Set a config's `data_dir` to where its data lie now.
+    """Set a config's `data_dir`, and its `path` where it has one, to where its data lie now.
 
     Args:
         config: read back.
         started: the folder that the run was started from, which a relative path was meant from.
+
+    Raises:
+        InputError: there is nothing at `path`.
     """
+    if "path" in config.dataset:
+        config.dataset.path = str(_find_path(started / str(config.dataset.path)))
     if "data_dir" not in config.dataset:
         return
     data_dir = started / config.dataset.data_dir
@@ -161,6 +168,17 @@ def find_data(config: DictConfig, started: Path) -> None:
     if not get_class(config.dataset._target_).is_in(data_dir):  # type: ignore[attr-defined]
         data_dir = Path(os.environ.get("AUTOENCODERS_DATA", "data"))
     config.dataset.data_dir = str(data_dir)
+
+
+def _find_path(path: Path) -> Path:
+    """A path, or what has its name where data sets lie."""
+    moved = Path(os.environ.get("AUTOENCODERS_DATA", "data"), path.name)
+    if not path.exists() and not moved.exists():
+        raise InputError(
+            f"dataset.path={path}: no longer there; put it back, or set AUTOENCODERS_DATA to the"
+            f" folder that {path.name} lies in now"
+        )
+    return path if path.exists() else moved
 
 
 class Run(NamedTuple):
@@ -184,6 +202,17 @@ def build(cfg: DictConfig) -> tuple["DataModule", "AutoEncoder"]:
     network = instantiate(cfg.network, _convert_="all")
     known = {"network": network, "shape": data.shape, "bounded": data.bounded}
     return data, instantiate(cfg.model, **known, _convert_="all")
+
+
+def make_loggers(config: DictConfig | None, folder: Path, run: DictConfig) -> list["EpochLogger"]:
+    """The loggers of a config's `logger`, for the run in `folder` that `run` describes.
+
+    Raises:
+        InstantiationException: a package is missing, a service refuses, or a key is outside what is
+            allowed.
+    """
+    settings = hyperparameters(run)
+    return [instantiate(choice, folder, settings) for choice in (config or {}).values()]
 
 
 def load_run(folder: str | Path, checkpoint: str = "last") -> Run:

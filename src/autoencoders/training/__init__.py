@@ -9,9 +9,10 @@ from autoencoders.training.checkpoints import Checkpoints
 from autoencoders.training.cuda_graph import choose_strategy
 from autoencoders.training.guards import SeedEpochs, ShareBuffers, StopOnNonFinite
 from autoencoders.training.images import Images
+from autoencoders.training.loggers import EpochLogger, TensorBoard
 from autoencoders.training.precision import choose_precision
 from autoencoders.training.progress import ProgressBar, quiet_lightning
-from autoencoders.training.record import EpochLogger, RunRecord
+from autoencoders.training.record import RunRecord
 
 __all__ = [
     "AtomicCheckpointIO",
@@ -23,6 +24,7 @@ __all__ = [
     "SeedEpochs",
     "ShareBuffers",
     "StopOnNonFinite",
+    "TensorBoard",
     "callbacks",
     "check_resumable",
     "choose_precision",

@@ -1,5 +1,6 @@
 """Checkpoints: written whole or not at all, read without running any code that they carry."""
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 from torch import nn
 
 from autoencoders.errors import InputError
-from autoencoders.files import open_whole
+from autoencoders.files import write_whole
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -17,8 +18,11 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
     ) -> None:
-        with open_whole(Path(path)) as file:
-            torch.save(checkpoint, file)
+        # Into memory first: a Ctrl-C or a full disk within torch.save's own writing to a file
+        # becomes a RuntimeError of torch's, or ends the program.
+        buffer = io.BytesIO()
+        torch.save(checkpoint, buffer)
+        write_whole(Path(path), buffer.getbuffer())
 
     def load_checkpoint(self, path: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
         return read_checkpoint(Path(path))

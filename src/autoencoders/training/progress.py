@@ -109,5 +109,6 @@ def quiet_lightning() -> None:
         "Total length of `list` across ranks is zero",  # no validation set
         "It is recommended to use .self.log",  # over processes the metrics are averaged already
         "isinstance.treespec, LeafSpec",  # between Lightning and torch
+        "You called `self.log.*have no logger configured",  # with logger=none
     ):
         warnings.filterwarnings("ignore", f".*{notice}")
