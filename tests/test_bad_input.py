@@ -139,6 +139,10 @@ OVERRIDES = {
     "+trainer.fast_dev_run=true": ["trainer.fast_dev_run=True: cannot be set: trainer=debug"],
     # what no later command would read back
     "+trainer.logger=false": ["trainer.logger=False: cannot be set: logger= chooses where"],
+    "callbacks=ema callbacks.ema.decay=1": ["callbacks.ema.decay=1: must be less than 1"],
+    "callbacks=early_stopping callbacks.early_stopping.patience=0": ["patience=0: must be greater"],
+    "callbacks=swa": ["callbacks=swa: no such choice; allowed: early_stopping, ema, lr_monitor"],
+    "callbacks=ema callbacks.ema._target_=os.system": ["os.system: allowed: in autoencoders."],
     "logger=neptune": ["logger=neptune: no such choice; allowed: csv, mlflow, none, tensorboard"],
     "logger=[csv,neptune]": ["logger=neptune: no such choice"],
     "logger.tensorboard._target_=os.system": ["os.system: allowed: a logger in autoencoders."],

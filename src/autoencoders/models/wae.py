@@ -96,5 +96,5 @@ class WAEGAN(AutoEncoder):
     def configure_optimizers(self) -> Any:
         return [
             self.adam(self.autoencoder_parameters(), self.lr),
-            self.adam(self.discriminator.parameters(), self.discriminator_lr),
+            self.adam(self.discriminator.parameters(), self.discriminator_lr, "discriminator_lr"),
         ]

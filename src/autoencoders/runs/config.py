@@ -88,6 +88,7 @@ class _Settings(BaseModel):
     trainer: _TrainerSettings
     evaluation: _Evaluation
     logger: dict[str, _Group] = {}
+    callbacks: dict[str, _Group] = {}
 
 
 def check_settings(config: DictConfig) -> None:
