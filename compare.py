@@ -31,7 +31,7 @@ def compare(cfg: DictConfig, dataset: str) -> Path:
     from autoencoders.evaluation.exhibits import parameters
     from autoencoders.runs import load_run
     from autoencoders.runs.finish import save_figures
-    from autoencoders.runs.finished import read_runs
+    from autoencoders.runs.finished import read_runs, searched_scales
     from autoencoders.runs.report import print_comparison
 
     comparison = Comparison(read_runs(cfg, dataset))
@@ -43,7 +43,7 @@ def compare(cfg: DictConfig, dataset: str) -> Path:
     note = exhibits.shared_parameters(notes)
     figures = {
         **exhibits.of_models(models, runs[shown[0].label].data, note, cfg.points),
-        **exhibits.of_comparison(comparison, shown, note),
+        **exhibits.of_comparison(comparison, shown, note, searched_scales(cfg)),
     }
     default = Path("outputs/comparisons", comparison.dataset, time.strftime("%Y-%m-%d_%H-%M-%S"))
     folder = make_new(Path(cfg.folder) if cfg.folder else default)

@@ -31,6 +31,7 @@ def evaluate(cfg: DictConfig, run_folder: Path, checkpoint: str) -> dict[str, fl
 
     from autoencoders import training
     from autoencoders.runs.finish import finish
+    from autoencoders.runs.report import print_run
 
     training.quiet_lightning()
     evaluation = evaluation_settings(cfg)
@@ -49,7 +50,9 @@ def evaluate(cfg: DictConfig, run_folder: Path, checkpoint: str) -> dict[str, fl
     model = run.model.to(trainer.strategy.root_device)  # Lightning has moved it to the CPU
     folder = run_folder if checkpoint == "last" else run_folder / checkpoint
     loggers = make_loggers(cfg.logger, folder, run.cfg)
-    return finish(model, run.data, {**run.metrics, **tested}, evaluation, loggers, folder)
+    metrics = finish(model, run.data, {**run.metrics, **tested}, evaluation, loggers, folder)
+    print_run(metrics, list(cfg.evaluation.samplers), folder, cfg.verbose)
+    return metrics
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="evaluate")

@@ -12,10 +12,10 @@ from omegaconf import DictConfig
 
 from autoencoders.errors import one_line_errors
 from autoencoders.files import LAST, writing_into
-from autoencoders.runs.claim import handle_interruptions, rank
+from autoencoders.runs.claim import handle_interruptions, rank, resumed_config
 from autoencoders.runs.config import check_settings, evaluation_settings, objective_of
-from autoencoders.runs.folder import build, load_config, make_loggers, record_config
-from autoencoders.runs.jobs import run_job
+from autoencoders.runs.folder import build, extend, make_loggers, record_config
+from autoencoders.runs.jobs import is_job, run_job
 
 
 def train(
@@ -42,7 +42,7 @@ def train(
     from autoencoders import training
     from autoencoders.evaluation import check
     from autoencoders.runs.finish import finish
-    from autoencoders.runs.report import print_model
+    from autoencoders.runs.report import print_model, print_run
 
     training.quiet_lightning()
     pl.seed_everything(cfg.seed, verbose=False)
@@ -52,13 +52,15 @@ def train(
     if evaluation:
         check(data, evaluation[0])  # better missed now than after hours of training
     if resume:  # before anything is written
-        training.check_resumable(folder / LAST, model, cfg.trainer.max_epochs)
+        epochs = training.check_resumable(folder / LAST, model, cfg.trainer.max_epochs)
+        if rank() == 0:
+            extend(folder, epochs, cfg.trainer.max_epochs)
     elif cfg.ckpt_path:
         training.load_weights(model, Path(cfg.ckpt_path))
 
     record = training.RunRecord()
     trainer = make_trainer(cfg, folder, [record, *extra_callbacks])
-    if trainer.is_global_zero:
+    if trainer.is_global_zero and not is_job():
         print_model(model)
     trainer.fit(model, data, ckpt_path=folder / LAST if resume else None, weights_only=True)
     trainer.test(model, data, verbose=False)
@@ -68,7 +70,12 @@ def train(
     if not trainer.is_global_zero:  # the first process alone evaluates
         return metrics.get(cfg.objective, math.nan)
     model.to(trainer.strategy.root_device)  # Lightning has moved it to the CPU
-    return objective_of(finish(model, data, metrics, evaluation, trainer.loggers, folder), cfg)
+    metrics = finish(model, data, metrics, evaluation, trainer.loggers, folder)
+    if not is_job():
+        print_run(
+            metrics, list(evaluation[1] if evaluation else []), folder, cfg.get("verbose", False)
+        )
+    return objective_of(metrics, cfg)
 
 
 def make_trainer(cfg: DictConfig, folder: Path, extra_callbacks: Sequence[Any]) -> Any:
@@ -103,7 +110,7 @@ def main(cfg: DictConfig) -> float:
         return run_job(train, cfg, folder)
     resumed = cfg.resume is not None
     if resumed:
-        cfg = load_config(folder)
+        cfg = resumed_config(cfg, folder)
     check_settings(cfg)
     # A run that was cut off before its first checkpoint starts again.
     resume = (folder / LAST).exists()

@@ -170,7 +170,7 @@ OVERRIDES = {
         "model._target_=os.system: allowed: a subclass of AutoEncoder",
         "src/autoencoders/models",
     ],
-    "model._target_=autoencoders.models.RAE": ["autoencoders.models.RAE: allowed: a subclass"],
+    "model._target_=autoencoders.models.GAN": ["autoencoders.models.GAN: allowed: a subclass"],
     "model._target_=autoencoders.models.AutoEncoder": ["allowed: a subclass of AutoEncoder"],
     "network._target_=torch.nn.Linear": [
         "network._target_=torch.nn.Linear: allowed: a family in autoencoders.networks",
@@ -277,6 +277,11 @@ LAST, BEST = "run/checkpoints/last.ckpt", "run/checkpoints/best.ckpt"
 COMMANDS: list[tuple[str, Spoil, list[str]]] = [
     # run folders
     ("train.py resume=run", nothing, ["resume=run: holds a finished run", "ckpt_path="]),
+    (
+        "train.py resume=run trainer.max_epochs=2",
+        nothing,
+        ["trainer.max_epochs=2: the run in run has 2 epochs; give more"],
+    ),
     ("train.py resume=run model.lr=1", without("run/metrics.json"), ["leave out model.lr=1"]),
     (
         "train.py resume=run",
@@ -387,7 +392,7 @@ COMMANDS: list[tuple[str, Spoil, list[str]]] = [
     (
         "train.py resume=run",
         changed("trainer.max_epochs", 1, lacking="run/metrics.json"),
-        ["trainer.max_epochs=1: ", f"{LAST} has been trained for 2 epochs; set at least 2"],
+        ["trainer.max_epochs=1: ", f"{LAST} has been trained for 2 epochs; give at least 2"],
     ),
     ("compare.py runs=[nowhere]", nothing, ["nowhere: not a run's folder"]),
     (

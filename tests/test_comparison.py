@@ -26,7 +26,7 @@ from autoencoders.metrics.base import Metric, Quantity
 from autoencoders.models import AE
 from autoencoders.runs import load_run
 from autoencoders.runs.config import check_settings
-from autoencoders.runs.finished import read_finished, read_runs
+from autoencoders.runs.finished import read_finished, read_runs, searched_scales
 from autoencoders.runs.report import print_comparison
 from autoencoders.samplers import Prior
 
@@ -131,6 +131,33 @@ def test_what_a_comparison_leaves(compared):
         assert (folder / name).is_file()
     assert "FD-CNN" in printed
     assert "WAE-GAN" in printed
+
+
+def test_seeds_are_drawn_as_error_bars(runs):
+    comparison = Comparison(runs)
+    figures = exhibits.of_comparison(comparison, comparison.rows, "a note")
+    for name, key in (("errors", "test/mse"), ("sample_quality", "prior/fd_cnn")):
+        segments = [s for c in figures[name].axes[0].collections for s in c.get_segments()]
+        for row in comparison.rows:
+            values = [run.metrics[key] for run in row.runs]
+            mean, std = statistics.fmean(values), statistics.stdev(values)
+            assert any(
+                s[:, 1].tolist() == pytest.approx([mean - std, mean + std]) for s in segments
+            )
+        assert "standard deviation over 2 seeds" in figures[name].get_supxlabel()
+    figures = exhibits.of_comparison(Comparison(runs[::2]), Comparison(runs[::2]).rows, "a note")
+    assert figures["errors"].get_supxlabel() == "a note"
+
+
+def test_what_several_models_share_stands_once_in_their_footnote():
+    notes = {
+        "AE": "latent_dim = 8, MLP(hidden_dim=2, layers=3), 3 epochs",
+        "WAE": "reg_weight = 10, latent_dim = 8, MLP(hidden_dim=4, layers=3), 3 epochs",
+    }
+    assert exhibits.shared_parameters(notes) == (
+        "latent_dim = 8, 3 epochs; AE: MLP(hidden_dim=2, layers=3); WAE: reg_weight = 10,"
+        " MLP(hidden_dim=4, layers=3)"
+    )
 
 
 def test_the_tables_agree(compared, multirun):
@@ -314,6 +341,17 @@ def test_a_search_is_drawn(multirun, tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "compared/search.png").stat().st_size > 10_000
+
+
+def test_which_settings_were_searched_on_a_logarithmic_scale(tmp_path):
+    space = {"model.lr": {"low": 0.001, "high": 0.003, "log": True}, "model.cost": {"choices": []}}
+    OmegaConf.save({"hydra": {"sweeper": {"space": space}}}, tmp_path / "multirun.yaml")
+    cfg = OmegaConf.create({"runs": [], "multirun": str(tmp_path)})
+    assert searched_scales(cfg) == {"lr": True, "cost": False}
+    assert searched_scales(OmegaConf.create({"runs": [], "multirun": None})) == {}
+    (tmp_path / "multirun.yaml").write_text("hydra: [")
+    with pytest.raises(InputError, match=r"multirun\.yaml: not a multirun's config"):
+        searched_scales(cfg)
 
 
 def test_of_a_multirun_on_several_data_sets_one_is_compared(multirun, tmp_path):

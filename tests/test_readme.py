@@ -114,10 +114,12 @@ def test_every_key_is_in_the_config(extended):
     groups = {path.name for path in (extended / "conf").iterdir() if path.is_dir()}
     models = [path.stem for path in (extended / "conf/model").glob("*.yaml")]
     networks = [path.stem for path in (extended / "conf/network").glob("*.yaml")]
+    datasets = [path.stem for path in (extended / "conf/dataset").glob("*.yaml")]
     searches = ["grid", "search_wae"]  # with Hydra's sweeper, and with the one of searches
     configs = [
         *(composed(extended, "train", f"model={model}") for model in models),
         *(composed(extended, "train", f"network={network}") for network in networks),
+        *(composed(extended, "train", f"dataset={dataset}") for dataset in datasets),
         *(composed(extended, "train", f"sweep={sweep}") for sweep in searches),
         composed(extended, "train", "hydra/launcher=joblib"),
         composed(extended, "evaluate"),

@@ -144,7 +144,7 @@ def test_ctrl_c_prints_a_command_that_finishes_the_multirun(multirun, tmp_path):
     wait_for(process, tmp_path, "best.ckpt")  # in the first job: the second is still to come
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode == 130, err
     assert "Traceback" not in err
     assert re.search(r"interrupted; \d epochs are saved", out)
     folder = tmp_path / name

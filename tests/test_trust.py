@@ -172,6 +172,6 @@ def test_a_link_that_leads_out_of_the_run(run, tmp_path):
 
 
 def test_a_model_that_is_gone(run):
-    change(run, "model._target_", "autoencoders.models.rae.RAE")
-    with pytest.raises(InputError, match=r"config\.yaml: model\._target_=.*RAE: allowed"):
+    change(run, "model._target_", "autoencoders.models.gone.Gone")
+    with pytest.raises(InputError, match=r"config\.yaml: model\._target_=.*Gone: allowed"):
         load_config(run)

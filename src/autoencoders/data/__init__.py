@@ -2,6 +2,19 @@
 
 from autoencoders.data.base import Batch, DataModule, Examples, to_floats
 from autoencoders.data.digits import Digits
+from autoencoders.data.folder import Folder
 from autoencoders.data.mnist import MNIST, FashionMNIST
+from autoencoders.data.table import PBMC, Table
 
-__all__ = ["MNIST", "Batch", "DataModule", "Digits", "Examples", "FashionMNIST", "to_floats"]
+__all__ = [
+    "MNIST",
+    "PBMC",
+    "Batch",
+    "DataModule",
+    "Digits",
+    "Examples",
+    "FashionMNIST",
+    "Folder",
+    "Table",
+    "to_floats",
+]

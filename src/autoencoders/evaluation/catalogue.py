@@ -70,6 +70,20 @@ def columns(samplers: Iterable[str], terms: Iterable[str] = ()) -> list[Column]:
     ]
 
 
+def headlines(samplers: Iterable[str]) -> list[Column]:
+    """The columns that tell most: whether the model reconstructs, how far its samples are from real
+    examples, whether they are good and all of them there, and what codes tell of classes."""
+    samplers = list(samplers)
+    distances = {extractor.distance.key for extractor in EXTRACTORS}
+    first = next(iter(samplers), "")
+    keys = {
+        *("test/mse", "latent/knn_accuracy", "train_seconds"),
+        *(f"{first}/{measure}" for measure in ("precision", "recall")),
+        *(f"{of}/{distance}" for of in (RECONSTRUCTION, *samplers) for distance in distances),
+    }
+    return [column for column in columns(samplers) if column.key in keys]
+
+
 def of_examples(name: str, section: str) -> list[Column]:
     """The columns of one set of examples: reconstructions, or a sampler's."""
     distances = (samples.frechet(extractor.distance) for extractor in EXTRACTORS)

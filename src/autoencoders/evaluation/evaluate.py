@@ -64,6 +64,20 @@ class Codes(NamedTuple):
     z: Tensor
 
 
+class Closest(NamedTuple):
+    """Generated examples that come near to training examples, and those.
+
+    generated, train: (n, *shape) each, as `Examples.values` holds them.
+    labels: the training examples' classes, (n,).
+    distances: root mean squared difference per dimension of each pair, (n,).
+    """
+
+    generated: Tensor
+    train: Tensor
+    labels: Tensor
+    distances: Tensor
+
+
 class Evaluation(NamedTuple):
     """What `evaluate` measures.
 
@@ -76,7 +90,7 @@ class Evaluation(NamedTuple):
     class_shares: of the real examples and by sampler, as a classifier sees them, (classes,) each;
         empty with features that know no classes.
     closest: of the first sampler, the examples that come nearest to a training example, of each
-        class as many, and those, (CLOSEST, *shape) each.
+        class as many, CLOSEST in all.
     samplers: the fitted ones.
     """
 
@@ -87,7 +101,7 @@ class Evaluation(NamedTuple):
     codes: Codes
     generated: dict[str, Tensor]
     class_shares: dict[str, Tensor]
-    closest: tuple[Tensor, Tensor]
+    closest: Closest
     samplers: dict[str, Sampler]
 
 
@@ -118,7 +132,7 @@ def evaluate(
         InputError: codes are NaN or infinite.
     """
     start = time.perf_counter()
-    extractor = load_extractor(settings.features, data.extractor).fit(data.train.values)
+    extractor = load_extractor(settings.features, data.extractor).fit(data.reference.values)
     extractor = extractor.to(model.device)
     split = data.val if settings.split == "val" else data.test
     real = choose(split, min(settings.images, len(data.train)), stream(settings.seed, "real"))
@@ -239,12 +253,13 @@ def choose(examples: Examples, n: int, generator: torch.Generator) -> Examples:
     return examples.subset(torch.randperm(len(examples), generator=generator)[:n].sort().values)
 
 
-def closest(values: Tensor, train: Examples) -> tuple[Tensor, Tensor]:
+def closest(values: Tensor, train: Examples) -> Closest:
     """Of generated examples (n, *shape) those nearest to a training example, of each class as many,
-    and those training examples, (CLOSEST, *shape) each."""
+    CLOSEST in all."""
     distances, indices = samples.nearest(values[: samples.SEARCHED], train.values)
     chosen = first_of_each_class(distances.argsort(), train.labels[indices], CLOSEST)
-    return values[chosen], train.values[indices[chosen]]
+    near = indices[chosen]
+    return Closest(values[chosen], train.values[near], train.labels[near], distances[chosen])
 
 
 def first_of_each_class(order: Tensor, labels: Tensor, n: int) -> Tensor:

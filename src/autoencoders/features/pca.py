@@ -11,7 +11,6 @@ from autoencoders.features.base import Extractor, Features
 from autoencoders.metrics.base import Quantity
 
 COMPONENTS = 50
-FITTED = 10_000  # training examples that are enough
 BATCH = 5000
 
 
@@ -24,8 +23,7 @@ class PCA(Extractor):
     def fit(self, train: Tensor) -> Self:
         from sklearn.decomposition import PCA as Decomposition  # takes a second
 
-        chosen = torch.randperm(len(train), generator=torch.Generator().manual_seed(0))[:FITTED]
-        x = to_floats(train[chosen.sort().values]).flatten(1).double()
+        x = to_floats(train).flatten(1).double()
         k = min(COMPONENTS, *x.shape)
         pca = Decomposition(k, random_state=0).fit(x.numpy())
         self.mean = torch.from_numpy(pca.mean_)

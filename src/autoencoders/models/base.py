@@ -242,6 +242,20 @@ class AutoEncoder(pl.LightningModule):
         scheduler = LambdaLR(optimizer, lambda epoch: self.lr_factor(epoch))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "name": name}}
 
+    def on_train_start(self) -> None:
+        # A run that is made longer has kept the rates of a schedule that was to end earlier.
+        for config in self.trainer.lr_scheduler_configs:
+            scheduler: Any = config.scheduler
+            factors = [factor(scheduler.last_epoch) for factor in scheduler.lr_lambdas]
+            rates = [lr * factor for lr, factor in zip(scheduler.base_lrs, factors, strict=True)]
+            if rates != (saved := scheduler.get_last_lr()):
+                self.print(
+                    f"schedule={self.schedule} depends on the last epoch: the learning rate goes on"
+                    f" at {rates[0]:.3g}, not {saved[0]:.3g}"
+                )
+            for group, rate in zip(scheduler.optimizer.param_groups, rates, strict=True):
+                group["lr"] = rate
+
     def lr_factor(self, epoch: int) -> float:
         """The schedule's factor on the learning rate in that epoch, counted from 0."""
         if self.schedule == "cosine":

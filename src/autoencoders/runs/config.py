@@ -82,6 +82,7 @@ class _Settings(BaseModel):
     ckpt_path: str | None
     tags: list[Annotated[str, Field(pattern=r"^\w[\w.-]*$")]] = []
     evaluate: bool
+    verbose: bool = False
     objective: str
     model: _Group
     network: _Group

@@ -21,7 +21,7 @@ from autoencoders.files import (
     write_whole,
 )
 from autoencoders.models import AutoEncoder
-from autoencoders.runs.report import finite, print_run
+from autoencoders.runs.report import finite
 from autoencoders.samplers import Sampler
 from autoencoders.training import EpochLogger, TensorBoard
 
@@ -74,7 +74,6 @@ def finish(
             logger.log_final(metrics, last)
         # Last: it marks the run as finished.
         write_whole(new / METRICS, json.dumps(metrics, indent=2, allow_nan=False) + "\n")
-    print_run(metrics, list(measured.samplers) if measured else [], folder)
     return metrics
 
 

@@ -10,8 +10,8 @@ from pydantic import BaseModel, PositiveInt, ValidationError
 
 from autoencoders.comparison import FinishedRun
 from autoencoders.errors import InputError, describe
-from autoencoders.files import EVALUATION, HYDRA, METRICS
-from autoencoders.runs.folder import load_config, read_metrics
+from autoencoders.files import EVALUATION, HYDRA, METRICS, MULTIRUN
+from autoencoders.runs.folder import NOT_A_CONFIG, load_config, read_metrics
 from autoencoders.runs.trust import read_json
 
 # What has Lightning's Trainer stop before it has seen all of the data, as trainer=debug does.
@@ -91,6 +91,24 @@ def tags_of(folder: Path) -> set[str]:
         return set(load_config(folder).get("tags") or [])
     except InputError:
         return set()
+
+
+def searched_scales(cfg: DictConfig) -> dict[str, bool]:
+    """By setting, whether the search that `multirun=` names drew it on a logarithmic scale; empty
+    where it names none.
+
+    Raises:
+        InputError: its config cannot be read.
+    """
+    file = Path(str(cfg.multirun)) / MULTIRUN
+    if cfg.runs or not file.is_file():
+        return {}
+    try:
+        space = OmegaConf.select(OmegaConf.load(file), "hydra.sweeper.space") or {}
+        return {str(key).rpartition(".")[2]: bool(space[key].get("log")) for key in space}
+    except NOT_A_CONFIG as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"{file}: not a multirun's config: {reason}") from error
 
 
 def newest_evaluated(model: Path) -> FinishedRun | None:

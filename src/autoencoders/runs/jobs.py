@@ -13,6 +13,7 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.types import RunMode
 from omegaconf import DictConfig, open_dict
 
 from autoencoders.errors import InputError, describe
@@ -119,6 +120,11 @@ def refuse_foreign_folder(cfg: DictConfig, folder: Path) -> None:
         )
 
 
+def is_job() -> bool:
+    """Whether this program is, or is at, a job of a multirun."""
+    return HydraConfig.initialized() and HydraConfig.get().mode is RunMode.MULTIRUN
+
+
 def run_job(train: Train, cfg: DictConfig, folder: Path) -> float:
     """Run a job, go on with it where it was interrupted, skip it where it has finished.
 
@@ -139,7 +145,9 @@ def run_job(train: Train, cfg: DictConfig, folder: Path) -> float:
     try:
         if not (folder / METRICS).exists():
             _train_job(train, cfg, folder)
-        return objective_of(read_metrics(folder), cfg)
+        value = objective_of(read_metrics(folder), cfg)
+        print(f"job {folder.name} finished: {cfg.objective} {value:.4g}")
+        return value
     except Exception as error:  # whatever it is, the other jobs go on
         line = describe(error) or f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
         write_whole(folder / ERROR, f"{line}\n\n{traceback.format_exc()}")

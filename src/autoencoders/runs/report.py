@@ -12,7 +12,7 @@ from torch import nn
 
 from autoencoders.comparison.table import FLOOR, Comparison
 from autoencoders.evaluation import catalogue
-from autoencoders.files import METRICS, shown
+from autoencoders.files import FIGURES, METRICS, shown
 from autoencoders.runs.jobs import Job
 
 
@@ -32,33 +32,38 @@ def finite(metrics: dict[str, float]) -> dict[str, float]:
     return kept
 
 
-def print_run(metrics: dict[str, float], samplers: Sequence[str], folder: Path) -> None:
+def print_run(
+    metrics: dict[str, float], samplers: Sequence[str], folder: Path, verbose: bool = False
+) -> None:
     """The run's numbers by section, and where everything lies.
 
     Args:
         samplers: the names of those that it was evaluated with.
+        verbose: all numbers and figures, in place of those that tell most.
     """
     console = _console()
     terms = [name for name in metrics if name.startswith("test/")]
+    columns = catalogue.columns(samplers, terms) if verbose else catalogue.headlines(samplers)
     table = Table(title=f"Test of {shown(folder)}", title_justify="left")
-    for heading in ("", "value", FLOOR):
-        table.add_column(heading, justify="left" if not heading else "right")
+    for heading in ("", "", "value", FLOOR):
+        table.add_column(heading, justify="right" if heading else "left")
     section = ""
-    for column in catalogue.columns(samplers, terms):
+    for column in columns:
         if column.key not in metrics:
             continue
-        if section != column.section:
+        new = column.section != section
+        if new:
             table.add_section()
-            table.add_row(Text(column.section, "bold"))
             section = column.section
         floor = metrics.get(column.floor or "")
         table.add_row(
-            f"  {column.name}",
+            Text(section if new else "", "bold"),
+            column.name,
             _number(metrics[column.key]),
             "" if floor is None else _number(floor),
         )
     console.print(table)
-    _print_files(console, folder)
+    _print_files(console, folder, verbose)
 
 
 def print_comparison(comparison: Comparison, folder: Path) -> None:
@@ -79,7 +84,7 @@ def print_comparison(comparison: Comparison, folder: Path) -> None:
         console.print(table)
     if differences := comparison.differences():
         console.print(differences)
-    _print_files(console, folder)
+    _print_files(console, folder, verbose=True)
 
 
 def print_jobs(jobs: list[Job], command: str | None) -> None:
@@ -108,13 +113,11 @@ def _number(value: float) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
 
 
-def _print_files(console: Console, folder: Path) -> None:
+def _print_files(console: Console, folder: Path, verbose: bool) -> None:
     folder = shown(folder)
+    figures = sorted([*folder.glob(f"{FIGURES}/*.png"), *folder.glob("*.png")])
     files = [
-        *(
-            ("figure", file)
-            for file in sorted([*folder.glob("figures/*.png"), *folder.glob("*.png")])
-        ),
+        *([("figure", file) for file in figures] if verbose else [("figures", folder / FIGURES)]),
         ("metrics", folder / METRICS),
         ("table", folder / "comparison.md"),
         ("page", folder / "index.html"),

@@ -90,7 +90,7 @@ KINDS = {
 # A reference to another key, or what the data sets' files say: no resolver that makes something.
 INTERPOLATIONS = r"\$\{[\w.]+\}|\$\{oc\.env:AUTOENCODERS_DATA,data\}"
 PATHS = ("path", "dir", "file", "filename")  # how keys end that say where to write
-READ = ("dataset.data_dir", "ckpt_path")  # these say where to read
+READ = ("dataset.data_dir", "dataset.path", "ckpt_path")  # these say where to read
 
 
 def refuse_foreign(config: Any, file: Path | None = None) -> None:
