@@ -126,8 +126,7 @@ OVERRIDES = {
     "+model.network=paper": ["model.network=paper: cannot be set: network= chooses it"],
     "~monitor": ["monitor: is missing"],
     # what Lightning refuses after it has begun, or computes with as it is
-    "+trainer.gradient_clip_val=1": ["trainer: ", "Trainer(gradient_clip_val=1)"],
-    "+trainer.accumulate_grad_batches=2": ["trainer: ", "Trainer(accumulate_grad_batches=2)"],
+    "+trainer.gradient_clip_val=-1": ["trainer.gradient_clip_val=-1: must be greater than or"],
     "+trainer.accumulate_grad_batches=0": ["trainer.accumulate_grad_batches=0: must be greater"],
     "+trainer.check_val_every_n_epoch=0": ["trainer.check_val_every_n_epoch=0: must be greater"],
     "+trainer.check_val_every_n_epoch=99": ["no validation with trainer.check_val_every_n_epoch="],
