@@ -64,7 +64,7 @@ def train(
         print_model(model)
     trainer.fit(model, data, ckpt_path=folder / LAST if resume else None, weights_only=True)
     trainer.test(model, data, verbose=False)
-    metrics = record.summary(trainer.current_epoch, model)
+    metrics = record.summary(trainer.fit_loop.epoch_progress.current.processed, model)
     if torch.distributed.is_initialized():  # a process may abort at its exit otherwise
         torch.distributed.destroy_process_group()
     if not trainer.is_global_zero:  # the first process alone evaluates
@@ -87,13 +87,17 @@ def make_trainer(cfg: DictConfig, folder: Path, extra_callbacks: Sequence[Any]) 
     of_every_run = training.callbacks(
         folder, cfg.seed, cfg.monitor, cfg.objective, cfg.trainer.get("enable_progress_bar", True)
     )
-    of_this_one = instantiate(cfg.trainer.get("callbacks") or [], _convert_="all")
+    of_this_one = [
+        *(instantiate(choice) for choice in (cfg.get("callbacks") or {}).values()),
+        *instantiate(cfg.trainer.get("callbacks") or [], _convert_="all"),
+    ]
     return instantiate(
         cfg.trainer,
         precision=training.choose_precision(cfg.trainer.precision, cfg.trainer.accelerator),
         strategy=training.choose_strategy(cfg.trainer),
         logger=make_loggers(cfg.get("logger"), folder, cfg) or False,
-        callbacks=[*of_every_run, *extra_callbacks, *of_this_one],
+        # Averaged weights are in place before anything of every run looks at them.
+        callbacks=[*of_this_one, *of_every_run, *extra_callbacks],
         plugins=[training.AtomicCheckpointIO()],
         _convert_="all",
     )

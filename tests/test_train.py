@@ -20,7 +20,11 @@ from autoencoders.training import RunRecord
 from autoencoders.training.checkpoint_files import read_checkpoint
 
 MODELS = choices("model")
-OF_RUN = ("trainer.max_epochs=3", "model.input_noise=0.1")  # every draw that there is
+OF_RUN = (
+    "trainer.max_epochs=3",
+    "tags=[short,of_tests]",
+    "model.input_noise=0.1",  # every draw that there is
+)
 EVALUATED = {"mse", "bce", "z_abs_mean", "z_std", "active_units"}
 
 
@@ -141,6 +145,7 @@ def test_tensorboard_shows_images_histograms_and_hyperparameters(run):
         return getattr(HParamsPluginData.FromString(content), part)
 
     columns = hparams("session_start_info").hparams
+    assert columns["tags"].string_value == "short of_tests"
     assert columns["latent_dim"].number_value == 3
     assert columns["network.hidden_dim"].number_value == 2
     assert columns["network"].string_value == "Tutorial"

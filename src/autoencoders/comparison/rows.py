@@ -28,7 +28,14 @@ class FinishedRun(NamedTuple):
         """The part of the config that the numbers depend on, but for the seed."""
         kept = {key: self.config.get(key) for key in ("model", "network", "trainer", "ckpt_path")}
         dataset = self.config["dataset"].items()
-        return {**kept, "dataset": {k: v for k, v in dataset if k not in ("data_dir", "seed")}}
+        kept["dataset"] = {k: v for k, v in dataset if k not in ("data_dir", "seed")}
+        chosen = (self.config.get("callbacks") or {}).items()
+        kept["callbacks"] = {
+            name: {k: v for k, v in callback.items() if k != "_target_"}
+            for name, callback in chosen
+            if name != "lr_monitor"  # which changes no number
+        }
+        return kept
 
 
 def check_comparable(runs: list[FinishedRun]) -> None:

@@ -229,14 +229,18 @@ class AutoEncoder(pl.LightningModule):
         yield from self.encoder.parameters()
         yield from self.decoder.parameters()
 
-    def adam(self, parameters: Iterable[nn.Parameter], lr: float) -> Any:
-        """Adam and its learning-rate schedule, stepped once an epoch, as Lightning takes them."""
+    def adam(self, parameters: Iterable[nn.Parameter], lr: float, name: str = "lr") -> Any:
+        """Adam and its learning-rate schedule, stepped once an epoch, as Lightning takes them.
+
+        Args:
+            name: of the learning rate, where it is logged.
+        """
         on_gpu = self.device.type == "cuda"  # one kernel for all parameters, fit for a CUDA graph
         optimizer = torch.optim.Adam(
             parameters, lr=lr, betas=self.betas, fused=on_gpu or None, capturable=on_gpu
         )
         scheduler = LambdaLR(optimizer, lambda epoch: self.lr_factor(epoch))
-        return {"optimizer": optimizer, "lr_scheduler": scheduler}
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "name": name}}
 
     def on_train_start(self) -> None:
         # A run that is made longer has kept the rates of a schedule that was to end earlier.

@@ -7,17 +7,19 @@ from torch import Tensor
 
 from autoencoders.data import Batch
 from autoencoders.losses import adversarial_penalty, discriminator_accuracy, discriminator_loss
-from autoencoders.models.base import AutoEncoder, Losses, NonNegative, Pass, Positive
+from autoencoders.models.base import Losses, NonNegative, Pass, Positive
+from autoencoders.models.manual import ManualSteps
 from autoencoders.networks import Discriminator, Size
 
 
-class WAEGAN(AutoEncoder):
+class WAEGAN(ManualSteps):
     """WAE-GAN: minimise c(x, G(Q(x))) - lambda log D(Q(x)) over encoder and decoder, while the
     discriminator D learns to tell codes from draws of the prior.
 
     Tolstikhin et al. 2018 (arXiv 1711.01558), algorithm 1. The two players alternate by manual
     optimization: D steps first, then encoder and decoder against the D that has just stepped. One
-    encoding serves both, since D's step leaves the encoder as it was.
+    encoding serves both, since D's step leaves the encoder as it was. Where gradients are
+    accumulated over batches, both step after the last of them, D first.
 
     Args:
         reg_weight: lambda.
@@ -39,7 +41,6 @@ class WAEGAN(AutoEncoder):
     ) -> None:
         super().__init__(**common)
         self.save_hyperparameters("reg_weight", "discriminator_dim", "discriminator_lr")
-        self.automatic_optimization = False
         self.reg_weight = reg_weight
         self.discriminator_lr = discriminator_lr
         self.discriminator = Discriminator(self.latent_dim, discriminator_dim)
@@ -68,9 +69,7 @@ class WAEGAN(AutoEncoder):
         code_logits = self.discriminator(z)
         prior_logits = self.discriminator(self.prior.draw(len(z), device=self.device))
         loss = discriminator_loss(prior_logits, code_logits)
-        optimizer.zero_grad()
-        self.manual_backward(self.reg_weight * loss)
-        optimizer.step()
+        self.descend(optimizer, self.reg_weight * loss)
         accuracy = discriminator_accuracy(prior_logits, code_logits)
         return {"discriminator_loss": loss, "discriminator_accuracy": accuracy}
 
@@ -82,19 +81,11 @@ class WAEGAN(AutoEncoder):
         self.discriminator.requires_grad_(True)
         reconstruction = self.reconstruction(x, out)
         loss = reconstruction + self.reg_weight * penalty
-        optimizer.zero_grad()
-        self.manual_backward(loss)
-        optimizer.step()
+        self.descend(optimizer, loss)
         return {"loss": loss, "reconstruction": reconstruction, "penalty": penalty}
-
-    def on_train_epoch_end(self) -> None:
-        super().on_train_epoch_end()
-        # Under manual optimization Lightning leaves the schedules to us.
-        for scheduler in self.lr_schedulers():  # type: ignore[union-attr]
-            scheduler.step()
 
     def configure_optimizers(self) -> Any:
         return [
             self.adam(self.autoencoder_parameters(), self.lr),
-            self.adam(self.discriminator.parameters(), self.discriminator_lr),
+            self.adam(self.discriminator.parameters(), self.discriminator_lr, "discriminator_lr"),
         ]

@@ -80,6 +80,7 @@ class _Settings(BaseModel):
     seed: Annotated[int, Field(ge=0, lt=2**32)]
     monitor: Annotated[str, Field(pattern="^(train|val)/")]
     ckpt_path: str | None
+    tags: list[Annotated[str, Field(pattern=r"^\w[\w.-]*$")]] = []
     evaluate: bool
     verbose: bool = False
     objective: str
@@ -89,6 +90,7 @@ class _Settings(BaseModel):
     trainer: _TrainerSettings
     evaluation: _Evaluation
     logger: dict[str, _Group] = {}
+    callbacks: dict[str, _Group] = {}
 
 
 def check_settings(config: DictConfig) -> None:
@@ -136,8 +138,8 @@ def objective_of(metrics: dict[str, float], cfg: DictConfig) -> float:
 
 
 def hyperparameters(cfg: DictConfig) -> dict[str, Any]:
-    """What loggers list of a run's settings: the model's and the network's keys, the batch size
-    and the seed."""
+    """What loggers list of a run's settings: the model's and the network's keys, the batch size,
+    the seed, the tags and the names of callbacks."""
     groups = ("model", "network", "dataset")
     kinds = {group: str(cfg[group]._target_).rpartition(".")[2] for group in groups}
     keys = {
@@ -146,7 +148,8 @@ def hyperparameters(cfg: DictConfig) -> dict[str, Any]:
         for key, value in OmegaConf.to_container(cfg[group], resolve=True).items()
         if key != "_target_"
     }
-    return {**kinds, **keys, "batch_size": cfg.dataset.batch_size, "seed": cfg.seed}
+    words = {key: " ".join(cfg.get(key) or []) for key in ("callbacks", "tags")}
+    return {**kinds, **keys, **words, "batch_size": cfg.dataset.batch_size, "seed": cfg.seed}
 
 
 def evaluation_settings(config: DictConfig) -> Any:

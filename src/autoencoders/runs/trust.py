@@ -25,6 +25,9 @@ CALLBACKS = (
 )
 
 
+OWN_CALLBACKS = ("EMA", "EarlyStopping", "LearningRates")
+
+
 class Kind(NamedTuple):
     """What a config may make in one place.
 
@@ -68,6 +71,12 @@ KINDS = {
         r"autoencoders\.training\.loggers\.[A-Z]\w*",
         "autoencoders.training.loggers.EpochLogger",
         "a logger in autoencoders.training.loggers; logger= chooses one",
+    ),
+    r"callbacks\.\w+": Kind(
+        rf"autoencoders\.training\.({'|'.join(OWN_CALLBACKS)})",
+        "pytorch_lightning.Callback",
+        f"in autoencoders.training {', '.join(OWN_CALLBACKS)}; +trainer.callbacks=[...] takes some"
+        " of Lightning's",
     ),
     r"trainer": Kind(
         r"pytorch_lightning\.Trainer", "pytorch_lightning.Trainer", "pytorch_lightning.Trainer"
