@@ -461,3 +461,13 @@ def test_the_first_of_each_class_by_brute_force():
     assert sorted(found.tolist()) == sorted(ten)
     assert labels[found].tolist() == sorted(labels[found].tolist())
     assert {labels[index].item() for index in ten} == {0, 1, 2, 3}
+
+
+def test_each_stage_is_told_as_it_begins(digits):
+    told = []
+    samplers = evaluation_settings(compose_evaluate())[1]
+    evaluate(small(AE).eval(), digits, Settings(images=20), samplers, told.append)
+    for text in (f"{20 * TRAIN_PER_TEST} training and 20 test", "reconstructions", "codes"):
+        assert any(text in stage for stage in told)
+    for name in samplers:
+        assert told.index(f"20 samples: {name}") < told.index(f"metrics of samples: {name}")

@@ -208,7 +208,13 @@ def test_what_the_docs_add_runs(extended):
         *("evaluation.images=40", "hydra.sweep.dir=sweep"),
     ]
     jobs = list(itertools.product(datasets, models, networks))
-    run = next(f"sweep/{i}" for i, job in enumerate(jobs) if "patches" in job)
+    keys = ("dataset", "model", "network")
+    values = (datasets, models, networks)
+    names = [
+        ",".join(f"{key}={v}" for key, v, of in zip(keys, job, values, strict=True) if len(of) > 1)
+        for job in jobs
+    ]
+    run = next(f"sweep/{i}_{names[i]}" for i, job in enumerate(jobs) if "patches" in job)
     examples = [
         FOLDER.sub(run, block)
         for page in PAGES
@@ -226,7 +232,7 @@ def test_what_the_docs_add_runs(extended):
     )
     assert done.returncode == 0, done.stdout + done.stderr
     for i, (dataset, _, _) in enumerate(jobs):
-        folder = extended / f"sweep/{i}"
+        folder = extended / f"sweep/{i}_{names[i]}"
         metrics = yaml.safe_load((folder / "metrics.json").read_text())
         assert {"test/penalty", "floor/variance_ratio", "kde/variance_ratio"} <= metrics.keys()
         assert (folder / "samplers/kde.safetensors").exists()

@@ -1,7 +1,7 @@
 """What a trained model is worth: the quality of its samples and of its codes."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
@@ -120,7 +120,11 @@ def check(data: DataModule, settings: Settings) -> None:
 
 
 def evaluate(
-    model: AutoEncoder, data: DataModule, settings: Settings, samplers: Mapping[str, Sampler]
+    model: AutoEncoder,
+    data: DataModule,
+    settings: Settings,
+    samplers: Mapping[str, Sampler],
+    begin: Callable[[str], None] = lambda stage: None,
 ) -> Evaluation:
     """Measure a trained model on the split's examples; the same numbers for the same seed.
 
@@ -128,31 +132,37 @@ def evaluate(
     is what as many training examples reach by the same measure. (How near samples come to the
     training set is held against how near real examples come that the model has not seen.)
 
+    Args:
+        begin: is told each stage of the work as it begins.
+
     Raises:
         InputError: codes are NaN or infinite.
     """
     start = time.perf_counter()
+    begin("features of real examples")
     extractor = load_extractor(settings.features, data.extractor).fit(data.reference.values)
     extractor = extractor.to(model.device)
     split = data.val if settings.split == "val" else data.test
     real = choose(split, min(settings.images, len(data.train)), stream(settings.seed, "real"))
     train = choose(data.train, TRAIN_PER_TEST * len(real), stream(settings.seed, "train"))
+    begin(f"codes of {len(train):,} training and {len(real):,} {settings.split} examples")
     with torch.random.fork_rng():  # for a posterior's draws
         torch.manual_seed(stream(settings.seed, "posterior").initial_seed())
         train_codes, codes = encode(model, train.values), encode(model, real.values)
-    fitted = {
-        name: sampler.fit(train_codes.z, model.prior, settings.seed)
-        for name, sampler in samplers.items()
-    }
-    generated = {
-        name: decode(model, sampler.draw(len(real), stream(settings.seed, name)))
-        for name, sampler in fitted.items()
-    }
+    fitted, generated = {}, {}
+    for name, sampler in samplers.items():
+        begin(f"{len(real):,} samples: {name}")
+        fitted[name] = sampler.fit(train_codes.z, model.prior, settings.seed)
+        generated[name] = decode(model, sampler.draw(len(real), stream(settings.seed, name)))
 
+    begin("metrics of real examples")
     judge = Judge(extractor, real, data.train, settings)
+    begin("metrics of reconstructions")
     judge.examples(RECONSTRUCTION, decode(model, codes.mean))
     for name, values in generated.items():
+        begin(f"metrics of samples: {name}")
         judge.examples(name, values)
+    begin("metrics of codes")
     judge.codes(codes, train_codes, train.labels, model, len(data.class_names))
     return Evaluation(
         {**judge.metrics, "evaluation_seconds": time.perf_counter() - start},
