@@ -82,6 +82,7 @@ class WAEGAN(AutoEncoder):
         self.discriminator.requires_grad_(True)
         reconstruction = self.reconstruction(x, out)
         loss = reconstruction + self.reg_weight * penalty
+        loss = self.warm_up(reconstruction, loss)
         optimizer.zero_grad()
         self.manual_backward(loss)
         optimizer.step()
