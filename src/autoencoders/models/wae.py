@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pydantic import validate_call
+from pydantic import PositiveInt, validate_call
 from torch import Tensor
 
 from autoencoders.data import Batch
@@ -23,6 +23,7 @@ class WAEGAN(AutoEncoder):
         reg_weight: lambda.
         discriminator_dim: width of D's four hidden layers.
         discriminator_lr: Adam's learning rate for D.
+        discriminator_steps: D's steps on each batch, each against new draws from the prior.
         common: what every model takes, see `AutoEncoder`.
     """
 
@@ -35,13 +36,17 @@ class WAEGAN(AutoEncoder):
         reg_weight: NonNegative = 10.0,
         discriminator_dim: Size = 128,
         discriminator_lr: Positive = 1e-3,
+        discriminator_steps: PositiveInt = 1,
         **common: Any,
     ) -> None:
         super().__init__(**common)
-        self.save_hyperparameters("reg_weight", "discriminator_dim", "discriminator_lr")
+        self.save_hyperparameters(
+            "reg_weight", "discriminator_dim", "discriminator_lr", "discriminator_steps"
+        )
         self.automatic_optimization = False
         self.reg_weight = reg_weight
         self.discriminator_lr = discriminator_lr
+        self.discriminator_steps = discriminator_steps
         self.discriminator = Discriminator(self.latent_dim, discriminator_dim)
 
     def losses(self, x: Tensor, out: Pass) -> Losses:
@@ -60,7 +65,9 @@ class WAEGAN(AutoEncoder):
     def training_step(self, batch: Batch, batch_idx: int = 0) -> Losses:
         x, _ = batch
         out = self(x)
-        return self.step_discriminator(out.z.detach()) | self.step_autoencoder(x, out)
+        for _ in range(self.discriminator_steps):
+            of_discriminator = self.step_discriminator(out.z.detach())
+        return of_discriminator | self.step_autoencoder(x, out)
 
     def step_discriminator(self, z: Tensor) -> Losses:
         """D's step, on codes (B, latent_dim) that carry no gradient to the encoder."""
