@@ -4,8 +4,15 @@ A sampler is made with its settings, fitted on a trained model's codes, and then
 `model.sample(n, sampler=...)` decodes. The evaluation's config lists the samplers that it judges.
 """
 
-from autoencoders.samplers.base import Drawing, Sampler
+from autoencoders.samplers.base import ClassSampler, Density, Drawing, Sampler
 from autoencoders.samplers.mixture import Mixture
 from autoencoders.samplers.prior import Prior
 
-__all__ = ["Drawing", "Mixture", "Prior", "Sampler"]
+__all__ = [
+    "ClassSampler",
+    "Density",
+    "Drawing",
+    "Mixture",
+    "Prior",
+    "Sampler",
+]
