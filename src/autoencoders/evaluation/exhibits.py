@@ -7,8 +7,10 @@ from autoencoders.data import DataModule, to_floats
 from autoencoders.evaluation.evaluate import Evaluation
 from autoencoders.figures import charts, codes, diagrams, images
 from autoencoders.models import AutoEncoder
+from autoencoders.samplers import ClassSampler
 
 SHOWN = 2000  # codes in the figure of the latent space
+CLASSES = 20  # rows of samples by class, at most
 
 
 def of_model(model: AutoEncoder, data: DataModule, epochs: int) -> dict[str, Figure]:
@@ -29,6 +31,9 @@ def of_evaluation(
         for name, values in evaluation.generated.items():
             title = f"{heading(model, data)}: decoded draws from the {name}"
             figures[f"samples_{name}"] = images.image_grid(to_floats(values[:100]), title, note)
+            sampler = evaluation.samplers[name]
+            if isinstance(sampler, ClassSampler) and data.class_names:
+                figures[f"samples_{name}_by_class"] = by_class(model, data, sampler, note)
         title = f"{heading(model, data)}: of each class, the sample nearest to a training image"
         rows = zip(("samples", "nearest training\nimages"), evaluation.closest, strict=True)
         figures["nearest_training_images"] = images.image_rows(
@@ -40,6 +45,16 @@ def of_evaluation(
             evaluation.class_shares, data.class_names, title, note
         )
     return figures
+
+
+def by_class(model: AutoEncoder, data: DataModule, sampler: ClassSampler, note: str) -> Figure:
+    """A row of samples for each class."""
+    generator = torch.Generator().manual_seed(0)
+    rows = [
+        (data.class_names[label], model.sample(10, generator, sampler, label))
+        for label in sampler.labels[:CLASSES]
+    ]
+    return images.image_rows(rows, f"{heading(model, data)}: samples of each class", note)
 
 
 def reconstructions(model: AutoEncoder, data: DataModule, note: str) -> Figure:

@@ -5,10 +5,12 @@ A sampler is made with its settings, fitted on a trained model's codes, and then
 """
 
 from autoencoders.samplers.base import ClassSampler, Density, Drawing, Sampler
+from autoencoders.samplers.class_mixture import ClassMixture
 from autoencoders.samplers.mixture import Mixture
 from autoencoders.samplers.prior import Prior
 
 __all__ = [
+    "ClassMixture",
     "ClassSampler",
     "Density",
     "Drawing",
