@@ -40,6 +40,7 @@ from autoencoders.models.base import inference
 from autoencoders.networks import MLP
 from autoencoders.runs import load_run
 from autoencoders.runs.config import evaluation_settings
+from autoencoders.samplers import ClassMixture, Prior
 from train import train
 
 MODELS = exported(autoencoders.models, AutoEncoder)
@@ -345,6 +346,39 @@ def test_vectors_are_evaluated_and_shown_as_images_are(kind, data_set, tmp_path)
     }
     assert f"{names[0]}/fd_pca" in comparison.rows[0].cells
     assert set(exhibits.of_comparison(comparison, comparison.rows, "")) >= {"sample_quality"}
+
+
+def test_each_class_is_shown_in_its_row(digits):
+    torch.manual_seed(0)
+    model = small(AE).eval()
+    sampler = {"by_class": ClassMixture(components=1)}
+    found = evaluate(model, digits, Settings(images=100), sampler)
+    figures = of_evaluation(model, digits, 1, found)
+    axes = figures["samples_by_class_by_class"].axes[0]
+    assert [label.get_text() for label in axes.get_yticklabels()] == list(digits.class_names)
+    # The first image of the last row is a draw from the last class, after those of the others.
+    generator = torch.Generator().manual_seed(0)
+    for label in range(10):
+        x = model.decode(found.samplers["by_class"].of_class(label).draw(10, generator))
+    shown = torch.as_tensor(np.array(axes.images[0].get_array()))[-28:, :28]
+    torch.testing.assert_close(shown.float(), x[0, 0])
+    prior = evaluate(model, digits, Settings(images=40), {"prior": Prior()})
+    assert "samples_prior_by_class" not in of_evaluation(model, digits, 1, prior)
+
+
+def test_a_sampler_without_a_density_has_no_likelihood(digits):
+    class Drawing:
+        def fit(self, codes, prior, seed, labels):
+            self.prior = prior
+            return self
+
+        def draw(self, n, generator=None):
+            return self.prior.draw(n, generator)
+
+    found = evaluate(small(AE).eval(), digits, Settings(images=40), {"drawing": Drawing()})
+    assert "drawing/fd_cnn" in found.metrics
+    assert "drawing/log_likelihood" not in found.metrics
+    assert found.left_out == []
 
 
 def test_what_training_leaves(evaluated):

@@ -53,7 +53,7 @@ def columns(samplers: Iterable[str], terms: Iterable[str] = ()) -> list[Column]:
     return [
         *of_test,
         *of_examples(RECONSTRUCTION, "Reconstruction"),
-        *(column for name in samplers for column in of_examples(name, f"Samples: {name}")),
+        *(column for name in samplers for column in of_sampler(name)),
         *(
             Column(f"latent/{q.key}", "Latent space", q.name, q.better, f"latent/{q.key}_floor")
             for metric in latents.PRIOR_METRICS
@@ -82,6 +82,17 @@ def headlines(samplers: Iterable[str]) -> list[Column]:
         *(f"{of}/{distance}" for of in (RECONSTRUCTION, *samplers) for distance in distances),
     }
     return [column for column in columns(samplers) if column.key in keys]
+
+
+def of_sampler(name: str) -> list[Column]:
+    """The columns of a sampler: its examples', and how likely it finds the codes."""
+    section = f"Samples: {name}"
+    density = [
+        Column(f"{name}/{q.key}", section, q.name, q.better) for q in latents.DENSITY.quantities
+    ]
+    of_its_examples = of_examples(name, section)
+    after = len(EXTRACTORS)  # the Frechet distances come first
+    return [*of_its_examples[:after], *density, *of_its_examples[after:]]
 
 
 def of_examples(name: str, section: str) -> list[Column]:

@@ -17,7 +17,7 @@ from autoencoders.metrics.base import Metric
 from autoencoders.metrics.samples import Judged, Sample
 from autoencoders.models import AutoEncoder
 from autoencoders.models.base import inference
-from autoencoders.samplers import Sampler
+from autoencoders.samplers import Density, Sampler
 
 BATCH = 100  # activations that stay in a processor's cache
 CLOSEST = 10  # samples that are shown beside their nearest training example
@@ -152,7 +152,7 @@ def evaluate(
     fitted, generated = {}, {}
     for name, sampler in samplers.items():
         begin(f"{len(real):,} samples: {name}")
-        fitted[name] = sampler.fit(train_codes.z, model.prior, settings.seed)
+        fitted[name] = sampler.fit(train_codes.z, model.prior, settings.seed, train.labels)
         generated[name] = decode(model, sampler.draw(len(real), stream(settings.seed, name)))
 
     begin("metrics of real examples")
@@ -162,6 +162,7 @@ def evaluate(
     for name, values in generated.items():
         begin(f"metrics of samples: {name}")
         judge.examples(name, values)
+        judge.density(name, fitted[name], codes.z)
     begin("metrics of codes")
     judge.codes(codes, train_codes, train.labels, model, len(data.class_names))
     return Evaluation(
@@ -212,6 +213,11 @@ class Judge:
             self._take(name, metric, self._judged(sample))
         if sample.classes is not None:
             self.class_shares[name] = samples.class_shares(sample.classes)
+
+    def density(self, name: str, sampler: Sampler, z: Tensor) -> None:
+        """Judge how likely a sampler finds codes (N, latent_dim), where it has a density."""
+        if isinstance(sampler, Density):
+            self._take(name, latents.DENSITY, sampler.log_prob(z))
 
     def codes(
         self, codes: Codes, train: Codes, train_labels: Tensor, model: AutoEncoder, classes: int

@@ -83,6 +83,15 @@ def probe_accuracy(
     return {"probe_accuracy": float(probe.score(test.numpy(), test_labels.numpy()))}
 
 
+def log_likelihood(log_probs: Tensor) -> dict[str, float]:
+    """Mean of a sampler's log-densities of codes, (N,), in nats per code."""
+    return {"log_likelihood": log_probs.mean().item()}
+
+
+# Of a sampler that has a density. The units of the codes are in it: it compares samplers of one
+# model, and not models.
+DENSITY = Metric(log_likelihood, (Quantity("log_likelihood", "log-likelihood of codes"),))
+
 # Of codes against draws from the prior; the floor is of two sets of draws.
 PRIOR_METRICS = (
     Metric(

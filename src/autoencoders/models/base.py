@@ -18,7 +18,7 @@ from autoencoders.distributions import NormalPrior, PointPosterior, Posterior
 from autoencoders.losses import CostName, CrossEntropy, make_cost
 from autoencoders.metrics.epoch import LatentMoments, MeanLosses
 from autoencoders.networks import Network, Size, Tutorial
-from autoencoders.samplers import Drawing
+from autoencoders.samplers import ClassSampler, Drawing
 
 Losses = dict[str, Tensor]  # the objective as "loss", and the terms that it is made of
 
@@ -135,9 +135,28 @@ class AutoEncoder(pl.LightningModule):
         return self.decode(self.encode(x))
 
     def sample(
-        self, n: int, generator: torch.Generator | None = None, sampler: Drawing | None = None
+        self,
+        n: int,
+        generator: torch.Generator | None = None,
+        sampler: Drawing | None = None,
+        label: int | None = None,
     ) -> Tensor:
-        """Decode n draws from the prior, or of another sampler -> (n, *shape)."""
+        """Decode n draws from the prior, or of another sampler -> (n, *shape).
+
+        Args:
+            label: the class to draw of, where the sampler knows classes.
+
+        Raises:
+            ValueError: the sampler knows no classes, or not this one.
+        """
+        if label is not None:
+            if not isinstance(sampler, ClassSampler):
+                kind = type(sampler or self.prior).__name__
+                raise ValueError(
+                    f"label={label}: {kind} knows no classes; give sampler= one that does, such as"
+                    " ClassMixture"
+                )
+            sampler = sampler.of_class(label)
         z = (sampler or self.prior).draw(n, generator).to(self.device)
         return self.decode(z)
 
