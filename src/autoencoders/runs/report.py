@@ -39,12 +39,11 @@ def print_run(metrics: dict[str, float], samplers: Sequence[str], folder: Path) 
         samplers: the names of those that it was evaluated with.
     """
     console = _console()
-    terms = [name for name in metrics if name.startswith("test/")]
     table = Table(title=f"Test of {shown(folder)}", title_justify="left")
     for heading in ("", "value", FLOOR):
         table.add_column(heading, justify="left" if not heading else "right")
     section = ""
-    for column in catalogue.columns(samplers, terms):
+    for column in catalogue.columns(samplers, metrics):
         if column.key not in metrics:
             continue
         if section != column.section:
