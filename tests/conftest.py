@@ -119,16 +119,23 @@ MNIST_LIKE = [MNIST, *exported(autoencoders.data, MNIST)]
 
 @pytest.fixture
 def data_dir(tmp_path: Path) -> Path:
+    return write_data(tmp_path / "data")
+
+
+def write_data(folder: Path) -> Path:
     """A folder with a small version of each data set that needs files."""
     for data_set in MNIST_LIKE:
-        write_data_set(tmp_path / "data" / data_set.label / "raw")
-    write_images(tmp_path / "data/images", 120)
-    return tmp_path / "data"
+        write_data_set(folder / data_set.label / "raw")
+    write_images(folder / "images", 120)
+    return folder
 
 
 def small_data(dataset: str, data_dir: Path) -> list[str]:
-    """The overrides for the small version of a data set in the folder of the fixture above."""
-    own = {"folder": [f"dataset.path={data_dir}/images", "dataset.test_share=0.3"]}
+    """The overrides for the small version of a data set in the folder of `write_data`."""
+    own = {
+        "avatars": ["dataset.images=40"],
+        "folder": [f"dataset.path={data_dir}/images", "dataset.test_share=0.3"],
+    }
     return [f"dataset={dataset}", f"dataset.data_dir={data_dir}", *own.get(dataset, [])]
 
 

@@ -1,5 +1,6 @@
 """Data sets held in memory and the LightningDataModules that serve them; one data set a file."""
 
+from autoencoders.data.avatars import Avatars
 from autoencoders.data.base import Batch, DataModule, Examples, to_floats
 from autoencoders.data.digits import Digits
 from autoencoders.data.folder import Folder
@@ -7,6 +8,7 @@ from autoencoders.data.mnist import MNIST, FashionMNIST
 
 __all__ = [
     "MNIST",
+    "Avatars",
     "Batch",
     "DataModule",
     "Digits",
