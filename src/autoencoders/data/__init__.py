@@ -2,6 +2,7 @@
 
 from autoencoders.data.avatars import Avatars
 from autoencoders.data.base import Batch, DataModule, Examples, to_floats
+from autoencoders.data.celeba import CelebA
 from autoencoders.data.digits import Digits
 from autoencoders.data.folder import Folder
 from autoencoders.data.mnist import MNIST, FashionMNIST
@@ -10,6 +11,7 @@ __all__ = [
     "MNIST",
     "Avatars",
     "Batch",
+    "CelebA",
     "DataModule",
     "Digits",
     "Examples",
