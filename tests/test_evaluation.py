@@ -82,6 +82,18 @@ class LabelledVectors(Vectors):
     class_names = ("left", "right")
 
 
+class VectorsOfTwoFactors(Vectors):
+    """The cluster is one factor, chance the other."""
+
+    factor_names = ("cluster", "chance")
+
+    def load(self):
+        chance = torch.randint(3, (260,), generator=torch.Generator().manual_seed(1))
+        parts, rows = super().load(), (slice(200), slice(200, 260))
+        factors = [torch.stack([torch.arange(260) % 2, chance], 1)[part] for part in rows]
+        return tuple(Examples(p.values, p.labels, f) for p, f in zip(parts, factors, strict=True))
+
+
 def prepared(data):
     data.setup()
     return data
@@ -119,6 +131,22 @@ def test_everything_in_the_catalogue_is_measured(kind, digits):
         assert found.metrics["floor/fd_cnn"] < found.metrics[f"{name}/fd_cnn"]
     for values in found.closest[:2]:
         assert values.shape == (10, 1, 28, 28)
+
+
+def test_codes_are_probed_for_every_factor():
+    data = prepared(VectorsOfTwoFactors(val_size=20))
+    model = AE(network=MLP(hidden_dim=8), shape=(6,), bounded=False, latent_dim=6, cost="mse")
+    found = evaluate(model.eval(), data, Settings(), samplers())
+    factors = [key for key in found.metrics if key.startswith("latent/probe")]
+    assert factors == ["latent/probe_accuracy_cluster", "latent/probe_accuracy_chance"]
+    assert found.metrics["latent/probe_accuracy_cluster"] > 0.95
+    expected = independent.probe_accuracy(
+        *(model.encode(data.train.values).numpy(), data.train.factors[:, 1].numpy()),
+        *(model.encode(data.test.values).numpy(), data.test.factors[:, 1].numpy()),
+    )
+    assert found.metrics["latent/probe_accuracy_chance"] == pytest.approx(expected, abs=0.05)
+    headings = {c.key: c.name for c in columns(samplers(), found.metrics)}
+    assert headings["latent/probe_accuracy_cluster"] == "linear probe, cluster"
 
 
 def test_an_evaluation_repeats_for_a_seed(digits):

@@ -164,7 +164,7 @@ def evaluate(
         judge.examples(name, values)
         judge.density(name, fitted[name], codes.z)
     begin("metrics of codes")
-    judge.codes(codes, train_codes, train.labels, model, len(data.class_names))
+    judge.codes(codes, train_codes, model, data, train)
     return Evaluation(
         {**judge.metrics, "evaluation_seconds": time.perf_counter() - start},
         [f"{', '.join(of)}: {line}" for line, of in judge.left_out.items()],
@@ -193,6 +193,7 @@ class Judge:
         self.settings = settings
         self.real = self._sample(real.values)
         self.labels = real.labels
+        self.factors = real.factors
         self.train = train.values
         self.metrics: dict[str, float] = {}
         self.left_out: dict[str, list[str]] = {}  # of what, by what and why
@@ -220,17 +221,25 @@ class Judge:
             self._take(name, latents.DENSITY, sampler.log_prob(z))
 
     def codes(
-        self, codes: Codes, train: Codes, train_labels: Tensor, model: AutoEncoder, classes: int
+        self, codes: Codes, train: Codes, model: AutoEncoder, data: DataModule, examples: Examples
     ) -> None:
-        """Judge codes: against the prior, and where there are labels, by what they tell of them."""
+        """Judge codes: against the prior, and where there are labels, by what they tell of them.
+
+        Args:
+            examples: those that the codes `train` are of.
+        """
         n, prior = len(codes.z), model.prior
         draws = [prior.draw(n, stream(self.settings.seed, f"prior {i}")) for i in range(3)]
         for metric in latents.PRIOR_METRICS:
             self._take("latent", metric, codes.z, draws[0], prior.std)
             self._take("latent", metric, draws[1], draws[2], prior.std, suffix="_floor")
-        if classes:
-            for metric in latents.LABEL_METRICS:
-                self._take("latent", metric, train.mean, train_labels, codes.mean, self.labels)
+        known = (train.mean, examples.labels, codes.mean, self.labels)
+        for metric in latents.LABEL_METRICS if data.class_names else ():
+            self._take("latent", metric, *known)
+        for i, factor in enumerate(data.factor_names):
+            known = (train.mean, examples.factors[:, i], codes.mean, self.factors[:, i])
+            for metric in latents.FACTOR_METRICS:
+                self._take("latent", metric, *known, suffix=f"_{factor}")
 
     def _sample(self, values: Tensor) -> Sample:
         features = self.extractor.extract(values)
