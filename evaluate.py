@@ -48,7 +48,9 @@ def evaluate(cfg: DictConfig, run_folder: Path, checkpoint: str) -> dict[str, fl
     tested = {name: float(value) for name, value in trainer.callback_metrics.items()}
     model = run.model.to(trainer.strategy.root_device)  # Lightning has moved it to the CPU
     folder = run_folder if checkpoint == "last" else run_folder / checkpoint
-    return finish(model, run.data, {**run.metrics, **tested}, evaluation, run.cfg, folder)
+    history = training.training_history(run_folder / "checkpoints" / f"{checkpoint}.ckpt")
+    metrics = {**run.metrics, **tested}
+    return finish(model, run.data, metrics, history, evaluation, run.cfg, folder)
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="evaluate")

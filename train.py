@@ -68,7 +68,8 @@ def train(
     if not trainer.is_global_zero:  # the first process alone evaluates
         return metrics.get(cfg.objective, math.nan)
     model.to(trainer.strategy.root_device)  # Lightning has moved it to the CPU
-    return objective_of(finish(model, data, metrics, evaluation, cfg, folder), cfg)
+    metrics = finish(model, data, metrics, record.history, evaluation, cfg, folder)
+    return objective_of(metrics, cfg)
 
 
 def make_trainer(cfg: DictConfig, folder: Path, extra_callbacks: Sequence[Any]) -> Any:

@@ -9,7 +9,14 @@ from matplotlib.figure import Figure
 from omegaconf import DictConfig
 
 from autoencoders.data import DataModule, to_floats
-from autoencoders.evaluation import Evaluation, Settings, evaluate, of_evaluation, of_model
+from autoencoders.evaluation import (
+    Evaluation,
+    Settings,
+    evaluate,
+    of_evaluation,
+    of_model,
+    of_training,
+)
 from autoencoders.figures import style
 from autoencoders.files import (
     EVALUATION,
@@ -34,6 +41,7 @@ def finish(
     model: AutoEncoder,
     data: DataModule,
     metrics: dict[str, float],
+    history: Mapping[str, Mapping[int, float]],
     evaluation: tuple[Settings, Mapping[str, Sampler]] | None,
     cfg: DictConfig,
     folder: Path,
@@ -43,6 +51,7 @@ def finish(
 
     Args:
         metrics: of training and test.
+        history: by name, the `train/` and `val/` metrics of each epoch.
         evaluation: its settings and samplers; None leaves it out.
         cfg: the run's.
         folder: the run's, or of another of its checkpoints.
@@ -51,7 +60,7 @@ def finish(
         The metrics, as metrics.json holds them.
     """
     epochs = int(metrics["epochs"])
-    figures = of_model(model, data, epochs)
+    figures = {**of_training(model, data, epochs, history), **of_model(model, data, epochs)}
     measured = evaluate(model, data, *evaluation) if evaluation else None
     if measured:
         figures |= of_evaluation(model, data, epochs, measured)

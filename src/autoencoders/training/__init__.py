@@ -11,7 +11,7 @@ from autoencoders.training.guards import SeedEpochs, ShareBuffers, StopOnNonFini
 from autoencoders.training.images import Images
 from autoencoders.training.precision import choose_precision
 from autoencoders.training.progress import ProgressBar, quiet_lightning
-from autoencoders.training.record import EpochLogger, RunRecord
+from autoencoders.training.record import EpochLogger, RunRecord, training_history
 
 __all__ = [
     "AtomicCheckpointIO",
@@ -29,6 +29,7 @@ __all__ = [
     "choose_strategy",
     "load_weights",
     "quiet_lightning",
+    "training_history",
 ]
 
 
