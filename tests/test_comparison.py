@@ -502,10 +502,56 @@ def test_of_a_multirun_on_several_data_sets_one_is_compared(multirun, tmp_path):
         hydra = OmegaConf.load(tmp_path / f"{i}/.hydra/hydra.yaml")
         hydra.hydra.runtime.choices.dataset = name
         OmegaConf.save(hydra, tmp_path / f"{i}/.hydra/hydra.yaml")
-    cfg = OmegaConf.create({"runs": [], "multirun": str(tmp_path)})
+    cfg = OmegaConf.create({"runs": [], "multirun": str(tmp_path), "tags": []})
     assert [run.folder.name for run in read_runs(cfg, "mnist")] == ["1", "2"]
     with pytest.raises(InputError, match="holds runs on digits, mnist; choose one with dataset="):
         read_runs(cfg, "fmnist")
+
+
+def test_tags_name_runs_wherever_they_are(multirun, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    tags = {
+        "outputs/digits/wae/1": ["ablation", "wide"],
+        "outputs/digits/wae/2": ["ablation"],
+        "outputs/digits/wae/3": None,  # of a time without tags
+        "outputs/multirun/2026/0": ["ablation"],
+    }
+    for folder, words in tags.items():
+        shutil.copytree(multirun / "0", folder)
+        config = OmegaConf.load(f"{folder}/.hydra/config.yaml")
+        config.tags = words
+        OmegaConf.save(config, f"{folder}/.hydra/config.yaml")
+
+    def named(**keys):
+        cfg = OmegaConf.create({"runs": [], "multirun": None, "tags": [], **keys})
+        return [str(run.folder) for run in read_runs(cfg, "digits")]
+
+    tagged = [folder for folder, words in tags.items() if words and "ablation" in words]
+    assert named(tags=["ablation"]) == named(tags="ablation") == tagged
+    assert named(tags=["wide", "ablation"]) == ["outputs/digits/wae/1"]
+    assert named(multirun="outputs/digits/wae", tags=["ablation"]) == tagged[:2]
+    with pytest.raises(InputError, match=r"tags=\[narrow\]: no finished run in outputs"):
+        named(tags=["narrow"])
+    with pytest.raises(InputError, match="leave one out"):
+        named(tags=["wide"], runs=["outputs/digits/wae/1"])
+
+
+def test_averaged_weights_have_a_row_of_their_own(multirun, tmp_path):
+    chosen = {
+        "plain": None,
+        "rates": {"lr_monitor": {"_target_": "autoencoders.training.LearningRates"}},
+        "averaged": {"ema": {"_target_": "autoencoders.training.EMA", "decay": 0.99}},
+    }
+    for name, callbacks in chosen.items():
+        shutil.copytree(multirun / "0", tmp_path / name)
+        config = OmegaConf.load(tmp_path / name / ".hydra/config.yaml")
+        config.callbacks = callbacks
+        OmegaConf.save(config, tmp_path / name / ".hydra/config.yaml")
+    comparison = Comparison([read_finished(tmp_path / name) for name in chosen])
+    assert [(row.label, len(row.runs)) for row in comparison.rows] == [
+        ("WAE-GAN", 2),
+        ("WAE-GAN (decay 0.99)", 1),
+    ]
 
 
 class Wide(Prior):

@@ -12,21 +12,40 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from safetensors import SafetensorError
 from yaml import YAMLError
 
 from autoencoders.errors import InputError
-from autoencoders.files import CONFIG, HYDRA, LOCK, METRICS, OVERRIDES, write_whole
-from autoencoders.runs.trust import read_json, refuse_foreign, refuse_links
+from autoencoders.files import (
+    BEST,
+    CONFIG,
+    EVALUATION,
+    HYDRA,
+    LAST,
+    LOCK,
+    METRICS,
+    OVERRIDES,
+    SAMPLERS,
+    shown,
+    write_whole,
+)
+from autoencoders.runs.config import hyperparameters
+from autoencoders.runs.trust import read_json, refuse_foreign, refuse_links, refuse_target
 
 if TYPE_CHECKING:  # torch and Lightning take seconds, which a mistyped key need not wait for
     from autoencoders.data import DataModule
     from autoencoders.models import AutoEncoder
+    from autoencoders.samplers import Sampler
+    from autoencoders.training import EpochLogger
 
 # What reading anything else as a run's config raises.
 NOT_A_CONFIG = (
     *(YAMLError, OmegaConfBaseException, AttributeError, TypeError, KeyError, OSError, ImportError),
     UnicodeDecodeError,
 )
+
+# What reading anything else as a sampler's file raises.
+UNREADABLE = (OSError, SafetensorError, LookupError, ValueError, TypeError, RuntimeError)
 
 
 def to_evaluate(config: DictConfig) -> tuple[Path, str]:
@@ -85,6 +104,36 @@ def is_recorded(cfg: DictConfig, folder: Path) -> bool:
     return recorded == OmegaConf.to_yaml(cfg)
 
 
+def extend(folder: Path, epochs: int, max_epochs: int) -> None:
+    """Have the run in `folder`, trained for `epochs`, go on to `max_epochs`.
+
+    What a finished run has come to stays beside what is to come, as metrics-30.json after 30
+    epochs. From then on the run is one that was interrupted.
+
+    Raises:
+        InputError: a finished run has as many epochs already.
+    """
+    finished = (folder / METRICS).exists()
+    if finished and epochs >= max_epochs:
+        raise InputError(
+            f"trainer.max_epochs={max_epochs}: the run in {shown(folder)} has {epochs} epochs; give"
+            " more"
+        )
+    config = OmegaConf.load(folder / CONFIG)
+    if config.trainer.max_epochs != max_epochs:
+        config.trainer.max_epochs = max_epochs
+        write_whole(folder / CONFIG, OmegaConf.to_yaml(config))
+    if finished:
+        for name in (LAST, BEST, EVALUATION):
+            if (file := folder / name).exists():
+                write_whole(_after(epochs, file), file.read_bytes())
+        (folder / METRICS).replace(_after(epochs, folder / METRICS))
+
+
+def _after(epochs: int, file: Path) -> Path:
+    return file.with_stem(f"{file.stem}-{epochs}")
+
+
 def load_config(folder: Path) -> DictConfig:
     """The composed config of the run in `folder`.
 
@@ -107,12 +156,17 @@ def load_config(folder: Path) -> DictConfig:
 
 
 def find_data(config: DictConfig, started: Path) -> None:
-    """Set a config's `data_dir` to where its data lie now.
+    """Set a config's `data_dir`, and its `path` where it has one, to where its data lie now.
 
     Args:
         config: read back.
         started: the folder that the run was started from, which a relative path was meant from.
+
+    Raises:
+        InputError: there is nothing at `path`.
     """
+    if "path" in config.dataset:
+        config.dataset.path = str(_find_path(started / str(config.dataset.path)))
     if "data_dir" not in config.dataset:
         return
     data_dir = started / config.dataset.data_dir
@@ -120,6 +174,17 @@ def find_data(config: DictConfig, started: Path) -> None:
     if not get_class(config.dataset._target_).is_in(data_dir):  # type: ignore[attr-defined]
         data_dir = Path(os.environ.get("AUTOENCODERS_DATA", "data"))
     config.dataset.data_dir = str(data_dir)
+
+
+def _find_path(path: Path) -> Path:
+    """A path, or what has its name where data sets lie."""
+    moved = Path(os.environ.get("AUTOENCODERS_DATA", "data"), path.name)
+    if not path.exists() and not moved.exists():
+        raise InputError(
+            f"dataset.path={path}: no longer there; put it back, or set AUTOENCODERS_DATA to the"
+            f" folder that {path.name} lies in now"
+        )
+    return path if path.exists() else moved
 
 
 class Run(NamedTuple):
@@ -145,6 +210,17 @@ def build(cfg: DictConfig) -> tuple["DataModule", "AutoEncoder"]:
     return data, instantiate(cfg.model, **known, _convert_="all")
 
 
+def make_loggers(config: DictConfig | None, folder: Path, run: DictConfig) -> list["EpochLogger"]:
+    """The loggers of a config's `logger`, for the run in `folder` that `run` describes.
+
+    Raises:
+        InstantiationException: a package is missing, a service refuses, or a key is outside what is
+            allowed.
+    """
+    settings = hyperparameters(run)
+    return [instantiate(choice, folder, settings) for choice in (config or {}).values()]
+
+
 def load_run(folder: str | Path, checkpoint: str = "last") -> Run:
     """Read a run back.
 
@@ -161,6 +237,41 @@ def load_run(folder: str | Path, checkpoint: str = "last") -> Run:
     folder = Path(folder)
     metrics = read_metrics(folder) if (folder / METRICS).exists() else {}
     return load_trained(folder, checkpoint)._replace(metrics=metrics)
+
+
+def load_sampler(folder: str | Path, name: str, checkpoint: str = "last") -> "Sampler":
+    """A sampler as an evaluation fitted it on the run's codes.
+
+    Args:
+        folder: the run's.
+        name: the sampler's, such as mixture.
+        checkpoint: whose codes it was fitted on, `last` or `best`.
+
+    Raises:
+        InputError: no such sampler there, or one that cannot be read.
+    """
+    home = Path(folder) if checkpoint == "last" else Path(folder) / checkpoint
+    if not (home / EVALUATION).is_file():
+        raise InputError(f"{home}: not evaluated: it has no {EVALUATION}")
+    refuse_links(home)
+    fitted = read_json(home / EVALUATION).get("samplers")
+    known = fitted if isinstance(fitted, dict) else {}
+    if name not in known:
+        raise InputError(
+            f"{home}: has no sampler {name!r}; allowed: {', '.join(known) or 'none'}; evaluate.py"
+            " fits others, see docs/samplers.md"
+        )
+    target = str(known[name].get("_target_")) if isinstance(known[name], dict) else ""
+    refuse_target(f"evaluation.samplers.{name}", target, f"{home / EVALUATION}: {name}: {target}")
+    path = home / SAMPLERS / f"{name}.safetensors"
+    try:
+        sampler: Sampler = get_class(target).load(path)  # type: ignore[attr-defined]
+    except UNREADABLE as error:
+        reason = " ".join(str(error).split())
+        raise InputError(
+            f"{path}: cannot be read: {reason}; python evaluate.py run={folder} writes it anew"
+        ) from error
+    return sampler
 
 
 def load_trained(folder: Path, checkpoint: str) -> Run:
