@@ -33,7 +33,7 @@ from autoencoders.evaluation.evaluate import (
     first_of_each_class,
     stream,
 )
-from autoencoders.evaluation.exhibits import EXHIBITS
+from autoencoders.evaluation.exhibits import EXHIBITS, between, pairs
 from autoencoders.features import EXTRACTORS, PCA, FeatureCNN
 from autoencoders.models import AE, VAE, WAEGAN, AutoEncoder
 from autoencoders.models.base import inference
@@ -502,6 +502,31 @@ def test_nearest_training_images_have_their_classes_and_distances_below(digits):
     assert "the package's CNN for digits, 98.3% of test images right" in (
         figures["class_shares"].get_supxlabel()
     )
+
+
+@pytest.mark.parametrize("kind", [AE, VAE])
+def test_a_plane_of_codes_is_shown_with_what_it_decodes_to(kind, digits):
+    torch.manual_seed(0)
+    figures = of_model(small(kind, latent_dim=2).eval(), digits, 1)
+    above, below = figures["latent_plane"].axes
+    assert sum(len(points.get_offsets()) for points in above.collections) == len(digits.test)
+    assert len(above.patches) == 2 + (60 if kind is VAE else 0)  # of the prior, of posteriors
+    assert below.get_images()[0].get_array().shape == (15 * 30 - 2, 15 * 30 - 2)
+    assert "latent_plane" not in of_model(small(kind).eval(), digits, 1)
+
+
+def test_interpolations_lead_from_one_reconstruction_to_another(digits):
+    torch.manual_seed(0)
+    model = small(WAEGAN).eval()
+    pixels, decoded = between({"WAE": model}, *pairs(digits, 2)[1], 5)
+    x = digits.test.x()
+    ends = [x[digits.test.labels == label][0] for label in (2, 3)]
+    assert torch.equal(pixels[1][[0, -1]], torch.stack(ends))
+    torch.testing.assert_close(decoded[1][[0, -1]], model.reconstruct(torch.stack(ends)))
+    middle = model.decode(model.encode(torch.stack(ends)).mean(0, keepdim=True))
+    torch.testing.assert_close(decoded[1][2:3], middle)
+    image = of_model(model, digits, 1)["interpolations"].axes[0].get_images()[0].get_array()
+    assert image.shape == (3 * 58 + 2 * 14, 3 * (7 * 30 - 2) + 2 * 14)
 
 
 def test_one_latent_dimension_is_enough(digits):
