@@ -149,7 +149,8 @@ def evaluate(
     with torch.random.fork_rng():  # for a posterior's draws
         torch.manual_seed(stream(settings.seed, "posterior").initial_seed())
         train_codes, codes = encode(model, train.values), encode(model, real.values)
-    fitted, generated = {}, {}
+    fitted: dict[str, Sampler] = {}
+    generated: dict[str, Tensor] = {}
     for name, sampler in samplers.items():
         begin(f"{len(real):,} samples: {name}")
         fitted[name] = sampler.fit(train_codes.z, model.prior, settings.seed, train.labels)
