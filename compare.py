@@ -1,5 +1,6 @@
 """Compare finished runs side by side: `python compare.py dataset=fmnist`."""
 
+import sys
 import time
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from omegaconf import DictConfig
 from autoencoders.errors import InputError, end_on_ctrl_c, one_line_errors
 from autoencoders.files import replace_together
 from autoencoders.runs.claim import make_new
+from autoencoders.runs.jobs import quote_paths
 
 SHOWN = 6  # rows at most that are shown in images, the best of a search
 
@@ -61,5 +63,6 @@ def main(cfg: DictConfig) -> None:
 
 
 if __name__ == "__main__":
+    quote_paths(sys.argv)
     with one_line_errors(), end_on_ctrl_c():
         main()

@@ -1,5 +1,6 @@
 """Measure a trained model: `python evaluate.py run=outputs/fmnist/wae/<time>`."""
 
+import sys
 from pathlib import Path
 
 import hydra
@@ -9,6 +10,7 @@ from autoencoders.errors import end_on_ctrl_c, one_line_errors
 from autoencoders.files import writing_into
 from autoencoders.runs.config import evaluation_settings
 from autoencoders.runs.folder import load_trained, lock, make_loggers, to_evaluate
+from autoencoders.runs.jobs import quote_paths
 
 
 def evaluate(cfg: DictConfig, run_folder: Path, checkpoint: str) -> dict[str, float]:
@@ -63,5 +65,6 @@ def main(cfg: DictConfig) -> None:
 
 
 if __name__ == "__main__":
+    quote_paths(sys.argv)
     with one_line_errors(), end_on_ctrl_c():
         main()

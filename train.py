@@ -1,6 +1,7 @@
 """Train an auto-encoder: `python train.py model=wae dataset=fmnist`; `--help` shows the choices."""
 
 import math
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from autoencoders.files import LAST, writing_into
 from autoencoders.runs.claim import handle_interruptions, rank, resumed_config
 from autoencoders.runs.config import check_settings, evaluation_settings, objective_of
 from autoencoders.runs.folder import build, extend, make_loggers, record_config
-from autoencoders.runs.jobs import is_job, run_job
+from autoencoders.runs.jobs import is_job, quote_paths, run_job
 
 
 def train(
@@ -121,5 +122,6 @@ def main(cfg: DictConfig) -> float:
 
 
 if __name__ == "__main__":
+    quote_paths(sys.argv)
     with one_line_errors(), handle_interruptions():
         main()

@@ -33,7 +33,7 @@ def test_a_multirun_leaves_a_folder_a_job(train_py, tmp_path):
     done = train_py("-m", "model=ae,vae", *SHORT)
     assert done.returncode == 0, done.stderr
     folders = run_folders(tmp_path / "outputs/multirun")
-    assert [folder.name for folder in folders] == ["0", "1"]
+    assert [folder.name for folder in folders] == ["0_model=ae", "1_model=vae"]
     for folder in folders:
         mse = json.loads((folder / "metrics.json").read_text())["val/mse"]
         assert f"\njob {folder.name} finished: val/mse {mse:.4g}\n" in done.stdout

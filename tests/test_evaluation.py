@@ -40,6 +40,7 @@ from autoencoders.models.base import inference
 from autoencoders.networks import MLP
 from autoencoders.runs import load_run
 from autoencoders.runs.config import evaluation_settings
+from autoencoders.samplers import ClassMixture, Prior
 from train import train
 
 MODELS = exported(autoencoders.models, AutoEncoder)
@@ -81,6 +82,18 @@ class LabelledVectors(Vectors):
     class_names = ("left", "right")
 
 
+class VectorsOfTwoFactors(Vectors):
+    """The cluster is one factor, chance the other."""
+
+    factor_names = ("cluster", "chance")
+
+    def load(self):
+        chance = torch.randint(3, (260,), generator=torch.Generator().manual_seed(1))
+        parts, rows = super().load(), (slice(200), slice(200, 260))
+        factors = [torch.stack([torch.arange(260) % 2, chance], 1)[part] for part in rows]
+        return tuple(Examples(p.values, p.labels, f) for p, f in zip(parts, factors, strict=True))
+
+
 def prepared(data):
     data.setup()
     return data
@@ -118,6 +131,22 @@ def test_everything_in_the_catalogue_is_measured(kind, digits):
         assert found.metrics["floor/fd_cnn"] < found.metrics[f"{name}/fd_cnn"]
     for values in found.closest[:2]:
         assert values.shape == (10, 1, 28, 28)
+
+
+def test_codes_are_probed_for_every_factor():
+    data = prepared(VectorsOfTwoFactors(val_size=20))
+    model = AE(network=MLP(hidden_dim=8), shape=(6,), bounded=False, latent_dim=6, cost="mse")
+    found = evaluate(model.eval(), data, Settings(), samplers())
+    factors = [key for key in found.metrics if key.startswith("latent/probe")]
+    assert factors == ["latent/probe_accuracy_cluster", "latent/probe_accuracy_chance"]
+    assert found.metrics["latent/probe_accuracy_cluster"] > 0.95
+    expected = independent.probe_accuracy(
+        *(model.encode(data.train.values).numpy(), data.train.factors[:, 1].numpy()),
+        *(model.encode(data.test.values).numpy(), data.test.factors[:, 1].numpy()),
+    )
+    assert found.metrics["latent/probe_accuracy_chance"] == pytest.approx(expected, abs=0.05)
+    headings = {c.key: c.name for c in columns(samplers(), found.metrics)}
+    assert headings["latent/probe_accuracy_cluster"] == "linear probe, cluster"
 
 
 def test_an_evaluation_repeats_for_a_seed(digits):
@@ -347,6 +376,39 @@ def test_vectors_are_evaluated_and_shown_as_images_are(kind, data_set, tmp_path)
     assert set(exhibits.of_comparison(comparison, comparison.rows, "")) >= {"sample_quality"}
 
 
+def test_each_class_is_shown_in_its_row(digits):
+    torch.manual_seed(0)
+    model = small(AE).eval()
+    sampler = {"by_class": ClassMixture(components=1)}
+    found = evaluate(model, digits, Settings(images=100), sampler)
+    figures = of_evaluation(model, digits, 1, found)
+    axes = figures["samples_by_class_by_class"].axes[0]
+    assert [label.get_text() for label in axes.get_yticklabels()] == list(digits.class_names)
+    # The first image of the last row is a draw from the last class, after those of the others.
+    generator = torch.Generator().manual_seed(0)
+    for label in range(10):
+        x = model.decode(found.samplers["by_class"].of_class(label).draw(10, generator))
+    shown = torch.as_tensor(np.array(axes.images[0].get_array()))[-28:, :28]
+    torch.testing.assert_close(shown.float(), x[0, 0])
+    prior = evaluate(model, digits, Settings(images=40), {"prior": Prior()})
+    assert "samples_prior_by_class" not in of_evaluation(model, digits, 1, prior)
+
+
+def test_a_sampler_without_a_density_has_no_likelihood(digits):
+    class Drawing:
+        def fit(self, codes, prior, seed, labels):
+            self.prior = prior
+            return self
+
+        def draw(self, n, generator=None):
+            return self.prior.draw(n, generator)
+
+    found = evaluate(small(AE).eval(), digits, Settings(images=40), {"drawing": Drawing()})
+    assert "drawing/fd_cnn" in found.metrics
+    assert "drawing/log_likelihood" not in found.metrics
+    assert found.left_out == []
+
+
 def test_what_training_leaves(evaluated):
     folder, printed = evaluated
     metrics = json.loads((folder / "metrics.json").read_text())
@@ -461,3 +523,13 @@ def test_the_first_of_each_class_by_brute_force():
     assert sorted(found.tolist()) == sorted(ten)
     assert labels[found].tolist() == sorted(labels[found].tolist())
     assert {labels[index].item() for index in ten} == {0, 1, 2, 3}
+
+
+def test_each_stage_is_told_as_it_begins(digits):
+    told = []
+    samplers = evaluation_settings(compose_evaluate())[1]
+    evaluate(small(AE).eval(), digits, Settings(images=20), samplers, told.append)
+    for text in (f"{20 * TRAIN_PER_TEST} training and 20 test", "reconstructions", "codes"):
+        assert any(text in stage for stage in told)
+    for name in samplers:
+        assert told.index(f"20 samples: {name}") < told.index(f"metrics of samples: {name}")

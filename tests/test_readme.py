@@ -199,16 +199,26 @@ for block in blocks:
 
 
 def test_what_the_docs_add_runs(extended):
-    datasets, models, networks = (added(extended, g) for g in ("dataset", "model", "network"))
-    assert all((datasets, models, networks))  # in one multirun: processes take long to start
+    groups = ("dataset", "model", "network", "sampler")
+    datasets, models, networks, samplers = (added(extended, group) for group in groups)
+    assert all(
+        (datasets, models, networks, samplers)
+    )  # in one multirun: processes take long to start
     short = [
         *("-m", f"dataset={','.join(datasets)}", f"model={','.join(models)}"),
         *(f"network={','.join(networks)}", "model.cost=mse", "model.latent_dim=3"),
         *("trainer.max_epochs=1", "+trainer.limit_train_batches=3", "trainer.precision=32-true"),
         *("evaluation.images=40", "hydra.sweep.dir=sweep"),
+        f"sampler=[prior,mixture,{','.join(samplers)}]",
     ]
     jobs = list(itertools.product(datasets, models, networks))
-    run = next(f"sweep/{i}" for i, job in enumerate(jobs) if "patches" in job)
+    keys = ("dataset", "model", "network")
+    values = (datasets, models, networks)
+    names = [
+        ",".join(f"{key}={v}" for key, v, of in zip(keys, job, values, strict=True) if len(of) > 1)
+        for job in jobs
+    ]
+    run = next(f"sweep/{i}_{names[i]}" for i, job in enumerate(jobs) if "patches" in job)
     examples = [
         FOLDER.sub(run, block)
         for page in PAGES
@@ -226,7 +236,7 @@ def test_what_the_docs_add_runs(extended):
     )
     assert done.returncode == 0, done.stdout + done.stderr
     for i, (dataset, _, _) in enumerate(jobs):
-        folder = extended / f"sweep/{i}"
+        folder = extended / f"sweep/{i}_{names[i]}"
         metrics = yaml.safe_load((folder / "metrics.json").read_text())
         assert {"test/penalty", "floor/variance_ratio", "kde/variance_ratio"} <= metrics.keys()
         assert (folder / "samplers/kde.safetensors").exists()

@@ -81,8 +81,7 @@ class Comparison:
         self.samplers = list(self.conditions["samplers"])
         groups = group_by_config(runs)
         known = {key for run in runs for key in run.metrics}
-        terms = [key for key in known if key.startswith("test/")]
-        self.columns = [c for c in catalogue.columns(self.samplers, terms) if c.key in known]
+        self.columns = [c for c in catalogue.columns(self.samplers, known) if c.key in known]
         means = [
             {column.key: _mean(column.key, group) for column in self.columns} for group in groups
         ]

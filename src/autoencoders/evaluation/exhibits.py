@@ -8,8 +8,10 @@ from autoencoders.evaluation.evaluate import HELD_OUT, Evaluation, encode
 from autoencoders.features import shipped_classifier
 from autoencoders.figures import charts, codes, diagrams, images
 from autoencoders.models import AutoEncoder
+from autoencoders.samplers import ClassSampler
 
 SHOWN = 2000  # codes in the figure of the latent space
+CLASSES = 20  # rows of samples by class, at most
 
 
 def of_model(model: AutoEncoder, data: DataModule, epochs: int) -> dict[str, Figure]:
@@ -30,6 +32,9 @@ def of_evaluation(
         for name, values in evaluation.generated.items():
             title = f"{heading(model, data)}: decoded draws from the {name}"
             figures[f"samples_{name}"] = images.image_grid(to_floats(values[:100]), title, note)
+            sampler = evaluation.samplers[name]
+            if isinstance(sampler, ClassSampler) and data.class_names:
+                figures[f"samples_{name}_by_class"] = by_class(model, data, sampler, note)
         figures["nearest_training_images"] = nearest_training_images(model, data, note, evaluation)
     if evaluation.class_shares:
         title = f"{heading(model, data)}: what a classifier sees in the samples"
@@ -52,6 +57,16 @@ def nearest_training_images(
     held_out = evaluation.metrics.get(f"{HELD_OUT}/nearest_train")
     of_test = f" (on average of unseen real images: {held_out:.3f})" if held_out else ""
     return images.image_rows(rows, title, f"{below}{of_test}; {note}", captions)
+
+
+def by_class(model: AutoEncoder, data: DataModule, sampler: ClassSampler, note: str) -> Figure:
+    """A row of samples for each class."""
+    generator = torch.Generator().manual_seed(0)
+    rows = [
+        (data.class_names[label], model.sample(10, generator, sampler, label))
+        for label in sampler.labels[:CLASSES]
+    ]
+    return images.image_rows(rows, f"{heading(model, data)}: samples of each class", note)
 
 
 def reconstructions(model: AutoEncoder, data: DataModule, note: str) -> Figure:

@@ -2,10 +2,11 @@
 
 from typing import Any
 
-from pydantic import validate_call
+from pydantic import PositiveInt, validate_call
 from torch import Tensor
 
 from autoencoders.data import Batch
+from autoencoders.errors import InputError
 from autoencoders.losses import adversarial_penalty, discriminator_accuracy, discriminator_loss
 from autoencoders.models.base import Losses, NonNegative, Pass, Positive
 from autoencoders.models.manual import ManualSteps
@@ -25,6 +26,7 @@ class WAEGAN(ManualSteps):
         reg_weight: lambda.
         discriminator_dim: width of D's four hidden layers.
         discriminator_lr: Adam's learning rate for D.
+        discriminator_steps: D's steps on each batch, each against new draws from the prior.
         common: what every model takes, see `AutoEncoder`.
     """
 
@@ -37,13 +39,26 @@ class WAEGAN(ManualSteps):
         reg_weight: NonNegative = 10.0,
         discriminator_dim: Size = 128,
         discriminator_lr: Positive = 1e-3,
+        discriminator_steps: PositiveInt = 1,
         **common: Any,
     ) -> None:
         super().__init__(**common)
-        self.save_hyperparameters("reg_weight", "discriminator_dim", "discriminator_lr")
+        self.save_hyperparameters(
+            "reg_weight", "discriminator_dim", "discriminator_lr", "discriminator_steps"
+        )
         self.reg_weight = reg_weight
         self.discriminator_lr = discriminator_lr
+        self.discriminator_steps = discriminator_steps
         self.discriminator = Discriminator(self.latent_dim, discriminator_dim)
+
+    def configure_callbacks(self) -> list[Any]:
+        callbacks = super().configure_callbacks()
+        if self.discriminator_steps > 1 and self.accumulate_grad_batches > 1:
+            raise InputError(
+                f"model.discriminator_steps={self.discriminator_steps}: does not go together with"
+                f" trainer.accumulate_grad_batches={self.accumulate_grad_batches}; set one to 1"
+            )
+        return callbacks
 
     def losses(self, x: Tensor, out: Pass) -> Losses:
         reconstruction = self.reconstruction(x, out)
@@ -61,7 +76,9 @@ class WAEGAN(ManualSteps):
     def training_step(self, batch: Batch, batch_idx: int = 0) -> Losses:
         x, _ = batch
         out = self(x)
-        return self.step_discriminator(out.z.detach()) | self.step_autoencoder(x, out)
+        for _ in range(self.discriminator_steps):
+            of_discriminator = self.step_discriminator(out.z.detach())
+        return of_discriminator | self.step_autoencoder(x, out)
 
     def step_discriminator(self, z: Tensor) -> Losses:
         """D's step, on codes (B, latent_dim) that carry no gradient to the encoder."""
@@ -80,7 +97,7 @@ class WAEGAN(ManualSteps):
         penalty = adversarial_penalty(self.discriminator(out.z))
         self.discriminator.requires_grad_(True)
         reconstruction = self.reconstruction(x, out)
-        loss = reconstruction + self.reg_weight * penalty
+        loss = self.warm_up(reconstruction, reconstruction + self.reg_weight * penalty)
         self.descend(optimizer, loss)
         return {"loss": loss, "reconstruction": reconstruction, "penalty": penalty}
 

@@ -20,7 +20,7 @@ from omegaconf import DictConfig, OmegaConf, read_write
 
 from autoencoders.errors import InputError, end
 from autoencoders.files import CONFIG, HYDRA, LAST, METRICS, MULTIRUN, shown
-from autoencoders.runs import jobs
+from autoencoders.runs import best, jobs
 from autoencoders.runs.folder import NOT_A_CONFIG, is_recorded, load_config, lock, without_hydra
 
 SIGTERMED = 128 + signal.SIGTERM
@@ -56,6 +56,10 @@ class RunFolder(Callback):
         jobs.JOBS.clear()
         folder = Path(config.hydra.sweep.dir)
         try:
+            # For the names of the jobs' folders; jobs are composed of the multirun's overrides.
+            excluded = ",".join(f'"{key}"' for key in jobs.shared_keys(config))
+            key = "hydra.job.config.override_dirname.exclude_keys"
+            config.hydra.overrides.hydra.append(f"{key}=[{excluded}]")
             if _is_explicit("hydra.sweep.dir", config):
                 refuse_other_multirun(config, folder)
                 jobs.admit_jobs(config, jobs.grid(config))
@@ -75,9 +79,17 @@ class RunFolder(Callback):
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         statuses = {job.outcome()[0] for job in jobs.JOBS.values()}
+        is_search = "trials" in config.hydra.sweeper
         # A search goes on past its failed trials.
-        done = {"finished", "failed"} if "trials" in config.hydra.sweeper else {"finished"}
+        done = {"finished", "failed"} if is_search else {"finished"}
         _print_jobs(left=not statuses <= done)
+        if is_search and (found := best.best_of([*jobs.JOBS.values()])):
+            job, value = found
+            folder = shown(best.write_config(config, job, value))
+            print(f"best: trial {job.number}, {job.config.objective} {value:.4g}: {job.folder}")
+            print(f"its config: {folder / best.NAME}.yaml")
+            flags = (f"--config-dir={folder}", f"--config-name={best.NAME}")
+            print(f"at full length: {shlex.join([*_program(), *flags])}")
         if not statuses <= done or statuses == {"failed"}:
             sys.exit(1)
 
@@ -130,7 +142,15 @@ def how_to_continue() -> str:
         arguments = [jobs.path_override("resume", shown(Path(hydra.run.dir)))]
         if any(override.startswith("resume=") for override in hydra.overrides.task):
             arguments += [o for o in hydra.overrides.task if o.startswith(LENGTH)]
-    return shlex.join(["python", str(shown(Path(sys.argv[0]))), *arguments])
+    return shlex.join([*_program(), *arguments])
+
+
+def _program() -> list[str]:
+    """How this program is called."""
+    script = Path(sys.argv[0])
+    if script.parent.name == "scripts":  # in an installed package, see commands.py
+        return [f"autoencoders-{script.stem}"]
+    return ["python", str(shown(script))]
 
 
 def _interruption(ended: BaseException) -> int | None:

@@ -21,7 +21,7 @@ from autoencoders.files import (
     write_whole,
 )
 from autoencoders.models import AutoEncoder
-from autoencoders.runs.report import finite
+from autoencoders.runs.report import finite, stages
 from autoencoders.samplers import Sampler
 from autoencoders.training import EpochLogger, TensorBoard
 
@@ -50,10 +50,13 @@ def finish(
         The metrics, as metrics.json holds them.
     """
     epochs = int(metrics["epochs"])
-    figures = of_model(model, data, epochs)
-    measured = evaluate(model, data, *evaluation) if evaluation else None
+    with stages("evaluation") as begin:
+        measured = evaluate(model, data, *evaluation, begin) if evaluation else None
+        begin("figures")
+        figures = of_model(model, data, epochs)
+        if measured:
+            figures |= of_evaluation(model, data, epochs, measured)
     if measured:
-        figures |= of_evaluation(model, data, epochs, measured)
         metrics = {**metrics, **measured.metrics}
         for line in measured.left_out:
             print(f"not measured: {line}")

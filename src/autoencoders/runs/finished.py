@@ -73,7 +73,8 @@ def of_several(multirun: str | None, tags: set[str], dataset: str) -> list[Finis
     root, depth = (Path(multirun), "*") if multirun else (Path("outputs"), "*/*/*")
     files = root.glob(f"{depth}/{METRICS}")
     folders = [file.parent for file in files if not tags or tags <= tags_of(file.parent)]
-    folders.sort(key=lambda path: (path.parent, len(path.name), path.name))
+    numbers = {path: int(re.sub(r"\D.*", "", path.name) or 0) for path in folders}  # of a job
+    folders.sort(key=lambda path: (path.parent, numbers[path], path.name))
     if not folders:
         having = f" with {words}" if multirun and tags else ""
         raise InputError(f"{where}: no finished run{having} in {root}")

@@ -112,7 +112,7 @@ def refuse_foreign(config: Any, file: Path | None = None) -> None:
         if re.search(r"(^|\.)_(?!target_$)", key):  # _args_ and the like
             raise InputError(f"{found}: not a key that a run's config may have; leave it out")
         if name == "_target_":
-            _refuse_target(parent, str(value), found)
+            refuse_target(parent, str(value), found)
         elif name.endswith(PATHS) and key not in READ:
             raise InputError(f"{found}: a run writes into its own folder alone; leave it out")
         elif isinstance(value, str) and "${" in value and not re.fullmatch(INTERPOLATIONS, value):
@@ -147,7 +147,9 @@ def read_json(file: Path) -> dict[str, Any]:
     return content
 
 
-def _refuse_target(key: str, target: str, found: str) -> None:
+def refuse_target(key: str, target: str, found: str) -> None:
+    """Raise InputError where the class named `target` must not be made at a config's `key`; `found`
+    begins the message."""
     kind = next((kind for where, kind in KINDS.items() if re.fullmatch(where, key)), None)
     if kind is None:
         raise InputError(f"{found}: no class is made here; leave it out")
