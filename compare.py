@@ -1,5 +1,6 @@
 """Compare finished runs side by side: `python compare.py dataset=fmnist`."""
 
+import sys
 import time
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from omegaconf import DictConfig
 from autoencoders.errors import InputError, end_on_ctrl_c, one_line_errors
 from autoencoders.files import replace_together
 from autoencoders.runs.claim import make_new
+from autoencoders.runs.jobs import quote_paths
 
 SHOWN = 6  # rows at most that are shown in images, the best of a search
 
@@ -31,7 +33,7 @@ def compare(cfg: DictConfig, dataset: str) -> Path:
     from autoencoders.evaluation.exhibits import parameters
     from autoencoders.runs import load_run
     from autoencoders.runs.finish import save_figures
-    from autoencoders.runs.finished import read_runs
+    from autoencoders.runs.finished import read_runs, searched_scales
     from autoencoders.runs.report import print_comparison
 
     comparison = Comparison(read_runs(cfg, dataset))
@@ -43,7 +45,7 @@ def compare(cfg: DictConfig, dataset: str) -> Path:
     note = exhibits.shared_parameters(notes)
     figures = {
         **exhibits.of_models(models, runs[shown[0].label].data, note, cfg.points),
-        **exhibits.of_comparison(comparison, shown, note),
+        **exhibits.of_comparison(comparison, shown, note, searched_scales(cfg)),
     }
     default = Path("outputs/comparisons", comparison.dataset, time.strftime("%Y-%m-%d_%H-%M-%S"))
     folder = make_new(Path(cfg.folder) if cfg.folder else default)
@@ -61,5 +63,6 @@ def main(cfg: DictConfig) -> None:
 
 
 if __name__ == "__main__":
+    quote_paths(sys.argv)
     with one_line_errors(), end_on_ctrl_c():
         main()

@@ -1,5 +1,6 @@
 """Measure a trained model: `python evaluate.py run=outputs/fmnist/wae/<time>`."""
 
+import sys
 from pathlib import Path
 
 import hydra
@@ -8,7 +9,8 @@ from omegaconf import DictConfig
 from autoencoders.errors import end_on_ctrl_c, one_line_errors
 from autoencoders.files import writing_into
 from autoencoders.runs.config import evaluation_settings
-from autoencoders.runs.folder import load_trained, lock, to_evaluate
+from autoencoders.runs.folder import load_trained, lock, make_loggers, to_evaluate
+from autoencoders.runs.jobs import quote_paths
 
 
 def evaluate(cfg: DictConfig, run_folder: Path, checkpoint: str) -> dict[str, float]:
@@ -31,6 +33,7 @@ def evaluate(cfg: DictConfig, run_folder: Path, checkpoint: str) -> dict[str, fl
 
     from autoencoders import training
     from autoencoders.runs.finish import finish
+    from autoencoders.runs.report import print_run
 
     training.quiet_lightning()
     evaluation = evaluation_settings(cfg)
@@ -48,7 +51,10 @@ def evaluate(cfg: DictConfig, run_folder: Path, checkpoint: str) -> dict[str, fl
     tested = {name: float(value) for name, value in trainer.callback_metrics.items()}
     model = run.model.to(trainer.strategy.root_device)  # Lightning has moved it to the CPU
     folder = run_folder if checkpoint == "last" else run_folder / checkpoint
-    return finish(model, run.data, {**run.metrics, **tested}, evaluation, run.cfg, folder)
+    loggers = make_loggers(cfg.logger, folder, run.cfg)
+    metrics = finish(model, run.data, {**run.metrics, **tested}, evaluation, loggers, folder)
+    print_run(metrics, list(cfg.evaluation.samplers), folder, cfg.verbose)
+    return metrics
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="evaluate")
@@ -59,5 +65,6 @@ def main(cfg: DictConfig) -> None:
 
 
 if __name__ == "__main__":
+    quote_paths(sys.argv)
     with one_line_errors(), end_on_ctrl_c():
         main()

@@ -1,6 +1,7 @@
 """Train an auto-encoder: `python train.py model=wae dataset=fmnist`; `--help` shows the choices."""
 
 import math
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,10 @@ from omegaconf import DictConfig
 
 from autoencoders.errors import one_line_errors
 from autoencoders.files import LAST, writing_into
-from autoencoders.runs.claim import handle_interruptions, rank
+from autoencoders.runs.claim import handle_interruptions, rank, resumed_config
 from autoencoders.runs.config import check_settings, evaluation_settings, objective_of
-from autoencoders.runs.folder import build, load_config, record_config
-from autoencoders.runs.jobs import run_job
+from autoencoders.runs.folder import build, extend, make_loggers, record_config
+from autoencoders.runs.jobs import is_job, quote_paths, run_job
 
 
 def train(
@@ -42,7 +43,7 @@ def train(
     from autoencoders import training
     from autoencoders.evaluation import check
     from autoencoders.runs.finish import finish
-    from autoencoders.runs.report import print_model
+    from autoencoders.runs.report import print_model, print_run
 
     training.quiet_lightning()
     pl.seed_everything(cfg.seed, verbose=False)
@@ -52,23 +53,30 @@ def train(
     if evaluation:
         check(data, evaluation[0])  # better missed now than after hours of training
     if resume:  # before anything is written
-        training.check_resumable(folder / LAST, model, cfg.trainer.max_epochs)
+        epochs = training.check_resumable(folder / LAST, model, cfg.trainer.max_epochs)
+        if rank() == 0:
+            extend(folder, epochs, cfg.trainer.max_epochs)
     elif cfg.ckpt_path:
         training.load_weights(model, Path(cfg.ckpt_path))
 
     record = training.RunRecord()
     trainer = make_trainer(cfg, folder, [record, *extra_callbacks])
-    if trainer.is_global_zero:
+    if trainer.is_global_zero and not is_job():
         print_model(model)
     trainer.fit(model, data, ckpt_path=folder / LAST if resume else None, weights_only=True)
     trainer.test(model, data, verbose=False)
-    metrics = record.summary(trainer.current_epoch, model)
+    metrics = record.summary(trainer.fit_loop.epoch_progress.current.processed, model)
     if torch.distributed.is_initialized():  # a process may abort at its exit otherwise
         torch.distributed.destroy_process_group()
     if not trainer.is_global_zero:  # the first process alone evaluates
         return metrics.get(cfg.objective, math.nan)
     model.to(trainer.strategy.root_device)  # Lightning has moved it to the CPU
-    return objective_of(finish(model, data, metrics, evaluation, cfg, folder), cfg)
+    metrics = finish(model, data, metrics, evaluation, trainer.loggers, folder)
+    if not is_job():
+        print_run(
+            metrics, list(evaluation[1] if evaluation else []), folder, cfg.get("verbose", False)
+        )
+    return objective_of(metrics, cfg)
 
 
 def make_trainer(cfg: DictConfig, folder: Path, extra_callbacks: Sequence[Any]) -> Any:
@@ -80,13 +88,17 @@ def make_trainer(cfg: DictConfig, folder: Path, extra_callbacks: Sequence[Any]) 
     of_every_run = training.callbacks(
         folder, cfg.seed, cfg.monitor, cfg.objective, cfg.trainer.get("enable_progress_bar", True)
     )
-    of_this_one = instantiate(cfg.trainer.get("callbacks") or [], _convert_="all")
+    of_this_one = [
+        *(instantiate(choice) for choice in (cfg.get("callbacks") or {}).values()),
+        *instantiate(cfg.trainer.get("callbacks") or [], _convert_="all"),
+    ]
     return instantiate(
         cfg.trainer,
         precision=training.choose_precision(cfg.trainer.precision, cfg.trainer.accelerator),
         strategy=training.choose_strategy(cfg.trainer),
-        logger=training.EpochLogger(folder),
-        callbacks=[*of_every_run, *extra_callbacks, *of_this_one],
+        logger=make_loggers(cfg.get("logger"), folder, cfg) or False,
+        # Averaged weights are in place before anything of every run looks at them.
+        callbacks=[*of_this_one, *of_every_run, *extra_callbacks],
         plugins=[training.AtomicCheckpointIO()],
         _convert_="all",
     )
@@ -99,7 +111,7 @@ def main(cfg: DictConfig) -> float:
         return run_job(train, cfg, folder)
     resumed = cfg.resume is not None
     if resumed:
-        cfg = load_config(folder)
+        cfg = resumed_config(cfg, folder)
     check_settings(cfg)
     # A run that was cut off before its first checkpoint starts again.
     resume = (folder / LAST).exists()
@@ -110,5 +122,6 @@ def main(cfg: DictConfig) -> float:
 
 
 if __name__ == "__main__":
+    quote_paths(sys.argv)
     with one_line_errors(), handle_interruptions():
         main()

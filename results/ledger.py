@@ -1,11 +1,13 @@
 """The results that README and docs report: kept, put into tables, held against a reader's own run.
 
     python results/ledger.py record outputs/mnist/wae/<time> tutorial-10   # keep a finished run
+    python results/ledger.py exhibits outputs/comparisons/<time> tutorial-10 mnist   # its figures
     python results/ledger.py tables                                        # rewrite the tables
     python results/ledger.py check outputs/mnist/wae/<time>                # is my run as expected?
 
 A kept run is results/<recipe>/<dataset>-<model>-seed<n>/: run.json (command, seed, commit, machine,
-date), metrics.json and evaluation.json, no weights. A table stands in README.md or docs/ between
+date), metrics.json, evaluation.json and figures of modest size, no weights. A comparison's figures
+lie beside its runs, in results/<recipe>/<dataset>/. A table stands in README.md or docs/ between
 `<!-- results: <recipe> <dataset> -->` and `<!-- /results -->`.
 """
 
@@ -26,6 +28,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from omegaconf import OmegaConf
+from PIL import Image
 
 HERE = Path(__file__).parent
 PAGES = [HERE.parent / "README.md", *sorted((HERE.parent / "docs").glob("*.md"))]
@@ -36,6 +39,8 @@ PUBLISHED = {
     "mnist": {"ae": 0.0048, "vae": 0.0095, "wae": 0.0071},
     "fmnist": {"ae": 0.0083, "vae": 0.0137, "wae": 0.0093},
 }
+# The tutorial's VAE decodes a drawn code, not the posterior's mean.
+TUTORIAL_COLUMNS = {"test/mse_sampled": "MSE, drawn codes", "published": "MSE, published"}
 COLUMNS = {
     "test/mse": "MSE",
     "reconstruction/fd_cnn": "FD-CNN, reconstructions",
@@ -45,6 +50,8 @@ COLUMNS = {
     "prior/recall": "recall, prior",
     "latent/knn_accuracy": "kNN accuracy",
 }
+FIGURES = ("reconstructions.png", "samples.png", "latent_space.png")
+WIDTH, COLOURS = 640, 32  # of a kept figure: 100 kB at most
 CHECKED = (*COLUMNS, "test/bce")
 ONE_SEED = 0.1  # how far a run may lie from one of another machine, where no spread is known
 SEVERAL_SEEDS = 4  # standard deviations
@@ -79,6 +86,8 @@ def record(run: Path, recipe: str, commit: str) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     for name in ("metrics.json", "evaluation.json"):
         shutil.copy(run / name, folder / name)
+    for name in FIGURES:
+        shrink(run / "figures" / name, folder / name)
     finished = datetime.fromtimestamp((run / "metrics.json").stat().st_mtime, timezone.utc)
     content = {
         "command": command_of(run),
@@ -91,6 +100,23 @@ def record(run: Path, recipe: str, commit: str) -> Path:
     }
     (folder / "run.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     return folder
+
+
+def record_exhibits(comparison: Path, recipe: str, dataset: str) -> Path:
+    """Keep the figures of a comparison of kept runs in results/<recipe>/<dataset>/."""
+    folder = HERE / recipe / dataset
+    folder.mkdir(parents=True, exist_ok=True)
+    for figure in sorted(comparison.glob("*.png")):
+        shrink(figure, folder / figure.name)
+    return folder
+
+
+def shrink(figure: Path, target: Path) -> None:
+    """Save a figure at a modest size: fewer pixels, and colours from a palette."""
+    with Image.open(figure) as image:
+        small = image.convert("RGB")
+        small.thumbnail((WIDTH, 2 * WIDTH))
+        small.quantize(COLOURS).save(target, optimize=True)
 
 
 def machine() -> str:
@@ -121,22 +147,18 @@ def by_model(results: list[Result]) -> dict[str, list[Result]]:
 def table(recipe: str, dataset: str) -> str:
     """A row for each model: means over seeds, and what the tutorial publishes."""
     published = PUBLISHED.get(dataset, {}) if recipe.startswith("tutorial") else {}
+    columns = {"test/mse": "MSE"} | (TUTORIAL_COLUMNS if published else {}) | COLUMNS
     groups = by_model(read(recipe, dataset))
     if not groups:
         return "No run is kept yet.\n"
-    headings = ["`model=`", *COLUMNS.values()]
-    if published:
-        headings.insert(2, "MSE, published")
-    lines = [_line(headings), "|" + " --- |" * len(headings)]
+    lines = [_line(["`model=`", *columns.values()]), "|" + " --- |" * (len(columns) + 1)]
     for model, results in groups.items():
-        cells = [_cell([r.metrics[key] for r in results if key in r.metrics]) for key in COLUMNS]
-        if published:
-            cells.insert(1, f"{published[model]:.4f}" if model in published else "")
-        lines.append(_line([f"`{model}`", *cells]))
-    floors = [next(iter(groups.values()))[0].metrics.get(_floor(key)) for key in COLUMNS]
-    cells = ["" if value is None else _number(value) for value in floors]
-    if published:
-        cells.insert(1, "")
+        values = {key: [r.metrics[key] for r in results if key in r.metrics] for key in columns}
+        if model in published:
+            values["published"] = [published[model]]
+        lines.append(_line([f"`{model}`", *map(_cell, values.values())]))
+    floors = [next(iter(groups.values()))[0].metrics.get(_floor(key)) for key in columns]
+    cells = [_cell([] if floor is None else [floor]) for floor in floors]
     return "\n".join([*lines, _line(["*real images*", *cells])]) + "\n"
 
 
@@ -205,6 +227,10 @@ def main() -> None:
     recording.add_argument("run", type=Path)
     recording.add_argument("recipe")
     recording.add_argument("--commit", help="it was trained at; by default what is checked out")
+    exhibiting = commands.add_parser("exhibits", help="keep the figures of a comparison")
+    exhibiting.add_argument("comparison", type=Path)
+    exhibiting.add_argument("recipe")
+    exhibiting.add_argument("dataset")
     commands.add_parser("tables", help="rewrite the tables in README.md and docs/")
     checking = commands.add_parser("check", help="hold a run of your own against what is kept")
     checking.add_argument("run", type=Path)
@@ -213,6 +239,8 @@ def main() -> None:
         git = ["git", "-C", str(HERE), "rev-parse", "--short", "HEAD"]
         commit = options.commit or subprocess.check_output(git, text=True).strip()
         print(record(options.run, options.recipe, commit))
+    elif options.command == "exhibits":
+        print(record_exhibits(options.comparison, options.recipe, options.dataset))
     elif options.command == "tables":
         for page in PAGES:
             page.write_text(with_tables(page.read_text(encoding="utf-8")), encoding="utf-8")

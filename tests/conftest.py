@@ -1,5 +1,6 @@
 """Small data and short runs that the tests share."""
 
+import atexit
 import functools
 import os
 import shutil
@@ -7,6 +8,7 @@ import signal
 import struct
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -21,6 +23,7 @@ import torch
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from omegaconf import DictConfig
+from PIL import Image
 from torch import Tensor
 from typing_extensions import get_protocol_members, is_protocol
 
@@ -44,6 +47,19 @@ SHORT = (
 def choices(group: str) -> list[str]:
     """The choices of a config group."""
     return sorted(file.stem for file in (ROOT / "conf" / group).glob("*.yaml"))
+
+
+@functools.cache
+def matrix_file() -> Path:
+    """A matrix of 140 rows of three classes, whose first line names eleven columns."""
+    generator = torch.Generator().manual_seed(0)
+    rows = torch.randn(140, 11, generator=generator) + torch.arange(140)[:, None] % 3
+    path = Path(tempfile.mkdtemp(prefix="autoencoders-tests-"), "matrix.csv")
+    lines = [",".join(f"column {i}" for i in range(11))]
+    lines += [",".join(f"{value:.6f}" for value in row) for row in rows.tolist()]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    atexit.register(shutil.rmtree, path.parent, ignore_errors=True)
+    return path
 
 
 def exported(package: ModuleType, kind: Any) -> list[Any]:
@@ -104,15 +120,56 @@ def write_data_set(folder: Path, train: int = 96, test: int = 40) -> None:
         write_idx(folder / f"{part}-labels-idx1-ubyte", torch.arange(n) % 10)
 
 
+def write_images(folder: Path, n: int, size: int = 20) -> None:
+    """Write n colour PNGs into two subfolders."""
+    pixels = torch.randint(256, (n, size, size, 3), generator=torch.Generator().manual_seed(0))
+    for i, image in enumerate(pixels.to(torch.uint8).numpy()):
+        file = folder / "ab"[i % 2] / f"{i}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(file)
+
+
+def write_celeba(folder: Path, parts: tuple[int, int, int]) -> None:
+    """CelebA's layout: plain photographs, so many of each part, that smile every other time."""
+    (folder / "img_align_celeba").mkdir(parents=True)
+    partition, attributes = [], [f"{sum(parts)}", "Male Smiling"]
+    for i in range(sum(parts)):
+        name = f"{i + 1:06}.jpg"
+        Image.new("RGB", (178, 218), (i, 0, 0)).save(folder / "img_align_celeba" / name)
+        partition.append(f"{name} {(i >= parts[0]) + (i >= parts[0] + parts[1])}")
+        attributes.append(f"{name}  1 {'-1' if i % 2 else ' 1'}")
+    for file, lines in (("list_eval_partition", partition), ("list_attr_celeba", attributes)):
+        (folder / f"{file}.txt").write_text("\n".join(lines) + "\n")
+
+
 MNIST_LIKE = [MNIST, *exported(autoencoders.data, MNIST)]
 
 
 @pytest.fixture
 def data_dir(tmp_path: Path) -> Path:
-    """A folder with a small version of each data set in MNIST's format."""
+    return write_data(tmp_path / "data")
+
+
+def write_data(folder: Path) -> Path:
+    """A folder with a small version of each data set that needs files."""
     for data_set in MNIST_LIKE:
-        write_data_set(tmp_path / "data" / data_set.label / "raw")
-    return tmp_path / "data"
+        write_data_set(folder / data_set.label / "raw")
+    write_images(folder / "images", 120)
+    write_celeba(folder / "celeba", (60, 20, 20))
+    return folder
+
+
+def small_data(dataset: str, data_dir: Path) -> list[str]:
+    """The overrides for the small version of a data set in the folder of `write_data`."""
+    own = {
+        "avatars": ["dataset.images=40"],
+        "folder": [f"dataset.path={data_dir}/images", "dataset.test_share=0.3"],
+        "table": [f"dataset.path={matrix_file()}"],
+    }
+    return [f"dataset={dataset}", f"dataset.data_dir={data_dir}", *own.get(dataset, [])]
+
+
+WITHOUT_REAL_DATA = {"celeba", "folder"}
 
 
 @pytest.fixture(scope="session")

@@ -167,6 +167,36 @@ def cross_entropy(logits, x):
     return nats.sum((1, 2, 3)).mean().item()
 
 
+def sliced_wasserstein(z, rng, parts=64):
+    """The mean over directions of W_2^2 between codes and N(0, I), whose quantiles are cut fine."""
+    directions = rng.standard_normal((z.shape[1], 500))
+    values = np.sort(z @ (directions / np.linalg.norm(directions, axis=0)), 0).repeat(parts, 0)
+    quantiles = norm.ppf((np.arange(len(values)) + 0.5) / len(values))
+    return ((values - quantiles[:, None]) ** 2).mean()
+
+
+def cramer_wold(z):
+    """Its approximate closed form, against N(0, I)."""
+    (n, dim), width = z.shape, (4 / (3 * len(z))) ** 0.4
+    pairs = 1 / np.sqrt(width + cdist(z, z, "sqeuclidean") / (2 * dim - 3))
+    cross = 1 / np.sqrt(width + 0.5 + (z**2).sum(1) / (2 * dim - 3))
+    return (pairs.sum() / n**2 + 1 / np.sqrt(1 + width) - 2 * cross.mean()) / np.sqrt(4 * np.pi)
+
+
+def total_correlation(z, mean, std):
+    """Of the mixture of all posteriors, at the draws z."""
+    densities = norm.pdf(z[:, None], mean, std)
+    joint, marginals = densities.prod(2).mean(1), densities.mean(1)
+    return (np.log(joint) - np.log(marginals).sum(1)).mean()
+
+
+def over_batches(function, *arrays, size=16):
+    """A function's mean over the batches of a test, the larger one counting more."""
+    n = len(arrays[0])
+    batches = [[array[i : i + size] for array in arrays] for i in range(0, n, size)]
+    return sum(len(batch[0]) * function(*batch) for batch in batches) / n
+
+
 def reconstruction_metrics(weights, images, kind, prior_std=1.0):
     """What `val/` and `test/` report of uint8 images."""
     x = images.float() / 255
@@ -183,11 +213,11 @@ def reconstruction_metrics(weights, images, kind, prior_std=1.0):
         "z_abs_mean": Number(flat.mean(0).abs().mean().item()),
         "z_std": Number(flat.var(0, correction=0).mean().sqrt().item()),
         "active_units": Number((mean.var(0, correction=0) > 0.01).sum().item()),
+        "reconstruction": Number(bce),
+        "loss": Number(bce),
     }
     prior = prior_std * torch.randn(len(x) * 20, mean.shape[1], generator=generator)
-    if kind == "ae":
-        numbers |= {"reconstruction": Number(bce), "loss": Number(bce)}
-    if kind == "vae":
+    if log_var is not None:
         variance = log_var.double().exp() / prior_std**2
         squares = (mean.double() / prior_std) ** 2
         kl = (variance + squares - 1 - variance.log()).sum(1).mean().item() / 2
@@ -207,7 +237,6 @@ def reconstruction_metrics(weights, images, kind, prior_std=1.0):
         game = -(drawn.sigmoid().log().mean() + (1 - codes.sigmoid()).log().mean()).item()
         right = ((drawn > 0).double().mean() + (codes <= 0).double().mean()).item() / 2
         numbers |= {
-            "reconstruction": Number(bce),
             "penalty": Number(penalty),
             "loss": Number(bce + 10 * penalty),
             "discriminator_loss": Number(game, rel=0.05),
@@ -216,9 +245,41 @@ def reconstruction_metrics(weights, images, kind, prior_std=1.0):
     if kind == "wae_mmd":
         penalty = mmd(mean.double().numpy(), prior[: 4 * len(x)].double().numpy(), prior_std)
         numbers |= {
-            "reconstruction": Number(bce),
             "penalty": Number(penalty, rel=0.05, abs=0.1),
             "loss": Number(bce + 200 * penalty, rel=0.03, abs=200 * 0.1),
+        }
+    if kind == "rae":
+        codes = (mean.double() ** 2).sum(1).mean().item() / 2
+        kernels = [v for k, v in weights.items() if k.startswith("decoder") and v.ndim > 1]
+        squares = sum((kernel.double() ** 2).sum().item() for kernel in kernels)
+        numbers |= {
+            "code_penalty": Number(codes),
+            "decoder_penalty": Number(squares),
+            "loss": Number(bce + 0.1 * codes + 1e-3 * squares),
+        }
+    if kind == "swae":
+        rng = np.random.default_rng(987)
+        penalty = over_batches(lambda z: sliced_wasserstein(z, rng), mean.double().numpy())
+        numbers |= {
+            "penalty": Number(penalty, rel=0.2),
+            "loss": Number(bce + 100 * penalty, abs=100 * 0.2 * penalty),
+        }
+    if kind == "cwae":
+        penalty = over_batches(lambda z: np.log(cramer_wold(z)), mean.double().numpy())
+        numbers |= {"penalty": Number(penalty), "loss": Number(bce + 5 * penalty)}
+    if kind == "info_vae":
+        penalty = mmd(z[0].double().numpy(), prior[: 4 * len(x)].double().numpy(), prior_std)
+        numbers |= {
+            "penalty": Number(penalty, rel=0.05, abs=0.15),
+            "loss": Number(nats + 0.5 * kl + 199.5 * penalty, rel=0.03, abs=200 * 0.15),
+        }
+    if kind == "beta_tcvae":
+        moments = mean.double().numpy(), (log_var.double() / 2).exp().numpy()
+        several = [over_batches(total_correlation, draws.numpy(), *moments) for draws in z[:20]]
+        correlation = np.mean(several)
+        numbers |= {
+            "total_correlation": Number(correlation, abs=5 * np.std(several)),
+            "loss": Number(nats + kl + 5 * correlation, rel=0.03),
         }
     return numbers
 

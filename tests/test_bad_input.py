@@ -126,8 +126,7 @@ OVERRIDES = {
     "+model.network=paper": ["model.network=paper: cannot be set: network= chooses it"],
     "~monitor": ["monitor: is missing"],
     # what Lightning refuses after it has begun, or computes with as it is
-    "+trainer.gradient_clip_val=1": ["trainer: ", "Trainer(gradient_clip_val=1)"],
-    "+trainer.accumulate_grad_batches=2": ["trainer: ", "Trainer(accumulate_grad_batches=2)"],
+    "+trainer.gradient_clip_val=-1": ["trainer.gradient_clip_val=-1: must be greater than or"],
     "+trainer.accumulate_grad_batches=0": ["trainer.accumulate_grad_batches=0: must be greater"],
     "+trainer.check_val_every_n_epoch=0": ["trainer.check_val_every_n_epoch=0: must be greater"],
     "+trainer.check_val_every_n_epoch=99": ["no validation with trainer.check_val_every_n_epoch="],
@@ -138,7 +137,18 @@ OVERRIDES = {
     "+trainer.overfit_batches=1": ["trainer.overfit_batches=1: cannot be set: "],
     "+trainer.fast_dev_run=true": ["trainer.fast_dev_run=True: cannot be set: trainer=debug"],
     # what no later command would read back
-    "+trainer.logger=false": ["trainer.logger=False: cannot be set: every run writes TensorBoard"],
+    "+trainer.logger=false": ["trainer.logger=False: cannot be set: logger= chooses where"],
+    "callbacks=ema callbacks.ema.decay=1": ["callbacks.ema.decay=1: must be less than 1"],
+    "callbacks=early_stopping callbacks.early_stopping.patience=0": ["patience=0: must be greater"],
+    "callbacks=swa": ["callbacks=swa: no such choice; allowed: early_stopping, ema, lr_monitor"],
+    "callbacks=ema callbacks.ema._target_=os.system": ["os.system: allowed: in autoencoders."],
+    "tags=ablation": ["tags=ablation: must be a valid list"],
+    "tags=[a b]": ["tags.0=a b: must match pattern"],
+    "logger=neptune": ["logger=neptune: no such choice; allowed: csv, mlflow, none, tensorboard"],
+    "logger=[csv,neptune]": ["logger=neptune: no such choice"],
+    "logger.tensorboard._target_=os.system": ["os.system: allowed: a logger in autoencoders."],
+    "logger=csv logger.csv=3": ["logger.csv=3: must be a valid dictionary"],
+    "+logger.tensorboard.flush=1": ["logger.tensorboard: ", "unexpected keyword argument 'flush'"],
     "+trainer.default_root_dir=x": ["trainer.default_root_dir=x: cannot be set: hydra.run.dir="],
     "model=null": ["Config group override must be a string or a list"],
     "+trainer.callbacks=[{a:3}]": ["trainer.callbacks.0._target_: is missing"],
@@ -159,7 +169,7 @@ OVERRIDES = {
         "model._target_=os.system: allowed: a subclass of AutoEncoder",
         "src/autoencoders/models",
     ],
-    "model._target_=autoencoders.models.RAE": ["autoencoders.models.RAE: allowed: a subclass"],
+    "model._target_=autoencoders.models.GAN": ["autoencoders.models.GAN: allowed: a subclass"],
     "model._target_=autoencoders.models.AutoEncoder": ["allowed: a subclass of AutoEncoder"],
     "network._target_=torch.nn.Linear": [
         "network._target_=torch.nn.Linear: allowed: a family in autoencoders.networks",
@@ -266,6 +276,11 @@ LAST, BEST = "run/checkpoints/last.ckpt", "run/checkpoints/best.ckpt"
 COMMANDS: list[tuple[str, Spoil, list[str]]] = [
     # run folders
     ("train.py resume=run", nothing, ["resume=run: holds a finished run", "ckpt_path="]),
+    (
+        "train.py resume=run trainer.max_epochs=2",
+        nothing,
+        ["trainer.max_epochs=2: the run in run has 2 epochs; give more"],
+    ),
     ("train.py resume=run model.lr=1", without("run/metrics.json"), ["leave out model.lr=1"]),
     (
         "train.py resume=run",
@@ -376,7 +391,7 @@ COMMANDS: list[tuple[str, Spoil, list[str]]] = [
     (
         "train.py resume=run",
         changed("trainer.max_epochs", 1, lacking="run/metrics.json"),
-        ["trainer.max_epochs=1: ", f"{LAST} has been trained for 2 epochs; set at least 2"],
+        ["trainer.max_epochs=1: ", f"{LAST} has been trained for 2 epochs; give at least 2"],
     ),
     ("compare.py runs=[nowhere]", nothing, ["nowhere: not a run's folder"]),
     (

@@ -24,8 +24,8 @@ def test_the_command_prints_its_table_and_paths(train_py, tmp_path):
     assert folder.parent == tmp_path / "outputs/digits/wae"
     mse = json.loads((folder / "metrics.json").read_text())["test/mse"]
     assert re.search(rf"│ +{mse:.4g} │", done.stdout)
-    for path in ("figures/samples.png", "figures/reconstructions.png", "metrics.json"):
-        assert str(folder.relative_to(tmp_path) / path) in done.stdout
+    for path in ("figures", "metrics.json"):
+        assert f" {folder.relative_to(tmp_path) / path}\n" in done.stdout
     assert (folder / ".hydra/config.yaml").exists()
 
 
@@ -33,7 +33,11 @@ def test_a_multirun_leaves_a_folder_a_job(train_py, tmp_path):
     done = train_py("-m", "model=ae,vae", *SHORT)
     assert done.returncode == 0, done.stderr
     folders = run_folders(tmp_path / "outputs/multirun")
-    assert [folder.name for folder in folders] == ["0", "1"]
+    assert [folder.name for folder in folders] == ["0_model=ae", "1_model=vae"]
+    for folder in folders:
+        mse = json.loads((folder / "metrics.json").read_text())["val/mse"]
+        assert f"\njob {folder.name} finished: val/mse {mse:.4g}\n" in done.stdout
+    assert "Test of" not in done.stdout
     assert [type(load_run(folder).model).__name__ for folder in folders] == ["AE", "VAE"]
 
 

@@ -26,7 +26,7 @@ from autoencoders.metrics.base import Metric, Quantity
 from autoencoders.models import AE
 from autoencoders.runs import load_run
 from autoencoders.runs.config import check_settings
-from autoencoders.runs.finished import read_finished, read_runs
+from autoencoders.runs.finished import read_finished, read_runs, searched_scales
 from autoencoders.runs.report import print_comparison
 from autoencoders.samplers import Prior
 
@@ -131,6 +131,33 @@ def test_what_a_comparison_leaves(compared):
         assert (folder / name).is_file()
     assert "FD-CNN" in printed
     assert "WAE-GAN" in printed
+
+
+def test_seeds_are_drawn_as_error_bars(runs):
+    comparison = Comparison(runs)
+    figures = exhibits.of_comparison(comparison, comparison.rows, "a note")
+    for name, key in (("errors", "test/mse"), ("sample_quality", "prior/fd_cnn")):
+        segments = [s for c in figures[name].axes[0].collections for s in c.get_segments()]
+        for row in comparison.rows:
+            values = [run.metrics[key] for run in row.runs]
+            mean, std = statistics.fmean(values), statistics.stdev(values)
+            assert any(
+                s[:, 1].tolist() == pytest.approx([mean - std, mean + std]) for s in segments
+            )
+        assert "standard deviation over 2 seeds" in figures[name].get_supxlabel()
+    figures = exhibits.of_comparison(Comparison(runs[::2]), Comparison(runs[::2]).rows, "a note")
+    assert figures["errors"].get_supxlabel() == "a note"
+
+
+def test_what_several_models_share_stands_once_in_their_footnote():
+    notes = {
+        "AE": "latent_dim = 8, MLP(hidden_dim=2, layers=3), 3 epochs",
+        "WAE": "reg_weight = 10, latent_dim = 8, MLP(hidden_dim=4, layers=3), 3 epochs",
+    }
+    assert exhibits.shared_parameters(notes) == (
+        "latent_dim = 8, 3 epochs; AE: MLP(hidden_dim=2, layers=3); WAE: reg_weight = 10,"
+        " MLP(hidden_dim=4, layers=3)"
+    )
 
 
 def test_the_tables_agree(compared, multirun):
@@ -316,16 +343,73 @@ def test_a_search_is_drawn(multirun, tmp_path):
     assert (tmp_path / "compared/search.png").stat().st_size > 10_000
 
 
+def test_which_settings_were_searched_on_a_logarithmic_scale(tmp_path):
+    space = {"model.lr": {"low": 0.001, "high": 0.003, "log": True}, "model.cost": {"choices": []}}
+    OmegaConf.save({"hydra": {"sweeper": {"space": space}}}, tmp_path / "multirun.yaml")
+    cfg = OmegaConf.create({"runs": [], "multirun": str(tmp_path)})
+    assert searched_scales(cfg) == {"lr": True, "cost": False}
+    assert searched_scales(OmegaConf.create({"runs": [], "multirun": None})) == {}
+    (tmp_path / "multirun.yaml").write_text("hydra: [")
+    with pytest.raises(InputError, match=r"multirun\.yaml: not a multirun's config"):
+        searched_scales(cfg)
+
+
 def test_of_a_multirun_on_several_data_sets_one_is_compared(multirun, tmp_path):
     for i, name in enumerate(("digits", "mnist", "mnist")):
         shutil.copytree(multirun / "0", tmp_path / str(i))
         hydra = OmegaConf.load(tmp_path / f"{i}/.hydra/hydra.yaml")
         hydra.hydra.runtime.choices.dataset = name
         OmegaConf.save(hydra, tmp_path / f"{i}/.hydra/hydra.yaml")
-    cfg = OmegaConf.create({"runs": [], "multirun": str(tmp_path)})
+    cfg = OmegaConf.create({"runs": [], "multirun": str(tmp_path), "tags": []})
     assert [run.folder.name for run in read_runs(cfg, "mnist")] == ["1", "2"]
     with pytest.raises(InputError, match="holds runs on digits, mnist; choose one with dataset="):
         read_runs(cfg, "fmnist")
+
+
+def test_tags_name_runs_wherever_they_are(multirun, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    tags = {
+        "outputs/digits/wae/1": ["ablation", "wide"],
+        "outputs/digits/wae/2": ["ablation"],
+        "outputs/digits/wae/3": None,  # of a time without tags
+        "outputs/multirun/2026/0": ["ablation"],
+    }
+    for folder, words in tags.items():
+        shutil.copytree(multirun / "0", folder)
+        config = OmegaConf.load(f"{folder}/.hydra/config.yaml")
+        config.tags = words
+        OmegaConf.save(config, f"{folder}/.hydra/config.yaml")
+
+    def named(**keys):
+        cfg = OmegaConf.create({"runs": [], "multirun": None, "tags": [], **keys})
+        return [str(run.folder) for run in read_runs(cfg, "digits")]
+
+    tagged = [folder for folder, words in tags.items() if words and "ablation" in words]
+    assert named(tags=["ablation"]) == named(tags="ablation") == tagged
+    assert named(tags=["wide", "ablation"]) == ["outputs/digits/wae/1"]
+    assert named(multirun="outputs/digits/wae", tags=["ablation"]) == tagged[:2]
+    with pytest.raises(InputError, match=r"tags=\[narrow\]: no finished run in outputs"):
+        named(tags=["narrow"])
+    with pytest.raises(InputError, match="leave one out"):
+        named(tags=["wide"], runs=["outputs/digits/wae/1"])
+
+
+def test_averaged_weights_have_a_row_of_their_own(multirun, tmp_path):
+    chosen = {
+        "plain": None,
+        "rates": {"lr_monitor": {"_target_": "autoencoders.training.LearningRates"}},
+        "averaged": {"ema": {"_target_": "autoencoders.training.EMA", "decay": 0.99}},
+    }
+    for name, callbacks in chosen.items():
+        shutil.copytree(multirun / "0", tmp_path / name)
+        config = OmegaConf.load(tmp_path / name / ".hydra/config.yaml")
+        config.callbacks = callbacks
+        OmegaConf.save(config, tmp_path / name / ".hydra/config.yaml")
+    comparison = Comparison([read_finished(tmp_path / name) for name in chosen])
+    assert [(row.label, len(row.runs)) for row in comparison.rows] == [
+        ("WAE-GAN", 2),
+        ("WAE-GAN (decay 0.99)", 1),
+    ]
 
 
 class Wide(Prior):

@@ -3,17 +3,21 @@
 import functools
 import inspect
 import string
+from pathlib import Path
 
 import pytest
 import torch
-from conftest import SMALL, attempt, build, choices, compose_train
+from conftest import ROOT, SMALL, attempt, build, choices, compose_train, small_data
+from hydra import compose, initialize_config_dir
 from hydra.utils import get_class
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
+from autoencoders.data import DataModule
 from autoencoders.models import AutoEncoder
 
+DATA = Path("data")  # no file is looked for
 MODELS = choices("model")
 NETWORKS = choices("network")
 DATA_SETS = choices("dataset")
@@ -25,7 +29,7 @@ DATA_SETS = choices("dataset")
 @pytest.mark.parametrize("dataset", DATA_SETS)
 @pytest.mark.parametrize("model", MODELS)
 def test_every_model_composes_with_every_data_set(model, dataset):
-    data, built = build(compose_train(f"model={model}", f"dataset={dataset}", *SMALL))
+    data, built = build(compose_train(f"model={model}", *small_data(dataset, DATA), *SMALL))
     x = built.sample(2)
     assert x.shape == (2, *data.shape)
     assert x.isfinite().all()
@@ -35,7 +39,7 @@ def test_every_model_composes_with_every_data_set(model, dataset):
 @pytest.mark.parametrize("dataset", DATA_SETS)
 @pytest.mark.parametrize("network", NETWORKS)
 def test_every_network_takes_every_data_set_or_says_what_it_takes(network, dataset):
-    cfg = compose_train(f"network={network}", f"dataset={dataset}", *SMALL)
+    cfg = compose_train(f"network={network}", *small_data(dataset, DATA), "model.cost=mse", *SMALL)
     built, refusal = attempt(build, cfg)
     if refusal:
         assert f"network={network}: takes" in refusal
@@ -79,7 +83,39 @@ def test_a_networks_file_says_what_its_constructor_says(network):
 @pytest.mark.parametrize("dataset", DATA_SETS)
 def test_a_data_sets_file_names_its_constructors_arguments(dataset):
     cfg = OmegaConf.to_container(compose_train(f"dataset={dataset}").dataset, resolve=False)
-    assert set(cfg) - {"_target_"} == set(defaults(get_class(cfg["_target_"]).__init__))
+    expected = defaults(DataModule.__init__, get_class(cfg["_target_"]).__init__)
+    assert set(cfg) - {"_target_"} == set(expected)
+
+
+@pytest.mark.parametrize("dataset", ["table", "pbmc"])
+def test_vectors_choose_a_network_and_a_cost_that_the_command_line_can_change(dataset):
+    for model in MODELS:
+        cfg = compose_train(f"dataset={dataset}", f"model={model}")
+        assert (cfg.network._target_, cfg.model.cost) == ("autoencoders.networks.MLP", "sigma")
+    cfg = compose_train(f"dataset={dataset}", "network=tutorial", "model.cost=mse")
+    assert (cfg.network._target_, cfg.model.cost) == ("autoencoders.networks.Tutorial", "mse")
+    cfg = compose_train(f"dataset={dataset}", "experiment=paper", "model=wae_mmd")
+    assert (cfg.network._target_, cfg.model.cost) == ("autoencoders.networks.Paper", "mse")
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        assert compose("compare", [f"dataset={dataset}"]).points == 5000
+
+
+@pytest.mark.parametrize("dataset", DATA_SETS)
+def test_a_data_sets_defaults_can_be_changed(dataset):
+    wanted = ("model.cost=mse", "model.latent_dim=5", "network=mlp", "model=vae")
+    cfg = compose_train(f"dataset={dataset}", *wanted)
+    assert cfg.model.cost == "mse"
+    assert cfg.model.latent_dim == 5
+    assert cfg.network._target_ == "autoencoders.networks.MLP"
+    assert cfg.model._target_ == "autoencoders.models.VAE"
+
+
+def test_colour_images_default_to_what_suits_them():
+    for overrides in (["dataset=folder"], ["dataset=avatars", "model=ae"]):
+        cfg = compose_train(*overrides)
+        assert cfg.model.cost == "sigma"
+        assert cfg.network._target_ == "autoencoders.networks.Strided"
+    assert compose_train().model.cost == "bce"
 
 
 @pytest.mark.parametrize("trainer", choices("trainer"))

@@ -9,14 +9,27 @@ import numpy as np
 import pytest
 import torch
 import torchvision.datasets
-from conftest import MNIST_LIKE, exported, write_data_set, write_idx
+from conftest import (
+    MNIST_LIKE,
+    choices,
+    compose_train,
+    small_data,
+    write_data_set,
+    write_idx,
+)
+from hydra.utils import instantiate
 from pytorch_lightning.trainer.states import TrainerFn
 
-import autoencoders.data
-from autoencoders.data import MNIST, DataModule, Digits, Examples, FashionMNIST, to_floats
+from autoencoders.data import (
+    MNIST,
+    DataModule,
+    Digits,
+    Examples,
+    FashionMNIST,
+    base,
+    to_floats,
+)
 from autoencoders.errors import InputError
-
-DATA_SETS = exported(autoencoders.data, DataModule)
 
 
 class Vectors(DataModule):
@@ -82,13 +95,14 @@ def test_examples_without_labels():
 # Every data set -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("data_set", [*DATA_SETS, Vectors])
-def test_data_are_what_their_module_says(data_set, data_dir):
-    if not data_set.is_in(data_dir):
-        pytest.skip("its files are not among the tests' small ones")
-    data = data_set(data_dir=data_dir, val_size=10)
-    data.prepare_data()
-    data.setup()
+@pytest.mark.parametrize("dataset", [*choices("dataset"), "vectors"])
+def test_data_are_what_their_module_says(dataset, data_dir):
+    if dataset == "vectors":
+        data = Vectors(val_size=10)
+    else:
+        overrides = (*small_data(dataset, data_dir), "dataset.val_size=10")
+        data = instantiate(compose_train(*overrides).dataset, _convert_="all")
+    prepared(data)
     assert data.label
     assert len(data.val) == 10
     for part in (data.train, data.val, data.test):
@@ -166,6 +180,17 @@ def test_the_split_is_seeded_and_leaves_nothing_out(data_dir):
         map(tuple, everything.train.values.flatten(1).tolist())
     )
     assert torch.equal(data.test.values, everything.test.values)
+
+
+def test_the_reference_is_the_same_whatever_the_seed(monkeypatch):
+    monkeypatch.setattr(base, "REFERENCE", 100)
+    data, other = (prepared(Digits(val_size=200, seed=seed)) for seed in (1, 2))
+    assert not torch.equal(data.train.values, other.train.values)
+    assert torch.equal(data.reference.values, other.reference.values)
+    outside = torch.cat([data.train.values, data.val.values]).flatten(1).tolist()
+    chosen = set(map(tuple, data.reference.values.flatten(1).tolist()))
+    assert len(chosen) == 100
+    assert chosen <= set(map(tuple, outside))
 
 
 def test_an_epoch_sees_every_image_once(data_dir):

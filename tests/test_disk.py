@@ -1,6 +1,8 @@
 """A full disk, and Ctrl-C: what was there stays, and one line says what to do."""
 
 import errno
+import io
+import itertools
 import json
 import os
 import re
@@ -22,28 +24,35 @@ from autoencoders.training.checkpoint_files import AtomicCheckpointIO, read_chec
 from train import train
 
 
-class Full:
-    """A file on a disk that is full after so many bytes."""
+@pytest.fixture
+def fail_at(monkeypatch):
+    """Lets the write of this number into a checkpoint's file end with this error."""
 
-    def __init__(self, file, room):
-        self.file, self.room = file, room
+    def fail_at(count, error):
+        writes = itertools.count(1)
 
-    def write(self, content):
-        self.room -= len(content)
-        if self.room < 0:
-            raise OSError(errno.ENOSPC, "No space left on device")
-        return self.file.write(content)
+        class Checkpoint(io.FileIO):
+            def write(self, content):
+                if next(writes) == count:
+                    raise error
+                return super().write(content)
 
-    def flush(self):
-        self.file.flush()
+        def open_file(path, *args, **kwargs):
+            return (Checkpoint if ".ckpt" in path.name else open)(path, *args, **kwargs)
+
+        monkeypatch.setattr(Path, "open", open_file)
+
+    return fail_at
 
 
-def test_a_checkpoint_that_does_not_fit_leaves_the_old_one(tmp_path, monkeypatch):
+FULL = OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_checkpoint_that_does_not_fit_leaves_the_old_one(tmp_path, fail_at):
     last = tmp_path / "run/checkpoints/last.ckpt"
     AtomicCheckpointIO().save_checkpoint({"state_dict": {}, "epoch": 1}, last)
-    save = torch.save
-    monkeypatch.setattr(torch, "save", lambda content, file: save(content, Full(file, 1000)))
     weights = {"state_dict": {"weight": torch.zeros(10_000)}}
+    fail_at(1, FULL)
     with pytest.raises(InputError) as error:
         AtomicCheckpointIO().save_checkpoint(weights, last)
     assert str(error.value) == (
@@ -53,8 +62,51 @@ def test_a_checkpoint_that_does_not_fit_leaves_the_old_one(tmp_path, monkeypatch
     assert read_checkpoint(last)["epoch"] == 1
     assert os.listdir(last.parent) == ["last.ckpt"]
     last.unlink()
+    fail_at(1, FULL)
     with pytest.raises(InputError, match="make room, then run the command again"):
         AtomicCheckpointIO().save_checkpoint(weights, last)
+
+
+def test_ctrl_c_while_a_checkpoint_is_written(tmp_path, fail_at):
+    """Whichever write it falls into, it stays a Ctrl-C, and the old checkpoint stays."""
+    last = tmp_path / "last.ckpt"
+    AtomicCheckpointIO().save_checkpoint({"state_dict": {}, "epoch": 1}, last)
+    new = {"state_dict": {"weight": torch.ones(1000)}, "epoch": 2}
+    for count in itertools.count(1):
+        fail_at(count, KeyboardInterrupt())
+        try:
+            AtomicCheckpointIO().save_checkpoint(new, last)
+        except KeyboardInterrupt:
+            assert read_checkpoint(last)["epoch"] == 1
+        else:
+            break
+    assert count > 1
+    assert read_checkpoint(last)["epoch"] == 2
+
+
+@pytest.mark.slow
+def test_ctrl_c_before_a_checkpoint_is_complete(tmp_path):
+    """torch completes a file when its writer is freed: C++ would abort were it closed by then."""
+    program = """if True:
+        import sys
+        from pathlib import Path
+        from torch import serialization
+        from autoencoders.training.checkpoint_files import AtomicCheckpointIO
+
+        def interrupt(*_):
+            raise KeyboardInterrupt
+
+        serialization._open_zipfile_writer_file.__exit__ = interrupt
+        serialization._open_zipfile_writer_buffer.__exit__ = interrupt
+        try:
+            AtomicCheckpointIO().save_checkpoint({"epoch": 1}, Path(sys.argv[1]))
+        except KeyboardInterrupt:
+            print("interrupted")
+    """
+    command = [sys.executable, "-c", program, tmp_path / "last.ckpt"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "interrupted\n"), done.stderr
+    assert os.listdir(tmp_path) == []
 
 
 def test_files_are_replaced_together_or_not_at_all(tmp_path):
@@ -74,21 +126,12 @@ def test_files_are_replaced_together_or_not_at_all(tmp_path):
     assert sorted(os.listdir(tmp_path)) == ["figures", "metrics.json"]
 
 
-def test_a_disk_that_fills_up_during_training(tmp_path, monkeypatch):
+def test_a_disk_that_fills_up_during_training(tmp_path, fail_at):
     """The second epoch's checkpoint finds no room: the first's stays, and resumes."""
-    save, calls = torch.save, []
-
-    def save_twice(content, file):
-        calls.append(1)
-        if len(calls) > 2:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        save(content, file)
-
     cfg = compose_train(*SHORT, "trainer.precision=32-true")
-    with monkeypatch.context() as patch:
-        patch.setattr(torch, "save", save_twice)
-        with pytest.raises(InputError, match="No space left"):
-            train(cfg, tmp_path)
+    fail_at(3, FULL)  # the first epoch writes best.ckpt and last.ckpt
+    with pytest.raises(InputError, match="No space left"):
+        train(cfg, tmp_path)
     read_checkpoint(tmp_path / "checkpoints/last.ckpt")
     train(cfg, tmp_path, resume=True)
     assert json.loads((tmp_path / "metrics.json").read_text())["epochs"] == 2

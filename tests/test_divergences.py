@@ -1,12 +1,27 @@
-"""KL against torch.distributions, MMD against a loop over all pairs."""
+"""KL against torch.distributions, MMD against a loop over all pairs, distances along directions
+against numerical integrals, total correlation against the exact one of a small mixture."""
 
 import math
 
+import numpy as np
 import pytest
 import torch
+from scipy.integrate import quad
+from scipy.spatial.distance import cdist
+from scipy.special import hyp1f1
+from scipy.stats import norm
 from torch.distributions import Normal, kl_divergence
 
-from autoencoders.divergences import KERNEL_SCALES, kl_to_prior, mmd
+from autoencoders.divergences import (
+    KERNEL_SCALES,
+    cramer_wold,
+    kl_to_prior,
+    mmd,
+    random_directions,
+    sliced_rbf,
+    sliced_wasserstein,
+    total_correlation,
+)
 
 
 @pytest.mark.parametrize("prior_std", [0.5, 1.0, 3.0])
@@ -117,3 +132,191 @@ def test_processes_that_share_a_batch_estimate_the_same_mmd(shares):
     expected = 2 * near * (1 - math.exp(-d * shift**2 / (width + 4)))
     error = found.std() / repeats**0.5
     assert abs(found.mean() - expected) < 4 * error
+
+
+# Sliced Wasserstein -------------------------------------------------------------------------------
+
+
+def transport(values, prior_std):
+    """W_2^2 between a sample of numbers and N(0, prior_std^2): the integral over the difference of
+    the quantile functions, part by part."""
+    values, n = sorted(values), len(values)
+    total = 0.0
+    for m, value in enumerate(values):
+        parts = quad(
+            lambda u, value=value: (value - norm.ppf(u, scale=prior_std)) ** 2, m / n, (m + 1) / n
+        )
+        total += parts[0]
+    return total
+
+
+@pytest.mark.parametrize("n", [1, 2, 7])
+@pytest.mark.parametrize("prior_std", [1.0, 2.5])
+def test_sliced_wasserstein_against_quadrature(prior_std, n):
+    torch.manual_seed(0)
+    x = 1 + 2 * torch.randn(n, 3, dtype=torch.double)
+    directions = random_directions(4, like=x)
+    expected = [transport((x @ v).tolist(), prior_std) for v in directions]
+    ours = sliced_wasserstein(x, directions, prior_std).item()
+    assert ours == pytest.approx(np.mean(expected), rel=1e-6)
+
+
+def test_sliced_wasserstein_of_gaussian_codes():
+    """Between N(m, s^2 I) and N(0, sigma^2 I) it is |m|^2 / latent_dim + (s - sigma)^2."""
+    torch.manual_seed(0)
+    mean = torch.tensor([1.0, -2.0, 0.5, 0.0])
+    x = mean + 0.7 * torch.randn(10_000, 4)
+    directions = random_directions(500, like=x)
+    expected = (mean**2).sum() / 4 + (0.7 - 1.5) ** 2
+    ours = sliced_wasserstein(x, directions, prior_std=1.5)
+    assert ours.item() == pytest.approx(expected.item(), rel=0.05)
+
+
+def test_directions_are_unit_vectors_all_round():
+    torch.manual_seed(0)
+    directions = random_directions(20_000, like=torch.zeros(1, 3, dtype=torch.double))
+    torch.testing.assert_close(directions.norm(dim=1), torch.ones(20_000).double())
+    assert directions.mean(0).abs().max() < 0.02
+    second = directions.T @ directions / 20_000
+    torch.testing.assert_close(second, torch.eye(3).double() / 3, atol=0.01, rtol=0)
+
+
+# Cramer-Wold --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("dim", "error"), [(1, 0.0), (2, 0.0), (3, 0.0922), (8, 0.0221), (20, 0.0077)]
+)
+def test_the_gaussian_kernel_of_projections_against_kummers_function(dim, error):
+    s = torch.cat([torch.zeros(1), torch.logspace(-3, 2, 500)]).double()
+    difference = np.abs(sliced_rbf(s, dim).numpy() - hyp1f1(0.5, dim / 2, -s.numpy()))
+    assert difference.max() == pytest.approx(error, abs=2e-4)
+
+
+def along_direction(values):
+    """The L2 distance, squared, of a sample's density on a line and the standard normal's, both
+    smoothed: by its definition, on a grid."""
+    width = (4 / (3 * len(values))) ** 0.4
+    t = np.linspace(-15, 15, 2001)
+    sample = norm.pdf(t[:, None], values, width**0.5).mean(1)
+    prior = norm.pdf(t, 0, (1 + width) ** 0.5)
+    return ((sample - prior) ** 2).sum() * (t[1] - t[0])
+
+
+@pytest.mark.parametrize("dim", [1, 2])
+@pytest.mark.parametrize("prior_std", [1.0, 2.5])
+def test_cramer_wold_is_the_integral_over_directions(prior_std, dim):
+    x = np.random.default_rng(0).normal(1, 1.5, (6, dim))
+    angles = np.arange(60) * np.pi / 60
+    around = np.stack([np.cos(angles), np.sin(angles)]) if dim == 2 else np.ones((1, 1))
+    expected = np.mean([along_direction(x @ v / prior_std) for v in around.T])
+    assert cramer_wold(torch.from_numpy(x), prior_std).item() == pytest.approx(expected, rel=1e-5)
+
+
+def exact_cramer_wold(x):
+    """The closed form with Kummer's function in it."""
+    n, dim = x.shape
+    width = (4 / (3 * n)) ** 0.4
+    pairs = hyp1f1(0.5, dim / 2, -cdist(x, x, "sqeuclidean") / (4 * width)).mean() / width**0.5
+    cross = hyp1f1(0.5, dim / 2, -(x**2).sum(1) / (2 + 4 * width)).mean() / (width + 0.5) ** 0.5
+    return (pairs + (1 + width) ** -0.5 - 2 * cross) / (2 * np.pi**0.5)
+
+
+@pytest.mark.parametrize(("dim", "excess"), [(8, 0.02), (32, 0.004)])
+def test_cramer_wold_in_more_dimensions(dim, excess):
+    """Within the error of its approximation, and least where the codes are the prior's."""
+    torch.manual_seed(0)
+    draws = torch.randn(200, dim, dtype=torch.double)
+    values = []
+    for scale in (0.7, 1.0, 1.4):
+        exact = exact_cramer_wold((scale * draws).numpy())
+        values.append(cramer_wold(scale * draws).item())
+        assert exact < values[-1] < exact + excess
+    assert values[1] == min(values)
+
+
+# Total correlation --------------------------------------------------------------------------------
+
+MEAN = torch.tensor([[-1.0, -1.2], [0.3, 0.1], [1.5, 1.0]], dtype=torch.double)
+LOG_VAR = torch.tensor([[-1.0, -0.5], [0.0, -1.5], [-0.7, 0.2]], dtype=torch.double)
+
+
+def mixtures_total_correlation():
+    """KL(Q_z || the product of its marginals) of the mixture of three Gaussians, on a grid."""
+    t = np.linspace(-8, 8, 801)
+    stds = (LOG_VAR / 2).exp().numpy()
+    densities = [norm.pdf(t[:, None], MEAN[:, d].numpy(), stds[:, d]) for d in (0, 1)]
+    joint = np.einsum("ak,bk->ab", *densities) / 3
+    product = np.outer(*(density.mean(1) for density in densities))
+    return (joint * np.log(joint / product)).sum() * (t[1] - t[0]) ** 2
+
+
+def test_total_correlation_of_a_data_set_that_is_the_batch():
+    torch.manual_seed(0)
+    mean, log_var = MEAN.repeat(300, 1), LOG_VAR.repeat(300, 1)  # the same mixture
+    estimates = []
+    for _ in range(8):
+        z = mean + (log_var / 2).exp() * torch.randn_like(mean)
+        estimates.append(total_correlation(z, mean, log_var).item())
+    error = np.std(estimates) / np.sqrt(len(estimates))
+    assert np.mean(estimates) == pytest.approx(mixtures_total_correlation(), abs=4 * error)
+    assert error < 0.01 < mixtures_total_correlation()
+
+
+def test_total_correlation_against_a_loop():
+    torch.manual_seed(0)
+    z = torch.randn(3, 2, dtype=torch.double)
+
+    def density(value, i, d):
+        return norm.pdf(value, MEAN[i, d].item(), math.exp(LOG_VAR[i, d].item() / 2))
+
+    terms = []
+    for a, b in z.tolist():
+        joint = sum(density(a, i, 0) * density(b, i, 1) for i in range(3)) / 3
+        marginals = [sum(density(v, i, d) for i in range(3)) / 3 for d, v in enumerate((a, b))]
+        terms.append(math.log(joint / math.prod(marginals)))
+    ours = total_correlation(z, MEAN, LOG_VAR).item()
+    assert ours == pytest.approx(np.mean(terms))
+
+
+def test_total_correlation_of_gaussian_codes():
+    """Of N(0, S) with correlation r it is -log(1 - r^2) / 2."""
+    torch.manual_seed(0)
+    covariance = torch.tensor([[1.0, 0.8], [0.8, 1.0]], dtype=torch.double)
+    root = torch.linalg.cholesky(covariance - 0.15 * torch.eye(2))
+    mean = torch.randn(1500, 2, dtype=torch.double) @ root.T
+    log_var = torch.full_like(mean, math.log(0.15))
+    z = mean + 0.15**0.5 * torch.randn_like(mean)
+    expected = -math.log(1 - 0.8**2) / 2
+    assert total_correlation(z, mean, log_var).item() == pytest.approx(expected, abs=0.05)
+
+
+def test_one_posterior_has_no_total_correlation():
+    z, mean, log_var = torch.randn(3, 1, 4)
+    assert total_correlation(z, mean, log_var).item() == pytest.approx(0, abs=1e-5)
+
+
+# All ----------------------------------------------------------------------------------------------
+
+OF_CODES = {
+    "sliced_wasserstein": lambda z: sliced_wasserstein(z, torch.eye(3).to(z), 1.5),
+    "cramer_wold": cramer_wold,
+    "total_correlation": lambda z: total_correlation(z, 0.5 * z, 0.1 * z.flip(0)),
+    "mmd": lambda z: mmd(z, torch.ones_like(z).cumsum(0)),
+}
+
+
+@pytest.mark.parametrize("name", OF_CODES)
+def test_gradients_of_codes(name):
+    torch.manual_seed(0)
+    z = torch.randn(5, 3, dtype=torch.double, requires_grad=True)
+    assert torch.autograd.gradcheck(OF_CODES[name], z)
+
+
+@pytest.mark.parametrize("name", OF_CODES)
+def test_mixed_precision_rounds_no_divergence(name):
+    torch.manual_seed(0)
+    z = torch.randn(50, 3)
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = OF_CODES[name](z)
+    assert torch.equal(mixed, OF_CODES[name](z))

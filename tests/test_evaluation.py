@@ -82,6 +82,18 @@ class LabelledVectors(Vectors):
     class_names = ("left", "right")
 
 
+class VectorsOfTwoFactors(Vectors):
+    """The cluster is one factor, chance the other."""
+
+    factor_names = ("cluster", "chance")
+
+    def load(self):
+        chance = torch.randint(3, (260,), generator=torch.Generator().manual_seed(1))
+        parts, rows = super().load(), (slice(200), slice(200, 260))
+        factors = [torch.stack([torch.arange(260) % 2, chance], 1)[part] for part in rows]
+        return tuple(Examples(p.values, p.labels, f) for p, f in zip(parts, factors, strict=True))
+
+
 def prepared(data):
     data.setup()
     return data
@@ -117,8 +129,24 @@ def test_everything_in_the_catalogue_is_measured(kind, digits):
         assert share.sum().item() == pytest.approx(1)
     for name in samplers():
         assert found.metrics["floor/fd_cnn"] < found.metrics[f"{name}/fd_cnn"]
-    for values in found.closest:
+    for values in found.closest[:2]:
         assert values.shape == (10, 1, 28, 28)
+
+
+def test_codes_are_probed_for_every_factor():
+    data = prepared(VectorsOfTwoFactors(val_size=20))
+    model = AE(network=MLP(hidden_dim=8), shape=(6,), bounded=False, latent_dim=6, cost="mse")
+    found = evaluate(model.eval(), data, Settings(), samplers())
+    factors = [key for key in found.metrics if key.startswith("latent/probe")]
+    assert factors == ["latent/probe_accuracy_cluster", "latent/probe_accuracy_chance"]
+    assert found.metrics["latent/probe_accuracy_cluster"] > 0.95
+    expected = independent.probe_accuracy(
+        *(model.encode(data.train.values).numpy(), data.train.factors[:, 1].numpy()),
+        *(model.encode(data.test.values).numpy(), data.test.factors[:, 1].numpy()),
+    )
+    assert found.metrics["latent/probe_accuracy_chance"] == pytest.approx(expected, abs=0.05)
+    headings = {c.key: c.name for c in columns(samplers(), found.metrics)}
+    assert headings["latent/probe_accuracy_cluster"] == "linear probe, cluster"
 
 
 def test_an_evaluation_repeats_for_a_seed(digits):
@@ -442,6 +470,40 @@ def test_settings_refuse_what_they_do_not_know():
             Settings(samplers={name: {}})
 
 
+def test_the_histogram_of_codes_is_of_draws(digits):
+    model = small(VAE).eval()
+    # A posterior that is N(0, I) whatever the image: all means lie at 0.
+    torch.nn.init.zeros_(model.encoder.head.weight)
+    torch.nn.init.zeros_(model.encoder.head.bias)
+    histogram = of_model(model, digits, 1)["latent_space"].axes[1]
+    bars = [(bar.get_x() + bar.get_width() / 2, bar.get_height()) for bar in histogram.patches]
+    places, heights = map(np.array, zip(*bars, strict=True))
+    assert np.average(places**2, weights=heights) == pytest.approx(1, abs=0.2)
+
+
+def test_nearest_training_images_have_their_classes_and_distances_below(digits):
+    torch.manual_seed(0)
+    model = small(AE).eval()
+    found = evaluate(model, digits, Settings(images=60), samplers())
+    figures = of_evaluation(model, digits, 1, found)
+    (axes,) = figures["nearest_training_images"].axes
+    captions = [label.get_text().split("\n") for label in axes.get_xticklabels()]
+    train = digits.train.values.flatten(1).double() / 255
+    for generated, neighbour, (name, distance) in zip(*found.closest[:2], captions, strict=True):
+        x = generated.flatten().double() / 255
+        distances = ((train - x) ** 2).mean(1).sqrt()
+        assert torch.equal(digits.train.values[distances.argmin()], neighbour)
+        assert name == digits.class_names[digits.train.labels[distances.argmin()]]
+        assert float(distance) == pytest.approx(distances.min().item(), abs=6e-4)
+    # Each caption stands below its own column.
+    width = axes.get_images()[0].get_array().shape[1]
+    for j, place in enumerate(axes.get_xticks()):
+        assert j / 10 < place / width < (j + 1) / 10
+    assert "the package's CNN for digits, 98.3% of test images right" in (
+        figures["class_shares"].get_supxlabel()
+    )
+
+
 def test_one_latent_dimension_is_enough(digits):
     model = small(VAE, latent_dim=1).eval()
     found = evaluate(model, digits, Settings(images=40), samplers())
@@ -461,3 +523,13 @@ def test_the_first_of_each_class_by_brute_force():
     assert sorted(found.tolist()) == sorted(ten)
     assert labels[found].tolist() == sorted(labels[found].tolist())
     assert {labels[index].item() for index in ten} == {0, 1, 2, 3}
+
+
+def test_each_stage_is_told_as_it_begins(digits):
+    told = []
+    samplers = evaluation_settings(compose_evaluate())[1]
+    evaluate(small(AE).eval(), digits, Settings(images=20), samplers, told.append)
+    for text in (f"{20 * TRAIN_PER_TEST} training and 20 test", "reconstructions", "codes"):
+        assert any(text in stage for stage in told)
+    for name in samplers:
+        assert told.index(f"20 samples: {name}") < told.index(f"metrics of samples: {name}")

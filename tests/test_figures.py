@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from autoencoders.figures import charts, codes, images
@@ -40,7 +41,7 @@ def test_a_grid_is_square():
 def test_the_latent_space_shows_every_code_and_the_prior(latent_dim):
     torch.manual_seed(0)
     z, labels = 2 * torch.randn(60, latent_dim), torch.arange(60) % 3
-    figure = codes.latent_space(z, labels, ("a", "b", "c"), 2.0, "title", "note")
+    figure = codes.latent_space(z / 2, z, labels, ("a", "b", "c"), 2.0, "title", "note")
     assert isinstance(figure, Figure)
     plane, histogram = figure.axes
     assert sum(len(points.get_offsets()) for points in plane.collections) == 60
@@ -48,12 +49,18 @@ def test_the_latent_space_shows_every_code_and_the_prior(latent_dim):
     x, density = histogram.lines[0].get_data()
     assert np.trapezoid(density, x) == pytest.approx(1, abs=0.01)
     assert density.max() == pytest.approx(1 / (2 * np.sqrt(2 * np.pi)), rel=1e-3)
+    heights = [bar.get_height() for bar in histogram.patches]
+    edges = [
+        histogram.patches[0].get_x(),
+        *(bar.get_x() + bar.get_width() for bar in histogram.patches),
+    ]
+    assert np.allclose(heights, np.histogram(z, edges, density=True)[0], atol=1e-3)  # of the draws
 
 
 @pytest.mark.filterwarnings("error")
 def test_codes_without_classes_have_no_legend():
     points, labels = torch.randn(20, 3), torch.zeros(20, dtype=torch.long)
-    plane, _ = codes.latent_space(points, labels, (), 1.0, "title", "note").axes
+    plane, _ = codes.latent_space(points, points, labels, (), 1.0, "title", "note").axes
     assert plane.get_legend() is None
     assert len(plane.collections[0].get_offsets()) == 20
     assert len(codes.embeddings([("data", points[:4])], labels[:4], (), "title").axes) == 2
@@ -63,6 +70,44 @@ def test_the_palette_tells_ten_classes_apart():
     assert len(set(PALETTE)) == 10
 
 
+def luminance(colour):
+    """WCAG 2.1's relative luminance."""
+    parts = np.array([int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)])
+    linear = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
+    return linear @ (0.2126, 0.7152, 0.0722)
+
+
+def test_every_colour_stands_out_from_white():
+    assert min(1.05 / (luminance(colour) + 0.05) for colour in PALETTE) > 2
+
+
+def test_few_points_are_drawn_larger_than_many():
+    sizes = []
+    for n in (50, 5000):
+        axes = Figure().subplots()
+        codes.scatter(axes, np.zeros((n, 2)), torch.zeros(n, dtype=torch.long), ("a",))
+        sizes.append(axes.collections[0].get_sizes()[0])
+    assert sizes[0] > 2 * sizes[1] > 0
+
+
+def test_error_bars_reach_one_deviation_and_the_floor_lies_within_the_axes():
+    groups = [("AE", {"prior": 16.0, "mixture": 2.0}), ("VAE", {"prior": 8.0})]
+    stds = [{"prior": 3.0}, {}]
+    figure = charts.bars(groups, "title", "y", floor=("real", 0.01), stds=stds)
+    (axes,) = figure.axes
+    segments = [bar.get_segments() for bar in axes.collections]
+    ends = [[s[:, 1].tolist() for s in several if len(s)] for several in segments]
+    assert ends[0][0] == [13.0, 19.0]
+    assert ends[0][1] == [8.0, 8.0]  # a single seed: nothing to see
+    low, high = axes.get_ylim()
+    assert low < 0
+    assert high > 19
+    line = next(line for line in axes.lines if line.get_linestyle() == "--")
+    height = axes.transAxes.inverted().transform(axes.transData.transform((0, 0.01)))[1]
+    assert line.get_ydata()[0] == 0.01
+    assert height > 0.02  # of the axes' height: it does not lie on the axis
+
+
 def test_parallel_coordinates_of_numbers_and_words():
     settings = {"lr": [0.001, 0.1, 0.01], "precision": ["16-mixed", 32, "32-true"]}
     figure = charts.parallel_coordinates(settings, ("FD-CNN", [3.0, 1.0, 2.0]), "searched")
@@ -70,3 +115,23 @@ def test_parallel_coordinates_of_numbers_and_words():
     assert {"lr (log)", "precision", "FD-CNN", "16-mixed", "32", "32-true"} < set(texts)
     trials = [line.get_ydata() for line in figure.axes[0].lines if len(line.get_ydata()) == 3]
     assert np.allclose(sorted(map(tuple, trials)), [(0, 0, 1), (0.5, 1, 0.5), (1, 0.5, 0)])
+
+
+def test_the_axes_of_a_search():
+    """Logarithmic where the space is, whole numbers whole, and a legend for the colour."""
+    settings = {"latent_dim": [4, 9, 5], "lr": [0.001, 0.004, 0.002], "weight": [1.0, 100.0, 10.0]}
+    log = {"lr": True, "weight": False}
+    figure = charts.parallel_coordinates(settings, ("FD", [3.0, 1.0, 2.0]), "title", log=log)
+    axes, colours = figure.axes
+    texts = [text.get_text() for text in axes.texts]
+    assert {"lr (log)", "weight", "latent_dim", "4", "6", "9"} < set(texts)
+    assert "6.5" not in texts
+    lines = {line.get_ydata()[-1]: line for line in axes.lines if len(line.get_ydata()) == 4}
+    third = lines[0.5].get_ydata()
+    assert np.allclose(third, [1 / 5, np.log(2) / np.log(4), 9 / 99, 1 / 2])
+    marks = dict(zip(texts, (text.get_position()[1] for text in axes.texts), strict=True))
+    assert marks["6"] == pytest.approx(2 / 5)
+    assert colours.get_ylim() == (1, 3)
+    assert colours.get_ylabel() == "FD, the darker the better"
+    brightness = [sum(to_rgb(lines[height].get_color())) for height in (0, 0.5, 1)]
+    assert brightness == sorted(brightness)  # the best is the darkest

@@ -8,6 +8,7 @@ import sys
 
 import pytest
 from conftest import ROOT
+from PIL import Image, ImageChops, ImageStat
 
 sys.path.append(str(ROOT / "results"))
 import ledger
@@ -53,6 +54,35 @@ def test_a_table_by_hand(tmp_path, monkeypatch):
     assert lines[2].startswith("| `model=` | MSE | FD-CNN, reconstructions |")
     assert lines[4].startswith("| `ae` | 0.02 ± 0.01 |  |")
     assert lines[5].startswith("| *real images* |  | 0.5 |")
+
+
+def test_what_is_published_stands_beside_ours(tmp_path, monkeypatch):
+    monkeypatch.setattr(ledger, "HERE", tmp_path)
+    kept(tmp_path / "tutorial-10/mnist-ae-seed0", 0, 0.0064)
+    heading, _, row, _ = ledger.table("tutorial-10", "mnist").splitlines()
+    cells = dict(zip(heading.split(" | "), row.split(" | "), strict=True))
+    assert (cells["MSE"], cells["MSE, drawn codes"], cells["MSE, published"]) == (
+        "0.0064",
+        "",
+        "0.0048",
+    )
+
+
+def test_figures_are_kept_at_a_modest_size(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(ledger, "HERE", tmp_path)
+    (tmp_path / "comparison").mkdir()
+    shutil.copy(run / "figures/samples.png", tmp_path / "comparison")
+    folders = [
+        ledger.record(run, "short", "abc"),
+        ledger.record_exhibits(tmp_path / "comparison", "short", "digits"),
+    ]
+    with Image.open(run / "figures/samples.png") as original:
+        expected = original.convert("RGB").resize((90, 90))
+    for folder in folders:
+        with Image.open(folder / "samples.png") as figure:
+            assert max(figure.size) <= 2 * ledger.WIDTH
+            differences = ImageChops.difference(figure.convert("RGB").resize((90, 90)), expected)
+        assert max(ImageStat.Stat(differences).mean) < 8
 
 
 def test_a_run_is_held_against_the_spread_of_the_seeds(run, tmp_path, monkeypatch, capsys):

@@ -114,10 +114,12 @@ def test_every_key_is_in_the_config(extended):
     groups = {path.name for path in (extended / "conf").iterdir() if path.is_dir()}
     models = [path.stem for path in (extended / "conf/model").glob("*.yaml")]
     networks = [path.stem for path in (extended / "conf/network").glob("*.yaml")]
+    datasets = [path.stem for path in (extended / "conf/dataset").glob("*.yaml")]
     searches = ["grid", "search_wae"]  # with Hydra's sweeper, and with the one of searches
     configs = [
         *(composed(extended, "train", f"model={model}") for model in models),
         *(composed(extended, "train", f"network={network}") for network in networks),
+        *(composed(extended, "train", f"dataset={dataset}") for dataset in datasets),
         *(composed(extended, "train", f"sweep={sweep}") for sweep in searches),
         composed(extended, "train", "hydra/launcher=joblib"),
         composed(extended, "evaluate"),
@@ -210,7 +212,13 @@ def test_what_the_docs_add_runs(extended):
         f"sampler=[prior,mixture,{','.join(samplers)}]",
     ]
     jobs = list(itertools.product(datasets, models, networks))
-    run = next(f"sweep/{i}" for i, job in enumerate(jobs) if "patches" in job)
+    keys = ("dataset", "model", "network")
+    values = (datasets, models, networks)
+    names = [
+        ",".join(f"{key}={v}" for key, v, of in zip(keys, job, values, strict=True) if len(of) > 1)
+        for job in jobs
+    ]
+    run = next(f"sweep/{i}_{names[i]}" for i, job in enumerate(jobs) if "patches" in job)
     examples = [
         FOLDER.sub(run, block)
         for page in PAGES
@@ -228,7 +236,7 @@ def test_what_the_docs_add_runs(extended):
     )
     assert done.returncode == 0, done.stdout + done.stderr
     for i, (dataset, _, _) in enumerate(jobs):
-        folder = extended / f"sweep/{i}"
+        folder = extended / f"sweep/{i}_{names[i]}"
         metrics = yaml.safe_load((folder / "metrics.json").read_text())
         assert {"test/penalty", "floor/variance_ratio", "kde/variance_ratio"} <= metrics.keys()
         assert (folder / "samplers/kde.safetensors").exists()

@@ -47,7 +47,7 @@ def test_names_on_the_terminal(comparison, tmp_path, monkeypatch, capsys):
     folder = tmp_path / NAME
     (folder / "figures").mkdir(parents=True)
     (folder / "metrics.json").touch()
-    report.print_run({"test/mse": 0.5}, [], folder)
+    report.print_run({"test/mse": 0.5}, [], folder, verbose=True)
     report.print_comparison(comparison, folder)
     (folder / "error.txt").write_text(f"{NAME}\ntraceback")
     job = Job(0, folder, [NAME], OmegaConf.create({"objective": NAME}))
@@ -66,6 +66,27 @@ def test_names_in_figures(tmp_path):
     bars = charts.bars([(NAME, {NAME: 1.0})], NAME, NAME, note, floor=(NAME, 0.5))
     with (tmp_path / "bars.png").open("wb") as file:
         style.save(bars, file, dpi=50)
+
+
+def test_a_run_ends_with_what_tells_most(capsys):
+    of_samples = ("fd_cnn", "kernel_distance", "precision", "recall", "density", "nearest_train")
+    sets = ("reconstruction", "prior", "mixture")
+    metrics = {f"{of}/{measure}": 0.25 for of in sets for measure in of_samples}
+    metrics |= {"test/mse": 0.0185, "test/kl": 3.0, "latent/knn_accuracy": 0.9, "latent/mmd": 0.1}
+    metrics |= {"floor/fd_cnn": 0.0118, "train_seconds": 61.0, "epochs": 3}
+    printed = {}
+    for verbose in (False, True):
+        report.print_run(metrics, ["prior", "mixture"], Path("run"), verbose)
+        printed[verbose] = capsys.readouterr().out
+    rows = [re.sub("[^\\w.:-]+", " ", line).strip() for line in printed[False].splitlines()]
+    assert [row for row in rows if re.search(r" \d", row)] == [
+        *("Reconstruction MSE 0.0185", "FD-CNN 0.25 0.0118"),
+        *("Samples: prior FD-CNN 0.25 0.0118", "precision 0.25", "recall 0.25"),
+        *("Samples: mixture FD-CNN 0.25 0.0118", "Latent space kNN accuracy 0.9"),
+        "Training seconds 61",
+    ]
+    numbers = [line for line in printed[True].splitlines() if re.search(r"│ +\d", line)]
+    assert len(numbers) == len(metrics) - 1  # the floor stands beside
 
 
 def test_numbers_that_json_cannot_hold_are_named(capsys):

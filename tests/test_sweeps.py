@@ -21,7 +21,7 @@ from hydra._internal.utils import get_args_parser
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from omegaconf import open_dict, read_write
+from omegaconf import OmegaConf, open_dict, read_write
 
 from autoencoders.runs import jobs, load_run
 from autoencoders.runs.claim import RunFolder, claim, handle_interruptions, how_to_continue
@@ -38,8 +38,8 @@ def multirun(tmp_path, monkeypatch, capfd):
     status, or the line that it ends with, and what it has printed."""
     monkeypatch.chdir(tmp_path)
 
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["train.py", "-m", *arguments])
+    def run(*arguments, mode=("-m",)):
+        monkeypatch.setattr(sys, "argv", ["train.py", *mode, *arguments])
         GlobalHydra.instance().clear()
         try:
             runpy.run_path(str(ROOT / "train.py"), run_name="__main__")
@@ -57,6 +57,13 @@ def contents(folder):
 
 def metrics(folder):
     return json.loads((Path(folder) / "metrics.json").read_text())
+
+
+def of_job(folder, number):
+    """A job's folder, as far as there is one."""
+    paths = [p for p in Path(folder).glob("*") if re.fullmatch(rf"{number}(_.*)?", p.name)]
+    (path,) = paths or [Path(folder, str(number))]
+    return path
 
 
 def printed_command(out):
@@ -108,30 +115,33 @@ def test_a_failed_job_leaves_its_error_and_typed_again_it_is_tried_again(multiru
     assert code == 1
     for number in (0, 1, 2, 3):
         failed = number != 1
-        error = Path(f"sweep/{number}/error.txt")
-        assert error.exists() == failed
-        assert Path(f"sweep/{number}/metrics.json").exists() != failed
-    line, _, trace = Path("sweep/0/error.txt").read_text().partition("\n")
+        folder = of_job("sweep", number)
+        assert (folder / "error.txt").exists() == failed
+        assert (folder / "metrics.json").exists() != failed
+    names = ["0_ckpt_path=w.ckpt,model.lr=0.001", "1_ckpt_path=null,model.lr=0.001"]
+    names += ["2_ckpt_path=w.ckpt,model.lr=1e30", "3_ckpt_path=null,model.lr=1e30"]
+    assert sorted(path.name for path in Path("sweep").glob("?_*")) == names
+    line, _, trace = (of_job("sweep", 0) / "error.txt").read_text().partition("\n")
     assert line == "w.ckpt: no such checkpoint"
     assert "Traceback" in trace
-    assert not Path("sweep/0/checkpoints").exists()
-    assert "training has diverged" in Path("sweep/3/error.txt").read_text()
+    assert not (of_job("sweep", 0) / "checkpoints").exists()
+    assert "training has diverged" in (of_job("sweep", 3) / "error.txt").read_text()
     # The table tells of each.
     table = out[out.index("Jobs of sweep") :]
     for text in ("ckpt_path=null", "model.lr=1e+30", "no such checkpoint", "val/mse"):
         assert text in table
-    assert f"finished │ {metrics('sweep/1')['val/mse']:.4g}" in table
+    assert f"finished │ {metrics(of_job('sweep', 1))['val/mse']:.4g}" in table
     assert "model=wae" not in table[: table.index(AGAIN)]  # which all of them have
     assert shlex.split(printed_command(out))[2:] == ["-m", *arguments]
 
     shutil.copy(finished / "checkpoints/last.ckpt", "w.ckpt")
-    kept = contents("sweep/1")
+    kept = contents(of_job("sweep", 1))
     code, out = multirun(*arguments)
     assert code == 1  # it still diverges
-    assert contents("sweep/1") == kept
-    assert metrics("sweep/0")["epochs"] == 1
-    assert not Path("sweep/0/error.txt").exists()
-    assert "training has diverged" in Path("sweep/3/error.txt").read_text()
+    assert contents(of_job("sweep", 1)) == kept
+    assert metrics(of_job("sweep", 0))["epochs"] == 1
+    assert not (of_job("sweep", 0) / "error.txt").exists()
+    assert "training has diverged" in (of_job("sweep", 3) / "error.txt").read_text()
 
 
 def test_ctrl_c_prints_a_command_that_finishes_the_multirun(multirun, tmp_path):
@@ -144,41 +154,44 @@ def test_ctrl_c_prints_a_command_that_finishes_the_multirun(multirun, tmp_path):
     wait_for(process, tmp_path, "best.ckpt")  # in the first job: the second is still to come
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode == 130, err
     assert "Traceback" not in err
     assert re.search(r"interrupted; \d epochs are saved", out)
     folder = tmp_path / name
-    assert not (folder / "1/metrics.json").exists()
+    assert not (of_job(folder, 1) / "metrics.json").exists()
 
     done = paste(printed_command(out), tmp_path)
     assert done.returncode == 0, done.stderr
-    assert [type(load_run(folder / n).model).__name__ for n in "01"] == ["AE", "VAE"]
-    assert [metrics(folder / n)["epochs"] for n in "01"] == [4, 4]
+    assert [type(load_run(of_job(folder, n)).model).__name__ for n in "01"] == ["AE", "VAE"]
+    assert [metrics(of_job(folder, n))["epochs"] for n in "01"] == [4, 4]
     assert AGAIN not in done.stdout
 
-    kept = {n: contents(folder / n) for n in "01"}
+    kept = {n: contents(of_job(folder, n)) for n in "01"}
     code, out = multirun(*arguments)
     assert code == 0
-    assert {n: contents(folder / n) for n in "01"} == kept
+    assert {n: contents(of_job(folder, n)) for n in "01"} == kept
     for n in "01":
-        assert f"finished │ {metrics(folder / n)['val/mse']:.4g}" in out
+        assert f"finished │ {metrics(of_job(folder, n))['val/mse']:.4g}" in out
     assert sorted(path.name for path in tmp_path.iterdir()) == [name]
-    assert {path.name for path in folder.iterdir()} == {"0", "1", "multirun.yaml", ".lock"}
+    jobs_of = {"0_model=ae", "1_model=vae"}
+    assert {path.name for path in folder.iterdir()} == {*jobs_of, "multirun.yaml", ".lock"}
 
 
 @pytest.mark.parametrize("lacking", [None, "metrics.json", ".hydra/config.yaml"])
 def test_a_folder_of_another_run_is_refused(lacking, multirun, finished):
     """A finished one, an interrupted one, and one of which it cannot be told."""
-    shutil.copytree(finished, "ex/1")
+    shutil.copytree(finished, "ex/1_seed=2")
     if lacking:
-        Path("ex/1", lacking).unlink()
+        Path("ex/1_seed=2", lacking).unlink()
     kept = contents("ex")
     code, out = multirun("seed=1,2", *SHORT, "hydra.sweep.dir=ex")
-    assert code.startswith("error: ex/1: holds something other than this job: .hydra/config.yaml")
+    assert code.startswith(
+        "error: ex/1_seed=2: holds something other than this job: .hydra/config.yaml"
+    )
     assert "\n" not in code
     assert AGAIN not in out
     assert contents("ex") == kept
-    assert sorted(path.name for path in Path("ex").iterdir()) == ["1"]
+    assert sorted(path.name for path in Path("ex").iterdir()) == ["1_seed=2"]
 
 
 def test_the_folder_of_exactly_this_config_is_taken_up(multirun, finished):
@@ -194,6 +207,37 @@ def test_the_folder_of_exactly_this_config_is_taken_up(multirun, finished):
     code, _ = multirun("seed=1,0", *arguments)
     assert code.startswith("error: ex/0: holds something other than this job")
     assert contents("ex/0") == kept
+
+
+@pytest.mark.parametrize(
+    ("overrides", "name"),
+    [
+        ("model=ae,seed=1", "12_model=ae,seed=1"),
+        ("", "12"),
+        ("ckpt_path=../a b/last.ckpt", "12_ckpt_path=..-a-b-last.ckpt"),
+        (
+            "model.lr=0.00031415926,model.reg_weight=27.182818",
+            "12_model.lr=0.0003142,model.reg_weight=27.18",
+        ),
+        ("dataset.path=données", "12_dataset.path=données"),
+        ("k=" + "é" * 200, "12_k=" + "é" * 69),  # two bytes each
+    ],
+    ids=lambda text: text[:30],
+)
+def test_a_jobs_folder_names_what_differs(overrides, name, tmp_path):
+    assert jobs.folder_name(12, overrides) == name
+    (tmp_path / name).mkdir()
+
+
+def test_a_jobs_folder_is_typed_as_it_is_called(tmp_path, monkeypatch):
+    """Hydra takes `=` and `,` for its own; only what lies there is put in quotes."""
+    monkeypatch.chdir(tmp_path)
+    Path("0_model=ae,seed=1").mkdir()
+    arguments = ["run=0_model=ae,seed=1", "ckpt_path=0_model=ae,seed=2", "seed=1,2"]
+    jobs.quote_paths(arguments)
+    assert arguments[1:] == ["ckpt_path=0_model=ae,seed=2", "seed=1,2"]
+    parsed = OverridesParser.create().parse_override(arguments[0])
+    assert (parsed.key_or_group, parsed.value()) == ("run", "0_model=ae,seed=1")
 
 
 def test_a_job_in_the_folder_of_another_ends_the_multirun(tmp_path):
@@ -241,18 +285,20 @@ def test_a_search_goes_on_and_searches_on(multirun, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["a?b"]
     first = trials()
     # As an interruption leaves it: a trial that was asked for, and its folder half done.
-    Path("a?b/1/metrics.json").unlink()
+    (of_job("a?b", 1) / "metrics.json").unlink()
     with sqlite3.connect("a?b/study.db") as database:
         database.execute("UPDATE trials SET state = 'RUNNING' WHERE number = 1")
         database.execute("DELETE FROM trial_values WHERE trial_id = 2")
-    kept = contents("a?b/0")
+    kept = contents(of_job("a?b", 0))
     code, out = multirun(*SEARCH, "hydra.sweeper.trials=3")
     assert code == 0
-    assert contents("a?b/0") == kept
+    assert contents(of_job("a?b", 0)) == kept
     assert [trial.state.name for trial in trials()] == ["COMPLETE"] * 3
     assert [trial.params for trial in trials()[:2]] == [trial.params for trial in first]
     for trial in trials():
-        folder = Path(f"a?b/{trial.number}")
+        folder = of_job("a?b", trial.number)
+        for key in ("model.latent_dim", "model.lr"):
+            assert f",{key}={trial.params[key]:.4g}," in folder.name
         assert trial.value == metrics(folder)["val/mse"]
         assert f"finished │ {trial.value:.4g}" in out
         for key, value in trial.params.items():
@@ -261,12 +307,27 @@ def test_a_search_goes_on_and_searches_on(multirun, tmp_path):
     for name in ("history", "importance"):
         assert Path(f"a?b/{name}.png").stat().st_size > 5000
 
+    # It ends with a command that trains its best trial as it would be without the search.
+    best = min(trials(), key=lambda trial: trial.value)
+    *_, found, file, command = out.splitlines()
+    assert found.startswith(f"best: trial {best.number}, val/mse {best.value:.4g}: a?b/")
+    assert file == "its config: a?b/best.yaml"
+    _, script, *flags = shlex.split(command.removeprefix("at full length: "))
+    assert script == "train.py"
+    _, out = multirun(*flags, "--cfg=job", "seed=5", mode=[])
+    cfg = OmegaConf.create(out)
+    assert {key: OmegaConf.select(cfg, key) for key in best.params} == best.params
+    assert (cfg.network.hidden_dim, cfg.dataset.batch_size, cfg.seed) == (2, 16, 5)
+    assert cfg.trainer == compose_train().trainer
+    assert (cfg.evaluate, cfg.evaluation.split, cfg.objective) == (True, "test", "val/mse")
+
     # Without its study, what it draws anew is never paired with what another trial has left.
     Path("a?b/study.db").unlink()
-    kept = {n: contents(f"a?b/{n}") for n in "012"}
+    kept = {n: contents(of_job("a?b", n)) for n in "012"}
     code, _ = multirun(*SEARCH, "hydra.sweeper.trials=3", "hydra.sweeper.workers=3")
-    assert code.startswith("error: a?b/2: holds something other than this job")
-    assert {n: contents(f"a?b/{n}") for n in "012"} == kept
+    assert code.startswith("error: a?b/2_model.")
+    assert "holds something other than this job" in code
+    assert {n: contents(of_job("a?b", n)) for n in "012"} == kept
 
     code, _ = multirun(*SEARCH, "hydra.sweeper.seed=5")
     assert code.startswith("error: hydra.sweep.dir=a?b: holds another multirun")
@@ -280,8 +341,8 @@ def test_a_search_whose_trials_all_fail(multirun):
     code, out = multirun(*SEARCH, space, "hydra.sweeper.trials=2", "model.schedule=constant")
     assert code == 1
     assert [trial.state.name for trial in trials()] == ["FAIL", "FAIL"]
-    assert not Path("a?b/0").exists()
-    assert "training has diverged" in Path("a?b/1/error.txt").read_text()
+    assert not of_job("a?b", 0).exists()
+    assert "training has diverged" in (of_job("a?b", 1) / "error.txt").read_text()
     assert AGAIN not in out  # nothing is left to do
 
 
@@ -389,11 +450,11 @@ def test_jobs_in_processes_of_their_own(launcher, multirun):
     arguments = (*launcher, *TINY, "model.lr=0.001,1e30", "hydra.sweep.dir=sweep")
     code, out = multirun(*arguments)
     assert code == 1
-    assert f"finished │ {metrics('sweep/0')['val/mse']:.4g}" in out
+    assert f"finished │ {metrics(of_job('sweep', 0))['val/mse']:.4g}" in out
     assert "training has diverged" in out
-    kept = contents("sweep/0")
+    kept = contents(of_job("sweep", 0))
     assert multirun(*arguments)[0] == 1
-    assert contents("sweep/0") == kept
+    assert contents(of_job("sweep", 0)) == kept
 
 
 @pytest.mark.slow
@@ -406,13 +467,14 @@ def test_jobs_of_several_processes_take_turns(multirun, tmp_path):
     arguments = (*grid, *TINY, *ddp)
     code, out = multirun(*arguments)
     assert code == 1
-    assert "training has diverged" in Path("sweep/0/error.txt").read_text()
-    assert f"finished │ {metrics('sweep/1')['val/mse']:.4g}" in out
-    Path("sweep/1/metrics.json").unlink()
+    assert "training has diverged" in (of_job("sweep", 0) / "error.txt").read_text()
+    assert f"finished │ {metrics(of_job('sweep', 1))['val/mse']:.4g}" in out
+    (of_job("sweep", 1) / "metrics.json").unlink()
     assert multirun(*arguments)[0] == 1
-    assert metrics("sweep/1")["epochs"] == 1
+    assert metrics(of_job("sweep", 1))["epochs"] == 1
     assert [path.name for path in tmp_path.iterdir()] == ["sweep"]
-    assert {path.name for path in Path("sweep").iterdir()} == {"0", "1", "multirun.yaml", ".lock"}
+    kept = {"0_model.lr=1e30", "1_model.lr=1e-3", "multirun.yaml", ".lock"}
+    assert {path.name for path in Path("sweep").iterdir()} == kept
 
 
 @pytest.mark.slow
@@ -443,7 +505,7 @@ def test_a_multirun_whose_process_is_ended_goes_on(sent, tmp_path):
     done = paste(printed_command(out), tmp_path)
     assert done.returncode == 0, done.stderr
     (folder,) = (tmp_path / "outputs/multirun").iterdir()
-    assert [metrics(folder / n)["epochs"] for n in "01"] == [20, 20]
+    assert [metrics(of_job(folder, n))["epochs"] for n in "01"] == [20, 20]
 
 
 @pytest.mark.slow

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import pytest
 import torch
-from conftest import ROOT, SHORT, choices, compose_train
+from conftest import ROOT, SHORT, WITHOUT_REAL_DATA, choices, compose_train, small_data
 from omegaconf import OmegaConf
 from pytorch_lightning.callbacks import Callback
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -20,7 +20,11 @@ from autoencoders.training import RunRecord
 from autoencoders.training.checkpoint_files import read_checkpoint
 
 MODELS = choices("model")
-OF_RUN = ("trainer.max_epochs=3", "model.input_noise=0.1")  # every draw that there is
+OF_RUN = (
+    "trainer.max_epochs=3",
+    "tags=[short,of_tests]",
+    "model.input_noise=0.1",  # every draw that there is
+)
 EVALUATED = {"mse", "bce", "z_abs_mean", "z_std", "active_units"}
 
 
@@ -141,6 +145,7 @@ def test_tensorboard_shows_images_histograms_and_hyperparameters(run):
         return getattr(HParamsPluginData.FromString(content), part)
 
     columns = hparams("session_start_info").hparams
+    assert columns["tags"].string_value == "short of_tests"
     assert columns["latent_dim"].number_value == 3
     assert columns["network.hidden_dim"].number_value == 2
     assert columns["network"].string_value == "Tutorial"
@@ -304,7 +309,7 @@ def test_weights_start_a_new_run(tmp_path):
 
 @pytest.mark.parametrize("dataset", choices("dataset"))
 def test_every_data_set(dataset, data_dir, tmp_path):
-    short_run(tmp_path, f"dataset={dataset}", f"dataset.data_dir={data_dir}", "dataset.val_size=20")
+    short_run(tmp_path, *small_data(dataset, data_dir), "dataset.val_size=20")
     model, _, data, metrics, _ = load_run(tmp_path)
     x = data.test.x()
     mse = ((model.reconstruct(x) - x) ** 2).mean().item()
@@ -334,15 +339,14 @@ def error_of_the_mean(data):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
-@pytest.mark.parametrize("dataset", choices("dataset"))
+@pytest.mark.parametrize("dataset", sorted({*choices("dataset")} - WITHOUT_REAL_DATA))
 def test_models_learn_the_real_data(name, dataset, real_data_dir, tmp_path):
     short_run(
         tmp_path,
         f"model={name}",
         "network.hidden_dim=8",
         "model.lr=3e-3",
-        f"dataset={dataset}",
-        f"dataset.data_dir={real_data_dir}",
+        *small_data(dataset, real_data_dir),
         "dataset.batch_size=64",
         "trainer.max_epochs=6",
         "+trainer.max_steps=240",

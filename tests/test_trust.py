@@ -40,6 +40,12 @@ def change(run, key, value):
         ("trainer", "shutil.rmtree"),
         ("trainer.logger", "pytorch_lightning.loggers.CSVLogger"),
         ("trainer.callbacks.0", "os.remove"),
+        ("callbacks.ema", "os.system"),
+        ("callbacks.ema", "autoencoders.training.Checkpoints"),
+        ("logger.csv", "os.system"),
+        ("logger.csv", "pytorch_lightning.loggers.CSVLogger"),
+        ("logger.csv", "autoencoders.training.loggers.Path"),
+        ("logger.csv", "autoencoders.training.loggers.WandbLogger"),
     ],
 )
 def test_a_config_read_back_makes_nothing_foreign(key, target, run, monkeypatch):
@@ -166,6 +172,6 @@ def test_a_link_that_leads_out_of_the_run(run, tmp_path):
 
 
 def test_a_model_that_is_gone(run):
-    change(run, "model._target_", "autoencoders.models.rae.RAE")
-    with pytest.raises(InputError, match=r"config\.yaml: model\._target_=.*RAE: allowed"):
+    change(run, "model._target_", "autoencoders.models.gone.Gone")
+    with pytest.raises(InputError, match=r"config\.yaml: model\._target_=.*Gone: allowed"):
         load_config(run)

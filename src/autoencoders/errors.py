@@ -19,7 +19,12 @@ from hydra.errors import (
     MissingConfigException,
     OverrideParseException,
 )
-from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+from omegaconf.errors import (
+    ConfigAttributeError,
+    ConfigKeyError,
+    MissingMandatoryValue,
+    OmegaConfBaseException,
+)
 from pydantic import ValidationError
 
 # What a full or protected disk, or a file where a folder should be, answers with.
@@ -113,6 +118,8 @@ def describe(error: Exception, prefix: str = "") -> str | None:
         return _describe_instantiation(error)
     if isinstance(error, ValidationError):
         return _describe_validation(error, prefix)
+    if isinstance(error, MissingMandatoryValue):
+        return f"{error.full_key}: is missing: no default suits; give {error.full_key}=..."
     if isinstance(error, OSError):
         if error.errno not in NO_ROOM:
             return None
@@ -134,8 +141,9 @@ def _describe_instantiation(error: InstantiationException) -> str | None:
     if isinstance(cause, ValidationError):
         return _describe_validation(cause, prefix)
     prefix = re.sub(r"callbacks(\d+)$", r"callbacks.\1", prefix)
-    # Lightning's classes answer bad arguments with exceptions of many types.
-    if isinstance(cause, ValueError | InputError) or (cause and prefix.startswith("trainer")):
+    # Lightning's classes and loggers answer bad arguments with exceptions of many types.
+    foreign = prefix.startswith(("trainer", "logger", "callbacks"))
+    if isinstance(cause, ValueError | InputError) or (cause and foreign):
         return f"{prefix}: {_one_line(cause)}"
     return _describe_shortage(cause)
 

@@ -23,7 +23,7 @@ SAMPLERS = "samplers"  # a folder of .safetensors
 FIGURES = "figures"  # a folder of .png
 
 
-def write_whole(path: Path, content: str | bytes) -> None:
+def write_whole(path: Path, content: str | bytes | memoryview) -> None:
     """Write a file whole or not at all, see `open_whole`."""
     with open_whole(path) as file:
         file.write(content.encode() if isinstance(content, str) else content)
@@ -46,12 +46,8 @@ def open_whole(path: Path) -> Iterator[BinaryIO]:
             file.flush()
             os.fsync(file.fileno())
         os.replace(partial, path)
-    except (OSError, RuntimeError) as error:
-        # torch.save tells of a failed write by a RuntimeError of its own, whose context it is.
-        failed = error if isinstance(error, OSError) else error.__context__
-        if not isinstance(failed, OSError):
-            raise
-        raise _not_written(path, failed) from error
+    except OSError as error:
+        raise _not_written(path, error) from error
     finally:
         with suppress(OSError):
             partial.unlink()

@@ -1,5 +1,6 @@
 """What is shown of several trained models side by side."""
 
+import re
 from collections.abc import Mapping
 
 import torch
@@ -10,6 +11,7 @@ from autoencoders.comparison.table import Comparison, Row
 from autoencoders.data import DataModule
 from autoencoders.evaluation.evaluate import RECONSTRUCTION
 from autoencoders.evaluation.exhibits import is_image
+from autoencoders.features import shipped_classifier
 from autoencoders.figures import charts, codes, images
 from autoencoders.models import AutoEncoder
 
@@ -100,11 +102,14 @@ def pairs(data: DataModule, n: int) -> list[tuple[Tensor, Tensor]]:
     return list(zip(chosen[::2], chosen[1::2], strict=True))
 
 
-def of_comparison(comparison: Comparison, shown: list[Row], note: str) -> dict[str, Figure]:
+def of_comparison(
+    comparison: Comparison, shown: list[Row], note: str, log: Mapping[str, bool] | None = None
+) -> dict[str, Figure]:
     """Charts of a comparison's numbers, by name.
 
     Args:
         shown: the rows that are drawn.
+        log: by setting, whether a search drew it on a logarithmic scale.
     """
     figures = {
         "errors": errors(comparison, shown, note),
@@ -115,17 +120,19 @@ def of_comparison(comparison: Comparison, shown: list[Row], note: str) -> dict[s
         objective = comparison.objective
         reached = (objective.name, [row.cells[objective.key].mean for row in comparison.rows])
         title = f"{comparison.label}: what was searched, and what it gave"
-        figures["search"] = charts.parallel_coordinates(varied, reached, title)
+        figures["search"] = charts.parallel_coordinates(varied, reached, title, log=log)
     return figures
 
 
 def errors(comparison: Comparison, shown: list[Row], note: str) -> Figure:
     """Test reconstruction error by model."""
+    keys = {"test MSE": "test/mse"}
     return charts.bars(
-        _heights(shown, {"test MSE": "test/mse"}),
+        _heights(shown, keys),
         f"{comparison.label}: error of the reconstructions",
         "mean squared error per dimension",
-        note,
+        _with_seeds(note, shown),
+        stds=_stds(shown, keys),
     )
 
 
@@ -133,13 +140,16 @@ def sample_quality(comparison: Comparison, shown: list[Row], note: str) -> Figur
     """Frechet distance by model, of reconstructions and of each sampler's samples."""
     distance = comparison.distance
     kinds = (RECONSTRUCTION, *comparison.samplers)
+    keys = {kind: f"{kind}/{distance.key}" for kind in kinds}
     floor = comparison.floor.get(f"{RECONSTRUCTION}/{distance.key}")
+    classifier = shipped_classifier(str(comparison.conditions.get("extractor")))
     return charts.bars(
-        _heights(shown, {kind: f"{kind}/{distance.key}" for kind in kinds}),
+        _heights(shown, keys),
         f"{comparison.label}: distance of generated from {comparison.split} examples",
         f"{distance.name}, lower is better",
-        note,
+        _with_seeds("; ".join(filter(None, (classifier, note))), shown),
         floor=("real examples", floor.mean) if floor else None,
+        stds=_stds(shown, keys),
     )
 
 
@@ -150,9 +160,31 @@ def _heights(shown: list[Row], keys: Mapping[str, str]) -> list[tuple[str, dict[
     ]
 
 
+def _stds(shown: list[Row], keys: Mapping[str, str]) -> list[dict[str, float]]:
+    return [
+        {
+            name: std
+            for name, key in keys.items()
+            if key in row.cells and (std := row.cells[key].std) is not None
+        }
+        for row in shown
+    ]
+
+
+def _with_seeds(note: str, shown: list[Row]) -> str:
+    """A footnote, and what the error bars are where there are any."""
+    seeds = {row.label: len(row.runs) for row in shown if len(row.runs) > 1}
+    if not seeds:
+        return note
+    counts = sorted(set(seeds.values()))
+    several = f"{counts[0]} seeds" if len(counts) == 1 else f"{counts[0]} to {counts[-1]} seeds"
+    return f"{note}; error bars: standard deviation over {several}"
+
+
 def shared_parameters(notes: Mapping[str, str]) -> str:
     """One footnote of several models': what they share once, the rest by model."""
-    parts = {label: note.split(", ") for label, note in notes.items()}
+    # A comma in brackets belongs to a network's arguments.
+    parts = {label: re.split(r", (?![^()]*\))", note) for label, note in notes.items()}
     shared = [part for part in next(iter(parts.values())) if all(part in p for p in parts.values())]
     own = [
         f"{label}: {', '.join(rest)}"

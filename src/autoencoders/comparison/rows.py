@@ -1,6 +1,7 @@
 """Finished runs as the rows of a table: which share a row, and what the row is called."""
 
 import json
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,7 +29,14 @@ class FinishedRun(NamedTuple):
         """The part of the config that the numbers depend on, but for the seed."""
         kept = {key: self.config.get(key) for key in ("model", "network", "trainer", "ckpt_path")}
         dataset = self.config["dataset"].items()
-        return {**kept, "dataset": {k: v for k, v in dataset if k not in ("data_dir", "seed")}}
+        kept["dataset"] = {k: v for k, v in dataset if k not in ("data_dir", "seed")}
+        chosen = (self.config.get("callbacks") or {}).items()
+        kept["callbacks"] = {
+            name: {k: v for k, v in callback.items() if k != "_target_"}
+            for name, callback in chosen
+            if name != "lr_monitor"  # which changes no number
+        }
+        return kept
 
 
 def check_comparable(runs: list[FinishedRun]) -> None:
@@ -70,7 +78,8 @@ def _apart(run: FinishedRun, others: list[FinishedRun]) -> str:
     own = flat(run.settings())
     keys = [key for key in own if len({str(settings.get(key)) for settings in same}) > 1]
     if len(keys) > 2:  # a search: the numbers would not fit beside a row of images
-        return f"{run.model} ({run.folder.name})"
+        number = re.match(r"\d+(?=_\D)", run.folder.name)  # of a job, as in 0_model=ae,seed=1
+        return f"{run.model} ({number[0] if number else run.folder.name})"
     apart = ", ".join(f"{key.rpartition('.')[2]} {_short(own[key])}" for key in keys)
     return f"{run.model} ({apart})" if apart else run.model
 

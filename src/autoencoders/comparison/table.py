@@ -19,7 +19,7 @@ from autoencoders.comparison.rows import (
 )
 from autoencoders.evaluation import catalogue
 from autoencoders.evaluation.catalogue import Column
-from autoencoders.features import EXTRACTORS
+from autoencoders.features import EXTRACTORS, shipped_classifier
 from autoencoders.files import shown, write_whole
 from autoencoders.metrics.base import Quantity
 
@@ -81,8 +81,7 @@ class Comparison:
         self.samplers = list(self.conditions["samplers"])
         groups = group_by_config(runs)
         known = {key for run in runs for key in run.metrics}
-        terms = [key for key in known if key.startswith("test/")]
-        self.columns = [c for c in catalogue.columns(self.samplers, terms) if c.key in known]
+        self.columns = [c for c in catalogue.columns(self.samplers, known) if c.key in known]
         means = [
             {column.key: _mean(column.key, group) for column in self.columns} for group in groups
         ]
@@ -209,9 +208,11 @@ class Comparison:
     def caption(self) -> str:
         """What the numbers are, in a sentence or two."""
         n = self.conditions["images"]
+        classifier = shipped_classifier(str(self.conditions.get("extractor")))
+        features = f"{self.distance.name} names the features{classifier and f' ({classifier})'}"
         return (
             f"{n:,} examples of each kind against {n:,} {self.split} examples;"
-            f" {self.distance.name} names the features. The row '{FLOOR}' is what training examples"
+            f" {features}. The row '{FLOOR}' is what training examples"
             " reach by the same measures (as nearest training example: held-out ones; in the latent"
             " space: draws from the prior); best values are marked; ± is the standard deviation"
             " over seeds."

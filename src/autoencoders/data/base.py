@@ -17,6 +17,8 @@ from torch.utils.data.distributed import DistributedSampler
 
 from autoencoders.errors import InputError
 
+REFERENCE = 10_000  # examples that principal components are fitted on, at most
+
 Batch = tuple[Tensor, Tensor]  # x (B, *shape), as `to_floats` gives it, and labels (B,)
 
 
@@ -26,11 +28,16 @@ class Examples(Dataset):
     Args:
         values: (N, *shape): images as uint8, (N, C, H, W), vectors as float32, (N, features).
         labels: int64, (N,), indices into the data module's `class_names`; by default all 0.
+        factors: int64, (N, F), a column for each of its `factor_names`; by default none.
     """
 
-    def __init__(self, values: Tensor, labels: Tensor | None = None) -> None:
+    def __init__(
+        self, values: Tensor, labels: Tensor | None = None, factors: Tensor | None = None
+    ) -> None:
+        n = len(values)
         self.values = values
-        self.labels = torch.zeros(len(values), dtype=torch.long) if labels is None else labels
+        self.labels = torch.zeros(n, dtype=torch.long) if labels is None else labels
+        self.factors = torch.zeros(n, 0, dtype=torch.long) if factors is None else factors
 
     def __len__(self) -> int:
         return len(self.values)
@@ -43,11 +50,12 @@ class Examples(Dataset):
         """The first n as models take them, (n, *shape), float32; by default all."""
         return to_floats(self.values[:n])
 
-    def subset(self, indices: Tensor) -> "Examples":
-        return Examples(self.values[indices], self.labels[indices])
+    def subset(self, indices: Tensor | slice) -> "Examples":
+        """Those of them; a slice copies nothing, so that values on disk stay there."""
+        return Examples(self.values[indices], self.labels[indices], self.factors[indices])
 
     def to(self, device: torch.device) -> "Examples":
-        return Examples(self.values.to(device), self.labels.to(device))
+        return Examples(*(part.to(device) for part in (self.values, self.labels, self.factors)))
 
 
 def to_floats(values: Tensor) -> Tensor:
@@ -117,6 +125,8 @@ class DataModule(pl.LightningDataModule):
         shape: of one example: (C, H, W) of images, (features,) of vectors.
         bounded: whether all values lie in [0, 1], as pixels do.
         class_names: what the labels mean; empty where there are none.
+        factor_names: of further labels, what the examples vary in; empty where none are known.
+        feature_names: what the dimensions of vectors are called; empty where they have no names.
         extractor: the name of its feature extractor, where one ships.
 
     Raises:
@@ -124,15 +134,18 @@ class DataModule(pl.LightningDataModule):
             `val_size` that leaves nothing to train on.
     """
 
-    label: ClassVar[str]
+    label: str
     shape: tuple[int, ...]
     bounded: ClassVar[bool] = True
     class_names: tuple[str, ...] = ()
+    factor_names: tuple[str, ...] = ()
+    feature_names: tuple[str, ...] = ()
     extractor: ClassVar[str] = ""
 
     train: Examples
     val: Examples
     test: Examples
+    reference: Examples  # some of training and validation, the same whatever the seed
 
     @validate_call
     def __init__(
@@ -168,9 +181,15 @@ class DataModule(pl.LightningDataModule):
                 f"dataset.val_size={self.val_size}: leaves fewer than two of {len(everything)}"
                 f" examples to train on; allowed: at most {len(everything) - 2}"
             )
+        some = torch.randperm(len(everything), generator=torch.Generator().manual_seed(0))
+        self.reference = everything.subset(some[:REFERENCE].sort().values)
+        self.train, self.val = self.split(everything, size)
+
+    def split(self, everything: Examples, size: int) -> tuple[Examples, Examples]:
+        """`size` examples to train on, and the others to validate on."""
         order = torch.randperm(len(everything), generator=torch.Generator().manual_seed(self.seed))
-        self.train = everything.subset(order[:size].sort().values)
-        self.val = everything.subset(order[size:].sort().values)
+        train, val = order[:size].sort().values, order[size:].sort().values
+        return everything.subset(train), everything.subset(val)
 
     def train_dataloader(self) -> DataLoader:
         return self._loader(self.train, shuffle=True)

@@ -35,12 +35,14 @@ class Column(NamedTuple):
     floor: str | None = None
 
 
-def columns(samplers: Iterable[str], terms: Iterable[str] = ()) -> list[Column]:
+def columns(samplers: Iterable[str], names: Iterable[str] = ()) -> list[Column]:
     """The columns of runs that were evaluated with these samplers.
 
     Args:
-        terms: further names of the form `test/<term>`, what objectives are made of.
+        names: of the metrics that the runs have, which tell the terms that objectives are made of,
+            `test/<term>`, and the factors that codes were probed for.
     """
+    names = sorted(names)
     of_test = [
         Column(f"test/{q.key}", "Reconstruction", q.name, q.better) for q in epoch.QUANTITIES
     ]
@@ -48,7 +50,15 @@ def columns(samplers: Iterable[str], terms: Iterable[str] = ()) -> list[Column]:
     known = {column.key for column in (*of_test, *of_codes)}
     own = [
         Column(key, "Objective", key.removeprefix("test/").replace("_", " "), None)
-        for key in sorted(set(terms) - known)
+        for key in names
+        if key.startswith("test/") and key not in known
+    ]
+    of_factors = [
+        Column(key, "Latent space", f"{q.name}, {key.removeprefix(stem)}", q.better)
+        for metric in latents.FACTOR_METRICS
+        for q in metric.quantities
+        for key in names
+        if key.startswith(stem := f"latent/{q.key}_")
     ]
     return [
         *of_test,
@@ -64,10 +74,25 @@ def columns(samplers: Iterable[str], terms: Iterable[str] = ()) -> list[Column]:
             for metric in latents.LABEL_METRICS
             for q in metric.quantities
         ),
+        *of_factors,
         *of_codes,
         *own,
         *(Column(q.key, "Training", q.name, q.better) for q in TRAINING),
     ]
+
+
+def headlines(samplers: Iterable[str]) -> list[Column]:
+    """The columns that tell most: whether the model reconstructs, how far its samples are from real
+    examples, whether they are good and all of them there, and what codes tell of classes."""
+    samplers = list(samplers)
+    distances = {extractor.distance.key for extractor in EXTRACTORS}
+    first = next(iter(samplers), "")
+    keys = {
+        *("test/mse", "latent/knn_accuracy", "train_seconds"),
+        *(f"{first}/{measure}" for measure in ("precision", "recall")),
+        *(f"{of}/{distance}" for of in (RECONSTRUCTION, *samplers) for distance in distances),
+    }
+    return [column for column in columns(samplers) if column.key in keys]
 
 
 def of_sampler(name: str) -> list[Column]:

@@ -1,7 +1,7 @@
 """What a trained model is worth: the quality of its samples and of its codes."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
@@ -64,6 +64,20 @@ class Codes(NamedTuple):
     z: Tensor
 
 
+class Closest(NamedTuple):
+    """Generated examples that come near to training examples, and those.
+
+    generated, train: (n, *shape) each, as `Examples.values` holds them.
+    labels: the training examples' classes, (n,).
+    distances: root mean squared difference per dimension of each pair, (n,).
+    """
+
+    generated: Tensor
+    train: Tensor
+    labels: Tensor
+    distances: Tensor
+
+
 class Evaluation(NamedTuple):
     """What `evaluate` measures.
 
@@ -76,7 +90,7 @@ class Evaluation(NamedTuple):
     class_shares: of the real examples and by sampler, as a classifier sees them, (classes,) each;
         empty with features that know no classes.
     closest: of the first sampler, the examples that come nearest to a training example, of each
-        class as many, and those, (CLOSEST, *shape) each.
+        class as many, CLOSEST in all.
     samplers: the fitted ones.
     """
 
@@ -87,7 +101,7 @@ class Evaluation(NamedTuple):
     codes: Codes
     generated: dict[str, Tensor]
     class_shares: dict[str, Tensor]
-    closest: tuple[Tensor, Tensor]
+    closest: Closest
     samplers: dict[str, Sampler]
 
 
@@ -106,7 +120,11 @@ def check(data: DataModule, settings: Settings) -> None:
 
 
 def evaluate(
-    model: AutoEncoder, data: DataModule, settings: Settings, samplers: Mapping[str, Sampler]
+    model: AutoEncoder,
+    data: DataModule,
+    settings: Settings,
+    samplers: Mapping[str, Sampler],
+    begin: Callable[[str], None] = lambda stage: None,
 ) -> Evaluation:
     """Measure a trained model on the split's examples; the same numbers for the same seed.
 
@@ -114,33 +132,39 @@ def evaluate(
     is what as many training examples reach by the same measure. (How near samples come to the
     training set is held against how near real examples come that the model has not seen.)
 
+    Args:
+        begin: is told each stage of the work as it begins.
+
     Raises:
         InputError: codes are NaN or infinite.
     """
     start = time.perf_counter()
-    extractor = load_extractor(settings.features, data.extractor).fit(data.train.values)
+    begin("features of real examples")
+    extractor = load_extractor(settings.features, data.extractor).fit(data.reference.values)
     extractor = extractor.to(model.device)
     split = data.val if settings.split == "val" else data.test
     real = choose(split, min(settings.images, len(data.train)), stream(settings.seed, "real"))
     train = choose(data.train, TRAIN_PER_TEST * len(real), stream(settings.seed, "train"))
+    begin(f"codes of {len(train):,} training and {len(real):,} {settings.split} examples")
     with torch.random.fork_rng():  # for a posterior's draws
         torch.manual_seed(stream(settings.seed, "posterior").initial_seed())
         train_codes, codes = encode(model, train.values), encode(model, real.values)
-    fitted = {
-        name: sampler.fit(train_codes.z, model.prior, settings.seed, train.labels)
-        for name, sampler in samplers.items()
-    }
-    generated = {
-        name: decode(model, sampler.draw(len(real), stream(settings.seed, name)))
-        for name, sampler in fitted.items()
-    }
+    fitted, generated = {}, {}
+    for name, sampler in samplers.items():
+        begin(f"{len(real):,} samples: {name}")
+        fitted[name] = sampler.fit(train_codes.z, model.prior, settings.seed, train.labels)
+        generated[name] = decode(model, sampler.draw(len(real), stream(settings.seed, name)))
 
+    begin("metrics of real examples")
     judge = Judge(extractor, real, data.train, settings)
+    begin("metrics of reconstructions")
     judge.examples(RECONSTRUCTION, decode(model, codes.mean))
     for name, values in generated.items():
+        begin(f"metrics of samples: {name}")
         judge.examples(name, values)
         judge.density(name, fitted[name], codes.z)
-    judge.codes(codes, train_codes, train.labels, model, len(data.class_names))
+    begin("metrics of codes")
+    judge.codes(codes, train_codes, model, data, train)
     return Evaluation(
         {**judge.metrics, "evaluation_seconds": time.perf_counter() - start},
         [f"{', '.join(of)}: {line}" for line, of in judge.left_out.items()],
@@ -169,6 +193,7 @@ class Judge:
         self.settings = settings
         self.real = self._sample(real.values)
         self.labels = real.labels
+        self.factors = real.factors
         self.train = train.values
         self.metrics: dict[str, float] = {}
         self.left_out: dict[str, list[str]] = {}  # of what, by what and why
@@ -196,17 +221,25 @@ class Judge:
             self._take(name, latents.DENSITY, sampler.log_prob(z))
 
     def codes(
-        self, codes: Codes, train: Codes, train_labels: Tensor, model: AutoEncoder, classes: int
+        self, codes: Codes, train: Codes, model: AutoEncoder, data: DataModule, examples: Examples
     ) -> None:
-        """Judge codes: against the prior, and where there are labels, by what they tell of them."""
+        """Judge codes: against the prior, and where there are labels, by what they tell of them.
+
+        Args:
+            examples: those that the codes `train` are of.
+        """
         n, prior = len(codes.z), model.prior
         draws = [prior.draw(n, stream(self.settings.seed, f"prior {i}")) for i in range(3)]
         for metric in latents.PRIOR_METRICS:
             self._take("latent", metric, codes.z, draws[0], prior.std)
             self._take("latent", metric, draws[1], draws[2], prior.std, suffix="_floor")
-        if classes:
-            for metric in latents.LABEL_METRICS:
-                self._take("latent", metric, train.mean, train_labels, codes.mean, self.labels)
+        known = (train.mean, examples.labels, codes.mean, self.labels)
+        for metric in latents.LABEL_METRICS if data.class_names else ():
+            self._take("latent", metric, *known)
+        for i, factor in enumerate(data.factor_names):
+            known = (train.mean, examples.factors[:, i], codes.mean, self.factors[:, i])
+            for metric in latents.FACTOR_METRICS:
+                self._take("latent", metric, *known, suffix=f"_{factor}")
 
     def _sample(self, values: Tensor) -> Sample:
         features = self.extractor.extract(values)
@@ -245,12 +278,13 @@ def choose(examples: Examples, n: int, generator: torch.Generator) -> Examples:
     return examples.subset(torch.randperm(len(examples), generator=generator)[:n].sort().values)
 
 
-def closest(values: Tensor, train: Examples) -> tuple[Tensor, Tensor]:
+def closest(values: Tensor, train: Examples) -> Closest:
     """Of generated examples (n, *shape) those nearest to a training example, of each class as many,
-    and those training examples, (CLOSEST, *shape) each."""
+    CLOSEST in all."""
     distances, indices = samples.nearest(values[: samples.SEARCHED], train.values)
     chosen = first_of_each_class(distances.argsort(), train.labels[indices], CLOSEST)
-    return values[chosen], train.values[indices[chosen]]
+    near = indices[chosen]
+    return Closest(values[chosen], train.values[near], train.labels[near], distances[chosen])
 
 
 def first_of_each_class(order: Tensor, labels: Tensor, n: int) -> Tensor:

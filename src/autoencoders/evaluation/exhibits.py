@@ -4,7 +4,8 @@ import torch
 from matplotlib.figure import Figure
 
 from autoencoders.data import DataModule, to_floats
-from autoencoders.evaluation.evaluate import Evaluation
+from autoencoders.evaluation.evaluate import HELD_OUT, Evaluation, encode
+from autoencoders.features import shipped_classifier
 from autoencoders.figures import charts, codes, diagrams, images
 from autoencoders.models import AutoEncoder
 from autoencoders.samplers import ClassSampler
@@ -34,17 +35,28 @@ def of_evaluation(
             sampler = evaluation.samplers[name]
             if isinstance(sampler, ClassSampler) and data.class_names:
                 figures[f"samples_{name}_by_class"] = by_class(model, data, sampler, note)
-        title = f"{heading(model, data)}: of each class, the sample nearest to a training image"
-        rows = zip(("samples", "nearest training\nimages"), evaluation.closest, strict=True)
-        figures["nearest_training_images"] = images.image_rows(
-            [(label, to_floats(values)) for label, values in rows], title, note
-        )
+        figures["nearest_training_images"] = nearest_training_images(model, data, note, evaluation)
     if evaluation.class_shares:
         title = f"{heading(model, data)}: what a classifier sees in the samples"
+        seen_by = shipped_classifier(evaluation.conditions["extractor"])
         figures["class_shares"] = charts.class_shares(
-            evaluation.class_shares, data.class_names, title, note
+            evaluation.class_shares, data.class_names, title, f"{seen_by}; {note}"
         )
     return figures
+
+
+def nearest_training_images(
+    model: AutoEncoder, data: DataModule, note: str, evaluation: Evaluation
+) -> Figure:
+    generated, train, labels, distances = evaluation.closest
+    rows = [("samples", to_floats(generated)), ("nearest training\nimages", to_floats(train))]
+    names = [data.class_names[label] for label in labels] if data.class_names else [""] * len(train)
+    captions = [f"{name}\n{d:.3f}" for name, d in zip(names, distances.tolist(), strict=True)]
+    title = f"{heading(model, data)}: of each class, the sample nearest to a training image"
+    below = "below: the training image's class and the root mean squared difference per pixel"
+    held_out = evaluation.metrics.get(f"{HELD_OUT}/nearest_train")
+    of_test = f" (on average of unseen real images: {held_out:.3f})" if held_out else ""
+    return images.image_rows(rows, title, f"{below}{of_test}; {note}", captions)
 
 
 def by_class(model: AutoEncoder, data: DataModule, sampler: ClassSampler, note: str) -> Figure:
@@ -72,10 +84,12 @@ def samples(model: AutoEncoder, data: DataModule, note: str) -> Figure:
 
 
 def latent_space(model: AutoEncoder, data: DataModule, note: str) -> Figure:
-    z = torch.cat([model.encode(x.to(model.device)).cpu() for x in data.test.x(SHOWN).split(100)])
+    with torch.random.fork_rng():  # for a posterior's draws
+        torch.manual_seed(0)
+        mean, z = encode(model, data.test.values[:SHOWN])
     labels = data.test.labels[: len(z)]
     title = f"{heading(model, data)}: latent space"
-    return codes.latent_space(z, labels, data.class_names, model.prior.std, title, note)
+    return codes.latent_space(mean, z, labels, data.class_names, model.prior.std, title, note)
 
 
 def networks(model: AutoEncoder, data: DataModule, note: str) -> Figure:

@@ -8,7 +8,7 @@ measured offline and at the images' own size; principal components serve for any
 from typing import Literal
 
 from autoencoders.features.base import Extractor, Features
-from autoencoders.features.cnn import FeatureCNN, load_cnn
+from autoencoders.features.cnn import FeatureCNN, load_cnn, shipped_classifier
 from autoencoders.features.inception import Inception
 from autoencoders.features.pca import PCA
 
@@ -23,6 +23,7 @@ __all__ = [
     "Features",
     "Inception",
     "load_extractor",
+    "shipped_classifier",
 ]
 
 

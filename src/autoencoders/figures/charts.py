@@ -1,10 +1,13 @@
 """Figures of numbers."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import ListedColormap, LogNorm, Normalize
 from matplotlib.figure import Figure
 from torch import Tensor
 
@@ -17,6 +20,7 @@ def bars(
     ylabel: str,
     note: str = "",
     floor: tuple[str, float] | None = None,
+    stds: Sequence[Mapping[str, float]] = (),
 ) -> Figure:
     """Grouped bars, each with its value.
 
@@ -24,6 +28,7 @@ def bars(
         groups: pairs of a group's name, below the axis, and its bars' heights by name.
         ylabel: what the heights are.
         floor: name and height of a line that no bar can be expected to fall below.
+        stds: for each group standard deviations by bar, which error bars show; a bar may lack one.
     """
     names = list(dict.fromkeys(name for _, heights in groups for name in heights))
     figure = Figure(
@@ -34,8 +39,15 @@ def bars(
     for i, name in enumerate(names):
         places = [x + (i - (len(names) - 1) / 2) * width for x in range(len(groups))]
         heights = [values.get(name, np.nan) for _, values in groups]
+        spread = [values.get(name, 0.0) for values in stds] or None
         container = axes.bar(
-            places, heights, 0.92 * width, color=PALETTE[i % len(PALETTE)], label=name
+            places,
+            heights,
+            0.92 * width,
+            yerr=spread,
+            color=PALETTE[i % len(PALETTE)],
+            error_kw={"ecolor": "black", "lw": 1.5},
+            label=name,
         )
         axes.bar_label(container, [f"{h:.3g}" for h in heights], fontsize=9, padding=2)
     axes.set_xticks(range(len(groups)), [name for name, _ in groups], fontsize=11)
@@ -43,7 +55,10 @@ def bars(
     axes.margins(y=0.12)
     axes.spines[["top", "right"]].set_visible(False)
     if floor:
-        axes.axhline(floor[1], color=INK, ls="--", lw=1, label=f"{floor[0]} ({floor[1]:.3g})")
+        label = f"{floor[0]} ({floor[1]:.3g})"
+        axes.axhline(floor[1], color="black", ls="--", lw=1.2, zorder=3, label=label)
+        low, high = axes.get_ylim()
+        axes.set_ylim(bottom=min(low, floor[1]) - 0.03 * (high - low))  # off the axis
     if len(names) > 1 or floor:
         axes.legend(
             frameon=False, ncols=len(names) + 1, loc="lower center", bbox_to_anchor=(0.5, 1)
@@ -56,41 +71,70 @@ def parallel_coordinates(
     objective: tuple[str, Sequence[float]],
     title: str,
     note: str = "",
+    log: Mapping[str, bool] | None = None,
 ) -> Figure:
     """A line for each trial of a search, through its settings to what it reached.
 
     Args:
-        settings: by name, a value for each trial; an axis each: logarithmic where the largest is
-            over ten times the least, and with a mark for each of them where they are words.
+        settings: by name, a value for each trial; an axis each, with a mark for each of them where
+            they are words, and at whole numbers alone where they are whole.
         objective: its name and values, the last axis; the lower, the darker the line.
+        log: by name, whether an axis is logarithmic; one that is not named is so where the largest
+            value is over ten times the least.
     """
     columns = {**settings, objective[0]: objective[1]}
-    figure = Figure(figsize=(2.2 * len(columns) + 1, 4.6), layout="constrained")
+    figure = Figure(figsize=(2.2 * len(columns) + 2, 4.6), layout="constrained")
     axes = figure.subplots()
-    heights = []
-    white = {"facecolor": "white", "edgecolor": "none", "pad": 1, "alpha": 0.8}
-    number: dict[str, Any] = {"color": INK, "va": "center", "bbox": white, "zorder": 3}
-    for x, (name, values) in enumerate(columns.items()):
-        are_words = any(isinstance(value, str) for value in values)
-        words = sorted(set(map(str, values))) if are_words else []
-        numbers = np.array([words.index(str(v)) if are_words else float(v) for v in values])
-        log = numbers.min() > 0 and numbers.max() > 10 * numbers.min()
-        scaled = np.log(numbers) if log else numbers
-        low, span = scaled.min(), max(np.ptp(scaled), 1e-12)
-        heights.append((scaled - low) / span)
-        axes.plot([x, x], [0, 1], color=INK, lw=1)
-        for height in np.linspace(0, 1, len(words) or 3):
-            value = np.exp(low + height * span) if log else low + height * span
-            text = words[round(value)] if words else f"{value:.3g}"
-            axes.text(x + 0.03, height, text, fontsize=9, **number)
-        axes.text(x, 1.08, f"{name}{' (log)' if log else ''}", ha="center", fontsize=11, color=INK)
-    lines = np.array(heights).T
+    scales = [_Scale.of(values, (log or {}).get(name)) for name, values in columns.items()]
+    for x, (name, scale) in enumerate(zip(columns, scales, strict=True)):
+        _axis(axes, x, name, scale)
+    lines = np.array([scale.heights for scale in scales]).T
+    dark = ListedColormap(colormaps["viridis"](np.linspace(0, 0.9, 256)))  # no faint yellow
     for line in lines[np.argsort(-lines[:, -1])]:  # the best on top
-        axes.plot(range(len(columns)), line, lw=1.8, color=colormaps["viridis"](0.9 * line[-1]))
+        axes.plot(range(len(columns)), line, lw=1.8, color=dark(line[-1]))
     axes.set_xlim(-0.3, len(columns) - 0.5)
     axes.set_ylim(-0.05, 1.15)
     axes.axis("off")
+    norm = (LogNorm if scales[-1].log else Normalize)(min(objective[1]), max(objective[1]))
+    colours = figure.colorbar(ScalarMappable(norm, dark), ax=axes, shrink=0.8)
+    colours.set_label(f"{objective[0]}, the darker the better")
     return headed(figure, title, note)
+
+
+class _Scale(NamedTuple):
+    """Values on an axis: their heights between 0 and 1, and its marks as heights and texts."""
+
+    heights: np.ndarray
+    marks: list[tuple[float, str]]
+    log: bool
+
+    @classmethod
+    def of(cls, values: Sequence[float | str], log: bool | None) -> "_Scale":
+        if any(isinstance(value, str) for value in values):
+            words = sorted(set(map(str, values)))
+            places = np.linspace(0, 1, len(words)) if len(words) > 1 else np.zeros(1)
+            height = dict(zip(words, places.tolist(), strict=True))
+            heights = np.array([height[str(value)] for value in values])
+            return cls(heights, [(h, word) for word, h in height.items()], False)
+        numbers = np.array(values, dtype=float)
+        least, largest = numbers.min(), numbers.max()
+        log = bool(least > 0 and (largest > 10 * least if log is None else log))
+        scale, marks = (np.log, np.geomspace) if log else (np.asarray, np.linspace)
+        low, span = scale(least), max(scale(largest) - scale(least), 1e-12)
+        whole = all(isinstance(value, int) for value in values)
+        ticks = np.unique(marks(least, largest, 3).round() if whole else marks(least, largest, 3))
+        texts = [f"{tick:,.0f}" if whole else f"{tick:.3g}" for tick in ticks]
+        places = (scale(ticks) - low) / span
+        return cls((scale(numbers) - low) / span, list(zip(places, texts, strict=True)), log)
+
+
+def _axis(axes: Axes, x: int, name: str, scale: _Scale) -> None:
+    white = {"facecolor": "white", "edgecolor": "none", "pad": 1, "alpha": 0.8}
+    axes.plot([x, x], [0, 1], color=INK, lw=1)
+    for height, text in scale.marks:
+        axes.text(x + 0.03, height, text, fontsize=9, color=INK, va="center", bbox=white, zorder=3)
+    heading = f"{name} (log)" if scale.log else name
+    axes.text(x, 1.08, heading, ha="center", fontsize=11, color=INK)
 
 
 def class_shares(

@@ -14,38 +14,39 @@ from autoencoders.figures.style import INK, PALETTE, headed
 
 def latent_space(
     codes: Tensor,
+    draws: Tensor,
     labels: Tensor,
     class_names: Sequence[str],
     prior_std: float,
     title: str,
     note: str,
 ) -> Figure:
-    """Codes on their first two principal components, by class, beside all their coordinates'
-    histogram against the prior's density.
+    """Codes on their first two principal components, by class, beside a histogram of all draws'
+    coordinates against the prior's density.
 
     Args:
-        codes: (N, latent_dim).
+        codes: posterior means, (N, latent_dim).
+        draws: from the same posteriors, (N, latent_dim): a regulariser makes these the prior's, not
+            the means, which lie closer together.
         labels: (N,), indices into `class_names`.
         prior_std: sigma of the prior N(0, sigma^2 I).
     """
-    points = codes.float().cpu().numpy()
+    coordinates = draws.float().cpu().numpy().ravel()
     figure = Figure(figsize=(11, 4.8), layout="constrained")
     left, right = figure.subplots(1, 2)
     plane, share = principal_plane(codes)
-    scatter(left, plane, labels, class_names, size=5)
+    scatter(left, plane, labels, class_names)
     left.set_title(f"Test codes by class (PCA, {share:.0%} of the variance)", fontsize=11)
     left.set_xlabel("first component")
     left.set_ylabel("second component")
     if class_names:
-        left.legend(
-            markerscale=3, fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5)
-        )
+        left.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
 
-    spread = max(4 * prior_std, float(np.abs(points).max()))
+    spread = max(4 * prior_std, float(np.abs(coordinates).max()))
     grid = np.linspace(-spread, spread, 400)
     density = np.exp(-0.5 * (grid / prior_std) ** 2) / (prior_std * np.sqrt(2 * np.pi))
     edges = np.linspace(-spread, spread, 101)
-    right.hist(points.ravel(), edges, density=True, color=PALETTE[4], label="codes")
+    right.hist(coordinates, edges, density=True, color=PALETTE[4], label="draws from the posterior")
     right.plot(grid, density, color=PALETTE[5], lw=2, label=f"prior N(0, {prior_std**2:g})")
     right.set_title("All coordinates of the codes against the prior", fontsize=11)
     right.set_xlabel("coordinate")
@@ -73,10 +74,10 @@ def embeddings(
     for column, (name, points) in enumerate(columns):
         above, below = axes[:, column]
         plane, share = principal_plane(points)
-        scatter(above, plane, labels, class_names, size=3)
+        scatter(above, plane, labels, class_names)
         above.set_title(name, fontsize=12, color=INK)
         above.set_xlabel(f"{share:.0%} of the variance", fontsize=9, color=INK)
-        scatter(below, tsne(points), labels, class_names, size=3)
+        scatter(below, tsne(points), labels, class_names)
         for panel in (above, below):
             panel.set_xticks([])
             panel.set_yticks([])
@@ -85,7 +86,7 @@ def embeddings(
     axes[0, 0].set_ylabel("PCA", fontsize=12, color=INK)
     axes[1, 0].set_ylabel("t-SNE", fontsize=12, color=INK)
     handles, names = axes[0, 0].get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside right center", markerscale=4, frameon=False)
+    figure.legend(handles, names, loc="outside right center", frameon=False)
     return headed(figure, title, note)
 
 
@@ -120,16 +121,16 @@ def tsne(points: Tensor) -> np.ndarray:
     )
 
 
-def scatter(
-    axes: Axes, plane: np.ndarray, labels: Tensor, class_names: Sequence[str], size: float
-) -> None:
-    """Points (N, 2) by class, in a random order, so that no class lies on top of the others."""
+def scatter(axes: Axes, plane: np.ndarray, labels: Tensor, class_names: Sequence[str]) -> None:
+    """Points (N, 2) by class, in a random order, so that no class lies on top of the others; the
+    fewer, the larger."""
+    size = np.clip(10_000 / max(len(plane), 1), 3, 30)  # square points
     classes = labels.cpu().numpy()
     order = np.random.default_rng(0).permutation(len(plane))
     colours = np.array(PALETTE)[classes % len(PALETTE)]
     x, y = plane[order].T
     axes.scatter(x, y, s=size, linewidths=0, c=colours[order])
     for index, name in enumerate(class_names):  # for the legend
-        axes.scatter([], [], s=size, linewidths=0, color=PALETTE[index % len(PALETTE)], label=name)
+        axes.scatter([], [], s=40, linewidths=0, color=PALETTE[index % len(PALETTE)], label=name)
     axes.set_aspect("equal", adjustable="datalim")
     axes.spines[["top", "right"]].set_visible(False)

@@ -290,14 +290,14 @@ def latent_planes(
         below.axis("off")
     axes[1, 0].set_title("decoded at quantiles of the prior", fontsize=10, color=INK, loc="left")
     handles, names = axes[0, 0].get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside right upper", markerscale=3, frameon=False)
+    figure.legend(handles, names, loc="outside right upper", frameon=False)
     return headed(figure, title, note)
 
 
 def _codes(
     axes: Axes, plane: Plane, labels: Tensor, class_names: Sequence[str], prior_std: float
 ) -> None:
-    scatter(axes, plane.codes.cpu().numpy(), labels, class_names, size=9)
+    scatter(axes, plane.codes.cpu().numpy(), labels, class_names)
     for radius in (prior_std, 2 * prior_std):
         axes.add_patch(Circle((0, 0), radius, fill=False, ec="black", ls="--", lw=1.2))
     if plane.stds is not None:

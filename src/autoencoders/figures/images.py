@@ -23,19 +23,28 @@ def montage(rows: Sequence[Tensor]) -> Tensor:
     return canvas.clamp(0, 1)
 
 
-def image_rows(rows: Sequence[tuple[str, Tensor]], title: str, note: str = "") -> Figure:
+def image_rows(
+    rows: Sequence[tuple[str, Tensor]], title: str, note: str = "", captions: Sequence[str] = ()
+) -> Figure:
     """Rows of images, each with its label.
 
     Args:
         rows: pairs of a label and images in [0, 1], (n, C, H, W), as many in each row.
         title: of the figure.
         note: a footnote, such as the run's parameters.
+        captions: of the columns, below them.
     """
     canvas = montage([images for _, images in rows])
     pitch = canvas.shape[1] + GAP
     figure, axes = _image_figure(canvas, title, note, label_width=1.3)
     axes.set_yticks([(i + 0.5) * pitch / len(rows) - GAP / 2 for i in range(len(rows))])
     axes.set_yticklabels([label for label, _ in rows], fontsize=11, color=INK)
+    if captions:
+        step = (canvas.shape[2] + GAP) / len(captions)
+        places = [(j + 0.5) * step - GAP / 2 for j in range(len(captions))]
+        axes.set_xticks(places, captions, fontsize=9, color=INK)
+        lines = max(caption.count("\n") + 1 for caption in captions)
+        figure.set_figheight(figure.get_figheight() + 0.17 * lines)
     return figure
 
 

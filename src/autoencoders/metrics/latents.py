@@ -104,8 +104,13 @@ PRIOR_METRICS = (
     ),
 )
 
+PROBE = Metric(probe_accuracy, (Quantity("probe_accuracy", "linear probe", "higher"),))
+
 # Of training and test codes with their labels.
 LABEL_METRICS = (
     Metric(knn_accuracy, (Quantity("knn_accuracy", "kNN accuracy", "higher"),)),
-    Metric(probe_accuracy, (Quantity("probe_accuracy", "linear probe", "higher"),)),
+    PROBE,
 )
+
+# Of the same for each factor that the data are known to vary in; its name follows the key.
+FACTOR_METRICS = (PROBE,)

@@ -2,8 +2,24 @@
 
 from autoencoders.models.ae import AE
 from autoencoders.models.base import AutoEncoder
+from autoencoders.models.beta_tcvae import BetaTCVAE
+from autoencoders.models.cwae import CWAE
+from autoencoders.models.info_vae import InfoVAE
+from autoencoders.models.rae import RAE
+from autoencoders.models.swae import SWAE
 from autoencoders.models.vae import VAE
 from autoencoders.models.wae import WAEGAN
 from autoencoders.models.wae_mmd import WAEMMD
 
-__all__ = ["AE", "VAE", "WAEGAN", "WAEMMD", "AutoEncoder"]
+__all__ = [
+    "AE",
+    "CWAE",
+    "RAE",
+    "SWAE",
+    "VAE",
+    "WAEGAN",
+    "WAEMMD",
+    "AutoEncoder",
+    "BetaTCVAE",
+    "InfoVAE",
+]

@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
-from pydantic import ConfigDict, Field, PositiveInt, validate_call
+from pydantic import ConfigDict, Field, NonNegativeInt, PositiveInt, validate_call
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
@@ -64,6 +64,7 @@ class AutoEncoder(pl.LightningModule):
         betas: Adam's decay rates.
         schedule: of the learning rate: `constant`, `step`, or `cosine` (to 0 at the last epoch).
         lr_steps: for `step`: pairs of an epoch and the factor from then on.
+        warmup_epochs: epochs in which the regulariser's weight grows linearly to its full value.
 
     Raises:
         pydantic.ValidationError: an argument outside what its type allows.
@@ -89,6 +90,7 @@ class AutoEncoder(pl.LightningModule):
         betas: tuple[Beta, Beta] = (0.9, 0.999),
         schedule: Schedule = "cosine",
         lr_steps: list[tuple[PositiveInt, Positive]] = [],  # noqa: B006 (pydantic copies it)
+        warmup_epochs: NonNegativeInt = 0,
     ) -> None:
         super().__init__()
         self.save_hyperparameters(ignore=["network", "shape", "bounded"])
@@ -108,6 +110,7 @@ class AutoEncoder(pl.LightningModule):
         self.betas = betas
         self.schedule: Schedule = schedule
         self.lr_steps = lr_steps
+        self.warmup_epochs = warmup_epochs
         self.encoder = self.network.encoder(shape, self.posterior_type.heads * latent_dim)
         self.decoder = self.network.decoder(latent_dim, shape)
         self.train_losses = MeanLosses()
@@ -184,7 +187,8 @@ class AutoEncoder(pl.LightningModule):
         return x
 
     def losses(self, x: Tensor, out: Pass) -> Losses:
-        """The objective as "loss" and its terms, per example, averaged over the batch."""
+        """The objective as "loss" and its terms, the first as "reconstruction"; per example,
+        averaged over the batch."""
         raise NotImplementedError
 
     def reconstruction(self, x: Tensor, out: Pass) -> Tensor:
@@ -195,7 +199,14 @@ class AutoEncoder(pl.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int = 0) -> Losses:
         x, _ = batch
-        return self.losses(x, self(x))
+        losses = self.losses(x, self(x))
+        return {**losses, "loss": self.warm_up(losses["reconstruction"], losses["loss"])}
+
+    def warm_up(self, reconstruction: Tensor, loss: Tensor) -> Tensor:
+        """The loss with its regulariser, all that it adds to the reconstruction, at the share that
+        the epoch gives it: of 4 epochs' warm-up 1/5, 2/5, 3/5, 4/5, then all."""
+        share = (self.current_epoch + 1) / (self.warmup_epochs + 1)
+        return loss if share >= 1 else torch.lerp(reconstruction, loss, share)
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
         # Lightning has divided the loss, and none of its terms, by the batches that it accumulates.
@@ -248,14 +259,32 @@ class AutoEncoder(pl.LightningModule):
         yield from self.encoder.parameters()
         yield from self.decoder.parameters()
 
-    def adam(self, parameters: Iterable[nn.Parameter], lr: float) -> Any:
-        """Adam and its learning-rate schedule, stepped once an epoch, as Lightning takes them."""
+    def adam(self, parameters: Iterable[nn.Parameter], lr: float, name: str = "lr") -> Any:
+        """Adam and its learning-rate schedule, stepped once an epoch, as Lightning takes them.
+
+        Args:
+            name: of the learning rate, where it is logged.
+        """
         on_gpu = self.device.type == "cuda"  # one kernel for all parameters, fit for a CUDA graph
         optimizer = torch.optim.Adam(
             parameters, lr=lr, betas=self.betas, fused=on_gpu or None, capturable=on_gpu
         )
         scheduler = LambdaLR(optimizer, lambda epoch: self.lr_factor(epoch))
-        return {"optimizer": optimizer, "lr_scheduler": scheduler}
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "name": name}}
+
+    def on_train_start(self) -> None:
+        # A run that is made longer has kept the rates of a schedule that was to end earlier.
+        for config in self.trainer.lr_scheduler_configs:
+            scheduler: Any = config.scheduler
+            factors = [factor(scheduler.last_epoch) for factor in scheduler.lr_lambdas]
+            rates = [lr * factor for lr, factor in zip(scheduler.base_lrs, factors, strict=True)]
+            if rates != (saved := scheduler.get_last_lr()):
+                self.print(
+                    f"schedule={self.schedule} depends on the last epoch: the learning rate goes on"
+                    f" at {rates[0]:.3g}, not {saved[0]:.3g}"
+                )
+            for group, rate in zip(scheduler.optimizer.param_groups, rates, strict=True):
+                group["lr"] = rate
 
     def lr_factor(self, epoch: int) -> float:
         """The schedule's factor on the learning rate in that epoch, counted from 0."""

@@ -9,6 +9,7 @@ from autoencoders.networks.base import Network, Size
 from autoencoders.networks.discriminator import Discriminator
 from autoencoders.networks.mlp import MLP
 from autoencoders.networks.paper import Paper
+from autoencoders.networks.strided import Strided
 from autoencoders.networks.tutorial import Tutorial
 
-__all__ = ["MLP", "Discriminator", "Network", "Paper", "Size", "Tutorial"]
+__all__ = ["MLP", "Discriminator", "Network", "Paper", "Size", "Strided", "Tutorial"]

@@ -20,10 +20,11 @@ from omegaconf import DictConfig, OmegaConf, read_write
 
 from autoencoders.errors import InputError, end
 from autoencoders.files import CONFIG, HYDRA, LAST, METRICS, MULTIRUN, shown
-from autoencoders.runs import jobs
-from autoencoders.runs.folder import NOT_A_CONFIG, is_recorded, lock, without_hydra
+from autoencoders.runs import best, jobs
+from autoencoders.runs.folder import NOT_A_CONFIG, is_recorded, load_config, lock, without_hydra
 
 SIGTERMED = 128 + signal.SIGTERM
+LENGTH = "trainer.max_epochs="  # what a run that goes on may be given anew
 # What is in the folder of a run or multirun that has begun; submitit's jobs may yet begin.
 BEGUN = (f"**/{LAST}", f"**/{METRICS}", f"**/{jobs.ERROR}", ".submitit")
 
@@ -55,6 +56,10 @@ class RunFolder(Callback):
         jobs.JOBS.clear()
         folder = Path(config.hydra.sweep.dir)
         try:
+            # For the names of the jobs' folders; jobs are composed of the multirun's overrides.
+            excluded = ",".join(f'"{key}"' for key in jobs.shared_keys(config))
+            key = "hydra.job.config.override_dirname.exclude_keys"
+            config.hydra.overrides.hydra.append(f"{key}=[{excluded}]")
             if _is_explicit("hydra.sweep.dir", config):
                 refuse_other_multirun(config, folder)
                 jobs.admit_jobs(config, jobs.grid(config))
@@ -74,9 +79,17 @@ class RunFolder(Callback):
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         statuses = {job.outcome()[0] for job in jobs.JOBS.values()}
+        is_search = "trials" in config.hydra.sweeper
         # A search goes on past its failed trials.
-        done = {"finished", "failed"} if "trials" in config.hydra.sweeper else {"finished"}
+        done = {"finished", "failed"} if is_search else {"finished"}
         _print_jobs(left=not statuses <= done)
+        if is_search and (found := best.best_of([*jobs.JOBS.values()])):
+            job, value = found
+            folder = shown(best.write_config(config, job, value))
+            print(f"best: trial {job.number}, {job.config.objective} {value:.4g}: {job.folder}")
+            print(f"its config: {folder / best.NAME}.yaml")
+            flags = (f"--config-dir={folder}", f"--config-name={best.NAME}")
+            print(f"at full length: {shlex.join([*_program(), *flags])}")
         if not statuses <= done or statuses == {"failed"}:
             sys.exit(1)
 
@@ -127,7 +140,17 @@ def how_to_continue() -> str:
         arguments.append(jobs.path_override("hydra.sweep.dir", shown(Path(hydra.sweep.dir))))
     else:
         arguments = [jobs.path_override("resume", shown(Path(hydra.run.dir)))]
-    return shlex.join(["python", str(shown(Path(sys.argv[0]))), *arguments])
+        if any(override.startswith("resume=") for override in hydra.overrides.task):
+            arguments += [o for o in hydra.overrides.task if o.startswith(LENGTH)]
+    return shlex.join([*_program(), *arguments])
+
+
+def _program() -> list[str]:
+    """How this program is called."""
+    script = Path(sys.argv[0])
+    if script.parent.name == "scripts":  # in an installed package, see commands.py
+        return [f"autoencoders-{script.stem}"]
+    return ["python", str(shown(script))]
 
 
 def _interruption(ended: BaseException) -> int | None:
@@ -243,7 +266,8 @@ def check_resumable(config: DictConfig) -> Path:
     """The folder that `resume=` names.
 
     Raises:
-        InputError: it is not of a run that was begun and interrupted, or other keys are set.
+        InputError: it is not of a run that was begun and interrupted, or that is to be longer; or
+            other keys are set.
     """
     folder = Path(str(config.resume))
     if (folder / MULTIRUN).is_file():
@@ -257,17 +281,27 @@ def check_resumable(config: DictConfig) -> Path:
                 f"resume={folder}: not a run to continue: it has no {file}; give a run's folder,"
                 " such as outputs/digits/wae/<time>"
             )
-    if (folder / METRICS).exists():
-        raise InputError(
-            f"resume={folder}: holds a finished run ({METRICS} is there), which stays as it is;"
-            f" ckpt_path={folder / LAST} starts a new run from its weights"
-        )
-    others = [key for key in config.hydra.overrides.task if not key.startswith("resume=")]
+    typed = config.hydra.overrides.task
+    others = [o for o in typed if not o.startswith(("resume=", LENGTH))]
     if others:
         raise InputError(
             f"resume={folder}: continues that run with its own config; leave out {' '.join(others)}"
         )
+    if (folder / METRICS).exists() and not any(o.startswith(LENGTH) for o in typed):
+        raise InputError(
+            f"resume={folder}: holds a finished run ({METRICS} is there); add {LENGTH} with more"
+            f" epochs than it has to extend it; ckpt_path={folder / LAST} starts a new run from its"
+            " weights"
+        )
     return folder
+
+
+def resumed_config(typed: DictConfig, folder: Path) -> DictConfig:
+    """The config of the run that goes on in `folder`, as long as the command says, if it does."""
+    config = load_config(folder)
+    if any(override.startswith(LENGTH) for override in HydraConfig.get().overrides.task):
+        config.trainer.max_epochs = typed.trainer.max_epochs
+    return config
 
 
 def refuse_occupied(folder: Path) -> None:

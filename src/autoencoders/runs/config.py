@@ -22,7 +22,7 @@ INSTEAD = {
     "model.network": "network= chooses it",
     "model.shape": "the data set tells it",
     "model.bounded": "the data set tells it",
-    "trainer.logger": "every run writes TensorBoard's events into its folder",
+    "trainer.logger": "logger= chooses where a run is logged",
     "trainer.default_root_dir": "hydra.run.dir= says where a run is written",
     "trainer.enable_checkpointing": "every run writes checkpoints/last.ckpt and best.ckpt",
     "trainer.plugins": "train.py sets the one that writes checkpoints whole",
@@ -80,13 +80,17 @@ class _Settings(BaseModel):
     seed: Annotated[int, Field(ge=0, lt=2**32)]
     monitor: Annotated[str, Field(pattern="^(train|val)/")]
     ckpt_path: str | None
+    tags: list[Annotated[str, Field(pattern=r"^\w[\w.-]*$")]] = []
     evaluate: bool
+    verbose: bool = False
     objective: str
     model: _Group
     network: _Group
     dataset: _Group
     trainer: _TrainerSettings
     evaluation: _Evaluation
+    logger: dict[str, _Group] = {}
+    callbacks: dict[str, _Group] = {}
 
 
 def check_settings(config: DictConfig) -> None:
@@ -134,17 +138,18 @@ def objective_of(metrics: dict[str, float], cfg: DictConfig) -> float:
 
 
 def hyperparameters(cfg: DictConfig) -> dict[str, Any]:
-    """What TensorBoard's HPARAMS tab lists: the model's and the network's keys, the
-    batch size and the seed."""
+    """What loggers list of a run's settings: the model's and the network's keys, the batch size,
+    the seed, the tags and the names of callbacks."""
     groups = ("model", "network", "dataset")
     kinds = {group: str(cfg[group]._target_).rpartition(".")[2] for group in groups}
     keys = {
         f"{group}.{key}" if group == "network" else str(key): value
         for group in ("model", "network")
-        for key, value in cfg[group].items()
+        for key, value in OmegaConf.to_container(cfg[group], resolve=True).items()
         if key != "_target_"
     }
-    return {**kinds, **keys, "batch_size": cfg.dataset.batch_size, "seed": cfg.seed}
+    words = {key: " ".join(cfg.get(key) or []) for key in ("callbacks", "tags")}
+    return {**kinds, **keys, **words, "batch_size": cfg.dataset.batch_size, "seed": cfg.seed}
 
 
 def evaluation_settings(config: DictConfig) -> Any:

@@ -1,12 +1,12 @@
-"""What a tested model leaves in its run's folder, and the same in TensorBoard."""
+"""What a tested model leaves in its run's folder, and the same in its loggers."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
-from omegaconf import DictConfig
+from PIL import Image
 
 from autoencoders.data import DataModule, to_floats
 from autoencoders.evaluation import Evaluation, Settings, evaluate, of_evaluation, of_model
@@ -21,10 +21,9 @@ from autoencoders.files import (
     write_whole,
 )
 from autoencoders.models import AutoEncoder
-from autoencoders.runs.config import hyperparameters
-from autoencoders.runs.report import finite, print_run
+from autoencoders.runs.report import finite, stages
 from autoencoders.samplers import Sampler
-from autoencoders.training import EpochLogger
+from autoencoders.training import EpochLogger, TensorBoard
 
 PROJECTED = 2500  # codes in TensorBoard's projector, each with its thumbnail
 DPI = 150
@@ -35,26 +34,29 @@ def finish(
     data: DataModule,
     metrics: dict[str, float],
     evaluation: tuple[Settings, Mapping[str, Sampler]] | None,
-    cfg: DictConfig,
+    loggers: Sequence[EpochLogger],
     folder: Path,
 ) -> dict[str, float]:
     """Draw and evaluate a tested model; leave figures, samplers, evaluation.json and metrics.json
-    in the folder, all at once, and what TensorBoard shows.
+    in the folder, all at once, and the same in the run's loggers.
 
     Args:
         metrics: of training and test.
         evaluation: its settings and samplers; None leaves it out.
-        cfg: the run's.
+        loggers: the run's.
         folder: the run's, or of another of its checkpoints.
 
     Returns:
         The metrics, as metrics.json holds them.
     """
     epochs = int(metrics["epochs"])
-    figures = of_model(model, data, epochs)
-    measured = evaluate(model, data, *evaluation) if evaluation else None
+    with stages("evaluation") as begin:
+        measured = evaluate(model, data, *evaluation, begin) if evaluation else None
+        begin("figures")
+        figures = of_model(model, data, epochs)
+        if measured:
+            figures |= of_evaluation(model, data, epochs, measured)
     if measured:
-        figures |= of_evaluation(model, data, epochs, measured)
         metrics = {**metrics, **measured.metrics}
         for line in measured.left_out:
             print(f"not measured: {line}")
@@ -65,12 +67,16 @@ def finish(
             for name, sampler in measured.samplers.items():
                 sampler.save(new / SAMPLERS / f"{name}.safetensors")
             write_whole(new / EVALUATION, json.dumps(measured.conditions, indent=2) + "\n")
-        logger = EpochLogger(folder)
-        _show(logger.experiment, figures, measured, data, max(epochs - 1, 0))
-        logger.log_final(hyperparameters(cfg), metrics)
+        last = max(epochs - 1, 0)  # where the curves end
+        for logger in loggers:
+            for name in figures:
+                with Image.open(new / FIGURES / f"{name}.png") as image:
+                    logger.log_image(f"figures/{name}", [image], last)
+            if measured and isinstance(logger, TensorBoard):
+                _project(logger.experiment, measured, data, last)
+            logger.log_final(metrics, last)
         # Last: it marks the run as finished.
         write_whole(new / METRICS, json.dumps(metrics, indent=2, allow_nan=False) + "\n")
-    print_run(metrics, list(measured.samplers) if measured else [], folder)
     return metrics
 
 
@@ -81,20 +87,11 @@ def save_figures(figures: Mapping[str, Figure], folder: Path) -> None:
             style.save(figure, file, DPI)
 
 
-def _show(
-    board: Any,
-    figures: Mapping[str, Figure],
-    measured: Evaluation | None,
-    data: DataModule,
-    step: int,
-) -> None:
-    """Show figures and the test codes in TensorBoard, where the last epoch's curves end."""
-    for name, figure in figures.items():
-        board.add_figure(f"figures/{name}", figure, step)
-    if measured:
-        codes = measured.codes.mean[:PROJECTED]
-        values, labels = measured.real[: len(codes)]
-        names = [data.class_names[label] for label in labels] if data.class_names else None
-        images = to_floats(values) if len(data.shape) == 3 else None
-        tag = f"{measured.conditions['split']} codes"
-        board.add_embedding(codes, names, images, step, tag)
+def _project(board: Any, measured: Evaluation, data: DataModule, epoch: int) -> None:
+    """Show the test codes in TensorBoard's projector."""
+    codes = measured.codes.mean[:PROJECTED]
+    values, labels = measured.real[: len(codes)]
+    names = [data.class_names[label] for label in labels] if data.class_names else None
+    images = to_floats(values) if len(data.shape) == 3 else None
+    tag = f"{measured.conditions['split']} codes"
+    board.add_embedding(codes, names, images, epoch, tag)

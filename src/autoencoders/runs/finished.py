@@ -10,8 +10,8 @@ from pydantic import BaseModel, PositiveInt, ValidationError
 
 from autoencoders.comparison import FinishedRun
 from autoencoders.errors import InputError, describe
-from autoencoders.files import EVALUATION, HYDRA, METRICS
-from autoencoders.runs.folder import load_config, read_metrics
+from autoencoders.files import EVALUATION, HYDRA, METRICS, MULTIRUN
+from autoencoders.runs.folder import NOT_A_CONFIG, load_config, read_metrics
 from autoencoders.runs.trust import read_json
 
 # What has Lightning's Trainer stop before it has seen all of the data, as trainer=debug does.
@@ -31,28 +31,20 @@ class Conditions(BaseModel, strict=True):
 
 
 def read_runs(cfg: DictConfig, dataset: str) -> list[FinishedRun]:
-    """The runs that `dataset=`, `runs=` or `multirun=` names.
+    """The runs that `dataset=`, `runs=`, `multirun=` or `tags=` names.
 
     Raises:
         InputError: no run there, or one that has not finished or not been evaluated.
     """
+    tags = set(cfg.tags if OmegaConf.is_list(cfg.tags) else [cfg.tags])
+    if cfg.runs and tags:
+        raise InputError("tags= chooses among runs, which runs= names one by one: leave one out")
     if cfg.runs:
         folders = cfg.runs if OmegaConf.is_list(cfg.runs) else [cfg.runs]
         paths = dict.fromkeys(Path(str(folder)) for folder in folders)
         return [read_finished(path) for path in paths]
-    if cfg.multirun is not None:
-        folders = [path.parent for path in Path(str(cfg.multirun)).glob(f"*/{METRICS}")]
-        folders.sort(key=lambda path: (len(path.name), path.name))
-        if not folders:
-            raise InputError(f"multirun={cfg.multirun}: no finished run in that folder")
-        runs = [read_finished(folder) for folder in folders]
-        datasets = sorted({run.dataset for run in runs})
-        if len(datasets) > 1 and dataset not in datasets:
-            raise InputError(
-                f"multirun={cfg.multirun}: holds runs on {', '.join(datasets)}; choose one with"
-                " dataset="
-            )
-        return [run for run in runs if run.dataset == dataset or len(datasets) == 1]
+    if cfg.multirun is not None or tags:
+        return of_several(cfg.multirun and str(cfg.multirun), tags, dataset)
     root = Path("outputs", dataset)
     models = sorted({path.parents[1] for path in root.glob(f"*/*/{METRICS}")})
     if not models:
@@ -67,6 +59,57 @@ def read_runs(cfg: DictConfig, dataset: str) -> list[FinishedRun]:
             " with runs=[...]"
         )
     return runs
+
+
+def of_several(multirun: str | None, tags: set[str], dataset: str) -> list[FinishedRun]:
+    """The finished runs in a multirun's folder, or of all below outputs/, that have all of the
+    tags; those on one data set where they are on several.
+
+    Raises:
+        InputError: there are none, or on several data sets but none on this one.
+    """
+    words = f"tags=[{','.join(sorted(tags))}]"
+    where = f"multirun={multirun}" if multirun else words
+    root, depth = (Path(multirun), "*") if multirun else (Path("outputs"), "*/*/*")
+    files = root.glob(f"{depth}/{METRICS}")
+    folders = [file.parent for file in files if not tags or tags <= tags_of(file.parent)]
+    numbers = {path: int(re.sub(r"\D.*", "", path.name) or 0) for path in folders}  # of a job
+    folders.sort(key=lambda path: (path.parent, numbers[path], path.name))
+    if not folders:
+        having = f" with {words}" if multirun and tags else ""
+        raise InputError(f"{where}: no finished run{having} in {root}")
+    runs = [read_finished(folder) for folder in folders]
+    datasets = sorted({run.dataset for run in runs})
+    if len(datasets) > 1 and dataset not in datasets:
+        found = ", ".join(datasets)
+        raise InputError(f"{where}: holds runs on {found}; choose one with dataset=")
+    return [run for run in runs if run.dataset == dataset or len(datasets) == 1]
+
+
+def tags_of(folder: Path) -> set[str]:
+    """A run's tags; none where its config cannot be read."""
+    try:
+        return set(load_config(folder).get("tags") or [])
+    except InputError:
+        return set()
+
+
+def searched_scales(cfg: DictConfig) -> dict[str, bool]:
+    """By setting, whether the search that `multirun=` names drew it on a logarithmic scale; empty
+    where it names none.
+
+    Raises:
+        InputError: its config cannot be read.
+    """
+    file = Path(str(cfg.multirun)) / MULTIRUN
+    if cfg.runs or not file.is_file():
+        return {}
+    try:
+        space = OmegaConf.select(OmegaConf.load(file), "hydra.sweeper.space") or {}
+        return {str(key).rpartition(".")[2]: bool(space[key].get("log")) for key in space}
+    except NOT_A_CONFIG as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"{file}: not a multirun's config: {reason}") from error
 
 
 def newest_evaluated(model: Path) -> FinishedRun | None:

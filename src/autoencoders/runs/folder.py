@@ -17,21 +17,26 @@ from yaml import YAMLError
 
 from autoencoders.errors import InputError
 from autoencoders.files import (
+    BEST,
     CONFIG,
     EVALUATION,
     HYDRA,
+    LAST,
     LOCK,
     METRICS,
     OVERRIDES,
     SAMPLERS,
+    shown,
     write_whole,
 )
+from autoencoders.runs.config import hyperparameters
 from autoencoders.runs.trust import read_json, refuse_foreign, refuse_links, refuse_target
 
 if TYPE_CHECKING:  # torch and Lightning take seconds, which a mistyped key need not wait for
     from autoencoders.data import DataModule
     from autoencoders.models import AutoEncoder
     from autoencoders.samplers import Sampler
+    from autoencoders.training import EpochLogger
 
 # What reading anything else as a run's config raises.
 NOT_A_CONFIG = (
@@ -99,6 +104,36 @@ def is_recorded(cfg: DictConfig, folder: Path) -> bool:
     return recorded == OmegaConf.to_yaml(cfg)
 
 
+def extend(folder: Path, epochs: int, max_epochs: int) -> None:
+    """Have the run in `folder`, trained for `epochs`, go on to `max_epochs`.
+
+    What a finished run has come to stays beside what is to come, as metrics-30.json after 30
+    epochs. From then on the run is one that was interrupted.
+
+    Raises:
+        InputError: a finished run has as many epochs already.
+    """
+    finished = (folder / METRICS).exists()
+    if finished and epochs >= max_epochs:
+        raise InputError(
+            f"trainer.max_epochs={max_epochs}: the run in {shown(folder)} has {epochs} epochs; give"
+            " more"
+        )
+    config = OmegaConf.load(folder / CONFIG)
+    if config.trainer.max_epochs != max_epochs:
+        config.trainer.max_epochs = max_epochs
+        write_whole(folder / CONFIG, OmegaConf.to_yaml(config))
+    if finished:
+        for name in (LAST, BEST, EVALUATION):
+            if (file := folder / name).exists():
+                write_whole(_after(epochs, file), file.read_bytes())
+        (folder / METRICS).replace(_after(epochs, folder / METRICS))
+
+
+def _after(epochs: int, file: Path) -> Path:
+    return file.with_stem(f"{file.stem}-{epochs}")
+
+
 def load_config(folder: Path) -> DictConfig:
     """The composed config of the run in `folder`.
 
@@ -121,12 +156,17 @@ def load_config(folder: Path) -> DictConfig:
 
 
 def find_data(config: DictConfig, started: Path) -> None:
-    """Set a config's `data_dir` to where its data lie now.
+    """Set a config's `data_dir`, and its `path` where it has one, to where its data lie now.
 
     Args:
         config: read back.
         started: the folder that the run was started from, which a relative path was meant from.
+
+    Raises:
+        InputError: there is nothing at `path`.
     """
+    if "path" in config.dataset:
+        config.dataset.path = str(_find_path(started / str(config.dataset.path)))
     if "data_dir" not in config.dataset:
         return
     data_dir = started / config.dataset.data_dir
@@ -134,6 +174,17 @@ def find_data(config: DictConfig, started: Path) -> None:
     if not get_class(config.dataset._target_).is_in(data_dir):  # type: ignore[attr-defined]
         data_dir = Path(os.environ.get("AUTOENCODERS_DATA", "data"))
     config.dataset.data_dir = str(data_dir)
+
+
+def _find_path(path: Path) -> Path:
+    """A path, or what has its name where data sets lie."""
+    moved = Path(os.environ.get("AUTOENCODERS_DATA", "data"), path.name)
+    if not path.exists() and not moved.exists():
+        raise InputError(
+            f"dataset.path={path}: no longer there; put it back, or set AUTOENCODERS_DATA to the"
+            f" folder that {path.name} lies in now"
+        )
+    return path if path.exists() else moved
 
 
 class Run(NamedTuple):
@@ -157,6 +208,17 @@ def build(cfg: DictConfig) -> tuple["DataModule", "AutoEncoder"]:
     network = instantiate(cfg.network, _convert_="all")
     known = {"network": network, "shape": data.shape, "bounded": data.bounded}
     return data, instantiate(cfg.model, **known, _convert_="all")
+
+
+def make_loggers(config: DictConfig | None, folder: Path, run: DictConfig) -> list["EpochLogger"]:
+    """The loggers of a config's `logger`, for the run in `folder` that `run` describes.
+
+    Raises:
+        InstantiationException: a package is missing, a service refuses, or a key is outside what is
+            allowed.
+    """
+    settings = hyperparameters(run)
+    return [instantiate(choice, folder, settings) for choice in (config or {}).values()]
 
 
 def load_run(folder: str | Path, checkpoint: str = "last") -> Run:

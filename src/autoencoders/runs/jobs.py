@@ -13,7 +13,8 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from omegaconf import DictConfig, open_dict
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from autoencoders.errors import InputError, describe
 from autoencoders.files import CONFIG, LAST, LOCK, METRICS, write_whole
@@ -22,6 +23,9 @@ from autoencoders.runs.folder import is_recorded, lock, read_metrics, record_con
 from autoencoders.runs.trust import refuse_links
 
 ERROR = "error.txt"
+# Keys of train.py, evaluate.py and compare.py that are a path.
+PATHS = ("resume", "run", "runs", "ckpt_path", "multirun", "hydra.run.dir", "hydra.sweep.dir")
+LONGEST = 143  # bytes of a file's name, which even an encrypted home folder takes
 
 Train = Callable[[DictConfig, Path, bool], float]
 
@@ -59,6 +63,29 @@ def grid(config: DictConfig) -> list[list[str]]:
     parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
     overrides = parser.parse_overrides([*params, *config.hydra.overrides.task])
     return BasicSweeper.split_arguments(overrides, max_batch_size=None)[0]
+
+
+def shared_keys(config: DictConfig) -> list[str]:
+    """The keys that all jobs of a multirun set alike, as far as its command tells."""
+    jobs = grid(config) or [config.hydra.overrides.task]
+    shared = set.intersection(*map(set, jobs))
+    overrides = OverridesParser.create().parse_overrides(sorted(shared))
+    searched = config.hydra.sweeper.get("space", {})
+    return sorted({override.key_or_group for override in overrides} - set(searched))
+
+
+def folder_name(number: int, overrides: str) -> str:
+    """A job's number and what sets it apart, as a file's name: `0_model=ae,seed=1`."""
+    name = re.sub(r"[^\w.,=+-]", "-", rounded(overrides))
+    return f"{number}_{name}".strip("_").encode()[:LONGEST].decode(errors="ignore")
+
+
+OmegaConf.register_new_resolver("folder_name", folder_name, replace=True)  # for hydra.sweep.subdir
+
+
+def rounded(overrides: str) -> str:
+    """The same with four digits of each number that has more."""
+    return re.sub(r"\d+\.\d{4,}(e-?\d+)?", lambda n: f"{float(n[0]):.4g}", overrides)
 
 
 def compose_job(config: DictConfig, overrides: Sequence[str], number: int) -> Job:
@@ -105,6 +132,9 @@ def admit_jobs(config: DictConfig, batch: Sequence[Sequence[str]], first: int = 
                 f"hydra.sweep.subdir={job.folder.name}: jobs {other.number} and {number} would"
                 " share that folder; leave it out, or name what tells them apart"
             )
+        for path in job.folder.parent.glob(f"{number}*"):
+            if path != job.folder and re.fullmatch(rf"{number}(_.*)?", path.name):
+                raise _foreign(path)  # another job of this number
         refuse_foreign_folder(job.config, job.folder)
 
 
@@ -113,10 +143,19 @@ def refuse_foreign_folder(cfg: DictConfig, folder: Path) -> None:
     if is_recorded(cfg, folder):
         refuse_links(folder)
     elif folder.exists() and {path.name for path in folder.iterdir()} - {".hydra", LOCK}:
-        raise InputError(
-            f"{folder}: holds something other than this job: {CONFIG} there is missing or differs"
-            " from the job's config; give hydra.sweep.dir= another folder"
-        )
+        raise _foreign(folder)
+
+
+def _foreign(folder: Path) -> InputError:
+    return InputError(
+        f"{folder}: holds something other than this job: {CONFIG} there is missing or differs"
+        " from the job's config; give hydra.sweep.dir= another folder"
+    )
+
+
+def is_job() -> bool:
+    """Whether this program is, or is at, a job of a multirun."""
+    return HydraConfig.initialized() and HydraConfig.get().mode is RunMode.MULTIRUN
 
 
 def run_job(train: Train, cfg: DictConfig, folder: Path) -> float:
@@ -139,7 +178,9 @@ def run_job(train: Train, cfg: DictConfig, folder: Path) -> float:
     try:
         if not (folder / METRICS).exists():
             _train_job(train, cfg, folder)
-        return objective_of(read_metrics(folder), cfg)
+        value = objective_of(read_metrics(folder), cfg)
+        print(f"job {folder.name} finished: {cfg.objective} {value:.4g}")
+        return value
     except Exception as error:  # whatever it is, the other jobs go on
         line = describe(error) or f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
         write_whole(folder / ERROR, f"{line}\n\n{traceback.format_exc()}")
@@ -170,7 +211,10 @@ def _in_own_process(train: Train, folder: Path) -> None:
     script = train.__code__.co_filename  # not sys.argv[0], which launchers change
     hydra = HydraConfig.get()
     overrides = [o for o in hydra.overrides.hydra if not o.startswith("hydra.mode=")]
-    command = [sys.executable, script, *overrides, *hydra.overrides.task]
+    command = [sys.executable, script, f"--config-name={hydra.job.config_name}"]
+    sources = hydra.runtime.config_sources
+    command += [f"--config-dir={s.path}" for s in sources if s.provider == "command-line"]
+    command += [*overrides, *hydra.overrides.task]
     command.append(path_override("hydra.run.dir", folder))
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         before = signal.signal(signal.SIGTERM, lambda *_: process.terminate())
@@ -188,6 +232,15 @@ def _in_own_process(train: Train, folder: Path) -> None:
         lines = [line for line in errors.splitlines() if line.startswith("error: ")]
         line = lines[-1].removeprefix("error: ") if lines else f"ended with {process.returncode}"
         raise InputError(line) from RuntimeError(errors)
+
+
+def quote_paths(arguments: list[str]) -> None:
+    """Have Hydra read existing paths as they are typed, such as those of jobs' folders: unquoted,
+    `=` and `,` mean something to it."""
+    for i, argument in enumerate(arguments):
+        key, _, path = argument.partition("=")
+        if key in PATHS and re.search("[=,]", path) and Path(path).exists():
+            arguments[i] = path_override(key, Path(path))
 
 
 def path_override(key: str, path: Path) -> str:

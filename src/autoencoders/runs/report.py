@@ -1,8 +1,8 @@
 """What a run, a comparison and a multirun print at their end."""
 
 import math
-import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
@@ -12,8 +12,8 @@ from torch import nn
 
 from autoencoders.comparison.table import FLOOR, Comparison
 from autoencoders.evaluation import catalogue
-from autoencoders.files import METRICS, shown
-from autoencoders.runs.jobs import Job
+from autoencoders.files import FIGURES, METRICS, shown
+from autoencoders.runs.jobs import Job, is_job, rounded
 
 
 def print_model(model: nn.Module) -> None:
@@ -21,6 +21,20 @@ def print_model(model: nn.Module) -> None:
     for name, network in model.named_children():
         if count := sum(parameter.numel() for parameter in network.parameters()):
             _console().print(f"{name:<15}{count:>12,} parameters")
+
+
+@contextmanager
+def stages(work: str) -> Iterator[Callable[[str], None]]:
+    """What shows each stage of some work as it begins: on a terminal in one line, which goes when
+    all is done, else a plain line each; but none for a multirun's jobs."""
+    console = _console()
+    if console.is_terminal:
+        with console.status(work) as status:
+            yield lambda stage: status.update(f"{work}: {stage}")
+    elif is_job():
+        yield lambda stage: None
+    else:
+        yield lambda stage: print(f"{work}: {stage}", flush=True)
 
 
 def finite(metrics: dict[str, float]) -> dict[str, float]:
@@ -32,33 +46,37 @@ def finite(metrics: dict[str, float]) -> dict[str, float]:
     return kept
 
 
-def print_run(metrics: dict[str, float], samplers: Sequence[str], folder: Path) -> None:
+def print_run(
+    metrics: dict[str, float], samplers: Sequence[str], folder: Path, verbose: bool = False
+) -> None:
     """The run's numbers by section, and where everything lies.
 
     Args:
         samplers: the names of those that it was evaluated with.
+        verbose: all numbers and figures, in place of those that tell most.
     """
     console = _console()
-    terms = [name for name in metrics if name.startswith("test/")]
+    columns = catalogue.columns(samplers, metrics) if verbose else catalogue.headlines(samplers)
     table = Table(title=f"Test of {shown(folder)}", title_justify="left")
-    for heading in ("", "value", FLOOR):
-        table.add_column(heading, justify="left" if not heading else "right")
+    for heading in ("", "", "value", FLOOR):
+        table.add_column(heading, justify="right" if heading else "left")
     section = ""
-    for column in catalogue.columns(samplers, terms):
+    for column in columns:
         if column.key not in metrics:
             continue
-        if section != column.section:
+        new = column.section != section
+        if new:
             table.add_section()
-            table.add_row(Text(column.section, "bold"))
             section = column.section
         floor = metrics.get(column.floor or "")
         table.add_row(
-            f"  {column.name}",
+            Text(section if new else "", "bold"),
+            column.name,
             _number(metrics[column.key]),
             "" if floor is None else _number(floor),
         )
     console.print(table)
-    _print_files(console, folder)
+    _print_files(console, folder, verbose)
 
 
 def print_comparison(comparison: Comparison, folder: Path) -> None:
@@ -79,7 +97,7 @@ def print_comparison(comparison: Comparison, folder: Path) -> None:
         console.print(table)
     if differences := comparison.differences():
         console.print(differences)
-    _print_files(console, folder)
+    _print_files(console, folder, verbose=True)
 
 
 def print_jobs(jobs: list[Job], command: str | None) -> None:
@@ -91,9 +109,8 @@ def print_jobs(jobs: list[Job], command: str | None) -> None:
     for job in jobs:
         status, result = job.outcome()
         own = " ".join(override for override in job.overrides if override not in shared)
-        own = re.sub(r"\d+\.\d{4,}(e-?\d+)?", lambda n: f"{float(n[0]):.4g}", own)
         result = result if isinstance(result, str) else f"{result:.4g}"
-        table.add_row(job.folder.name, own, status, result)
+        table.add_row(str(job.number), rounded(own), status, result)
     _console().print(table)
     if command:
         print(f"continue with: {command}")
@@ -108,13 +125,11 @@ def _number(value: float) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
 
 
-def _print_files(console: Console, folder: Path) -> None:
+def _print_files(console: Console, folder: Path, verbose: bool) -> None:
     folder = shown(folder)
+    figures = sorted([*folder.glob(f"{FIGURES}/*.png"), *folder.glob("*.png")])
     files = [
-        *(
-            ("figure", file)
-            for file in sorted([*folder.glob("figures/*.png"), *folder.glob("*.png")])
-        ),
+        *([("figure", file) for file in figures] if verbose else [("figures", folder / FIGURES)]),
         ("metrics", folder / METRICS),
         ("table", folder / "comparison.md"),
         ("page", folder / "index.html"),

@@ -25,6 +25,9 @@ CALLBACKS = (
 )
 
 
+OWN_CALLBACKS = ("EMA", "EarlyStopping", "LearningRates")
+
+
 class Kind(NamedTuple):
     """What a config may make in one place.
 
@@ -64,6 +67,17 @@ KINDS = {
         "a sampler in autoencoders.samplers; one of your own is a file in"
         " src/autoencoders/samplers",
     ),
+    r"logger\.\w+": Kind(
+        r"autoencoders\.training\.loggers\.[A-Z]\w*",
+        "autoencoders.training.loggers.EpochLogger",
+        "a logger in autoencoders.training.loggers; logger= chooses one",
+    ),
+    r"callbacks\.\w+": Kind(
+        rf"autoencoders\.training\.({'|'.join(OWN_CALLBACKS)})",
+        "pytorch_lightning.Callback",
+        f"in autoencoders.training {', '.join(OWN_CALLBACKS)}; +trainer.callbacks=[...] takes some"
+        " of Lightning's",
+    ),
     r"trainer": Kind(
         r"pytorch_lightning\.Trainer", "pytorch_lightning.Trainer", "pytorch_lightning.Trainer"
     ),
@@ -76,7 +90,7 @@ KINDS = {
 # A reference to another key, or what the data sets' files say: no resolver that makes something.
 INTERPOLATIONS = r"\$\{[\w.]+\}|\$\{oc\.env:AUTOENCODERS_DATA,data\}"
 PATHS = ("path", "dir", "file", "filename")  # how keys end that say where to write
-READ = ("dataset.data_dir", "ckpt_path")  # these say where to read
+READ = ("dataset.data_dir", "dataset.path", "ckpt_path")  # these say where to read
 
 
 def refuse_foreign(config: Any, file: Path | None = None) -> None:

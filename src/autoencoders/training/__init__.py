@@ -4,25 +4,33 @@ from pathlib import Path
 
 from pytorch_lightning.callbacks import Callback
 
+from autoencoders.training.averaging import EMA
 from autoencoders.training.checkpoint_files import AtomicCheckpointIO, check_resumable, load_weights
 from autoencoders.training.checkpoints import Checkpoints
 from autoencoders.training.cuda_graph import choose_strategy
 from autoencoders.training.guards import SeedEpochs, ShareBuffers, StopOnNonFinite
 from autoencoders.training.images import Images
+from autoencoders.training.loggers import EpochLogger, TensorBoard
 from autoencoders.training.precision import choose_precision
 from autoencoders.training.progress import ProgressBar, quiet_lightning
-from autoencoders.training.record import EpochLogger, RunRecord
+from autoencoders.training.rates import LearningRates
+from autoencoders.training.record import RunRecord
+from autoencoders.training.stopping import EarlyStopping
 
 __all__ = [
+    "EMA",
     "AtomicCheckpointIO",
     "Checkpoints",
+    "EarlyStopping",
     "EpochLogger",
     "Images",
+    "LearningRates",
     "ProgressBar",
     "RunRecord",
     "SeedEpochs",
     "ShareBuffers",
     "StopOnNonFinite",
+    "TensorBoard",
     "callbacks",
     "check_resumable",
     "choose_precision",

@@ -1,5 +1,6 @@
 """Checkpoints: written whole or not at all, read without running any code that they carry."""
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 from torch import nn
 
 from autoencoders.errors import InputError
-from autoencoders.files import open_whole
+from autoencoders.files import write_whole
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -17,8 +18,11 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
     ) -> None:
-        with open_whole(Path(path)) as file:
-            torch.save(checkpoint, file)
+        # Into memory first: a Ctrl-C or a full disk within torch.save's own writing to a file
+        # becomes a RuntimeError of torch's, or ends the program.
+        buffer = io.BytesIO()
+        torch.save(checkpoint, buffer)
+        write_whole(Path(path), buffer.getbuffer())
 
     def load_checkpoint(self, path: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
         return read_checkpoint(Path(path))
@@ -61,9 +65,13 @@ def saved_epochs(path: Path) -> int:
         raise InputError(f"{path}: not a checkpoint of train.py: it has no {error}") from error
 
 
-def check_resumable(path: Path, model: nn.Module, max_epochs: int) -> None:
-    """Raise InputError where training cannot go on from a checkpoint: it lacks something, is of
-    another model or shape, or has been trained for longer than is asked for."""
+def check_resumable(path: Path, model: nn.Module, max_epochs: int) -> int:
+    """After how many epochs a checkpoint was saved that training is to go on from.
+
+    Raises:
+        InputError: it lacks something, is of another model or shape, or has been trained for longer
+            than is asked for.
+    """
     content = read_checkpoint(path)
     parts = ("optimizer_states", "lr_schedulers", "loops", "callbacks", "epoch", "global_step")
     if lacking := [key for key in (*parts, "pytorch-lightning_version") if key not in content]:
@@ -74,9 +82,10 @@ def check_resumable(path: Path, model: nn.Module, max_epochs: int) -> None:
     load_weights(model, path)
     if (epochs := saved_epochs(path)) > max_epochs:
         raise InputError(
-            f"trainer.max_epochs={max_epochs}: {path} has been trained for {epochs} epochs; set at"
-            f" least {epochs} in the run's .hydra/config.yaml"
+            f"trainer.max_epochs={max_epochs}: {path} has been trained for {epochs} epochs; give at"
+            f" least {epochs}"
         )
+    return epochs
 
 
 def load_weights(model: nn.Module, path: Path) -> None:

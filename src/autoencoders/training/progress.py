@@ -4,25 +4,51 @@ import logging
 import sys
 import time
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import RichProgressBar
-from pytorch_lightning.callbacks.progress.rich_progress import RichProgressBarTheme
+from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+from rich.table import Column
 
 PAUSE = 0.2  # seconds between two drawings
+BAR = 8  # columns
+TIME = 7  # columns, and one between any two
+LETTERS = 5  # of each word of a name, where there is no room for more
 
 
 class ProgressBar(RichProgressBar):
-    """Epochs counted from 1, the loss terms' means over the epoch so far, and the last `val/mse`.
+    """One line: epochs counted from 1, the time that this one still takes, the loss terms' means
+    over it so far and the last `val/mse`, as many as the terminal is wide for.
 
     Drawn a few times a second, and not in every step: reading a loss waits for the device. Where
     output is no terminal, such as a log's file, it is a plain line for each epoch.
     """
 
-    def __init__(self) -> None:
-        super().__init__(theme=RichProgressBarTheme(metrics_format=".4g"))
+    def __init__(self, console_kwargs: dict[str, Any] | None = None) -> None:
+        super().__init__(console_kwargs=console_kwargs)
         self._drawn = 0.0
+
+    def configure_columns(self, trainer: pl.Trainer) -> list[Any]:
+        terms = Column(no_wrap=True, overflow="ellipsis")
+        return [
+            TextColumn("{task.description}", markup=False),
+            BarColumn(BAR),
+            TimeRemainingColumn(compact=True),
+            TextColumn("{task.fields[terms]}", markup=False, table_column=terms),
+        ]
+
+    def _add_task(self, total_batches: float, description: str, visible: bool = True) -> Any:
+        assert self.progress is not None  # Lightning has just made it
+        return self.progress.add_task(description, total=total_batches, visible=visible, terms="")
+
+    def _update_metrics(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        if self.progress is not None and self.train_progress_bar_id is not None:
+            description = self._get_train_description(trainer.current_epoch)
+            width = self.progress.console.width - len(description) - BAR - TIME - 4
+            terms = fitted(self.get_metrics(trainer, pl_module), width)
+            self.progress.update(self.train_progress_bar_id, terms=terms)
 
     def on_train_batch_end(
         self,
@@ -54,6 +80,24 @@ class ProgressBar(RichProgressBar):
         return f"Epoch {current_epoch + 1}/{self.trainer.max_epochs}".ljust(10)
 
 
+def fitted(metrics: Mapping[str, float], width: int) -> str:
+    """As many metrics as fit into a line: the loss and `val/mse` before the terms, those that the
+    loss is made of before others; names in short where the whole ones have no room."""
+    names = list(metrics)
+    start = names.index("loss") if "loss" in names else 0
+    names = sorted([*names[start:], *names[:start]], key=lambda n: n not in ("loss", "val/mse"))
+    line = ""
+    for letters in (None, LETTERS):
+        short = ["_".join(word[:letters] for word in name.split("_")) for name in names]
+        parts = [f"{s} {metrics[name]:.4g}" for s, name in zip(short, names, strict=True)]
+        if len(line := " ".join(parts)) <= width:
+            return line
+    while len(line) > width and parts:
+        parts.pop()
+        line = " ".join(parts)
+    return line
+
+
 def quiet_lightning() -> None:
     """Silence Lightning's notices that say nothing of the run at hand."""
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
@@ -65,5 +109,6 @@ def quiet_lightning() -> None:
         "Total length of `list` across ranks is zero",  # no validation set
         "It is recommended to use .self.log",  # over processes the metrics are averaged already
         "isinstance.treespec, LeafSpec",  # between Lightning and torch
+        "You called `self.log.*have no logger configured",  # with logger=none
     ):
         warnings.filterwarnings("ignore", f".*{notice}")

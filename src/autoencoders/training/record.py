@@ -1,4 +1,4 @@
-"""What a run's numbers are written to: TensorBoard's events and metrics.json."""
+"""What metrics.json tells of a run."""
 
 import sys
 import time
@@ -8,48 +8,10 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
-from pytorch_lightning.loggers import TensorBoardLogger
-from pytorch_lightning.utilities import rank_zero_only
-from torch.utils.tensorboard.summary import hparams as hparams_summaries
 
 from autoencoders.errors import InputError
 from autoencoders.models import AutoEncoder
 from autoencoders.training.checkpoint_files import read_checkpoint, saved_epochs
-
-
-class EpochLogger(TensorBoardLogger):
-    """TensorBoard's events in the run's folder, with epochs on the x-axis.
-
-    Optimizer steps would put WAE-GAN, which makes two a batch, on another axis than the others
-    (Lightning issue 17958).
-    """
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__(save_dir=folder, name="", version="", default_hp_metric=False)
-
-    def log_metrics(self, metrics: Any, step: int | None = None) -> None:
-        metrics = dict(metrics)
-        epoch = metrics.pop("epoch", step)
-        super().log_metrics(metrics, step=int(epoch))
-
-    @rank_zero_only
-    def save(self) -> None:
-        self.experiment.flush()  # and no hparams.yaml, which .hydra/config.yaml makes needless
-
-    def log_final(self, hparams: dict[str, Any], metrics: dict[str, float]) -> None:
-        """Show a finished run in the HPARAMS tab: final numbers as columns beside the settings.
-
-        They are no scalars: SCALARS would open on their single dots, above the training curves.
-        """
-        numbers = {k: v for k, v in metrics.items() if not k.startswith(("train/", "val/"))}
-        columns = {**hparams, **numbers}  # which TensorBoard sorts by name
-        plain = {k: v if isinstance(v, int | float | str) else str(v) for k, v in columns.items()}
-        # The tab shows the last point of a curve.
-        curves = {k: v for k, v in metrics.items() if k.startswith(("train/", "val/"))}
-        writer = self.experiment._get_file_writer()
-        for summary in hparams_summaries(plain, curves):
-            writer.add_summary(summary)
-        self.save()
 
 
 class RunRecord(Callback):

@@ -179,7 +179,8 @@ def open_study(file: Path) -> Any:
 
 
 def _job(arguments: list[str], params: dict[str, Any]) -> list[str]:
-    return [*arguments, *(f"{key}={value}" for key, value in params.items())]
+    others = [a for a in arguments if a.lstrip("+").partition("=")[0] not in params]
+    return [*others, *(f"{key}={value}" for key, value in params.items())]
 
 
 def draw(study: Any, folder: Path, objective: str) -> None:
