@@ -152,7 +152,7 @@ def loss_curves(history: Mapping[str, Mapping[int, float]], title: str, note: st
     figure = Figure(figsize=(3.7 * columns + 0.3, 2.8 * lines + 0.8), layout="constrained")
     panels = figure.subplots(lines, columns, squeeze=False).flat
     for term, axes in zip(terms, panels, strict=False):
-        values = []
+        values: list[float] = []
         stages = (("train", "training", PALETTE[0]), ("val", "validation", PALETTE[5]))
         for stage, label, colour in stages:
             points = history.get(f"{stage}/{term}", {})
