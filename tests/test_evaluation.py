@@ -400,6 +400,16 @@ def test_a_missing_extractor_is_noticed_before_training(tmp_path, monkeypatch):
     assert not (tmp_path / "run/checkpoints").exists()
 
 
+def test_an_objective_on_other_features_is_noticed_before_training(tmp_path):
+    line = r"objective=prior/fd_cnn: .*: objective=prior/fd_pca; or set evaluation\.features="
+    with pytest.raises(InputError, match=line):
+        train(
+            compose_train(*SHORT, "dataset=pbmc", "evaluate=true", "objective=prior/fd_cnn"),
+            tmp_path / "run",
+        )
+    assert not (tmp_path / "run/checkpoints").exists()
+
+
 def test_settings_refuse_what_they_do_not_know():
     with pytest.raises(ValidationError):
         Settings(pictures=3)
