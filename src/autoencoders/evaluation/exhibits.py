@@ -4,6 +4,7 @@ import torch
 from matplotlib.figure import Figure
 
 from autoencoders.data import DataModule, to_floats
+from autoencoders.evaluation import vectors
 from autoencoders.evaluation.evaluate import Evaluation
 from autoencoders.figures import charts, codes, diagrams, images
 from autoencoders.models import AutoEncoder
@@ -13,7 +14,7 @@ SHOWN = 2000  # codes in the figure of the latent space
 
 def of_model(model: AutoEncoder, data: DataModule, epochs: int) -> dict[str, Figure]:
     """A trained model's figures, by the names of the functions that draw them."""
-    exhibits = (*(IMAGE_EXHIBITS if is_image(data) else ()), *EXHIBITS)
+    exhibits = (*(IMAGE_EXHIBITS if is_image(data) else vectors.EXHIBITS), *EXHIBITS)
     note = parameters(model, epochs)
     return {exhibit.__name__: exhibit(model, data, note) for exhibit in exhibits}
 
@@ -34,6 +35,10 @@ def of_evaluation(
         figures["nearest_training_images"] = images.image_rows(
             [(label, to_floats(values)) for label, values in rows], title, note
         )
+    elif evaluation.generated:
+        figures["feature_moments"] = vectors.feature_moments(model, data, evaluation, note)
+        if len(data.train.labels.unique()) > 1:
+            figures["marker_features"] = vectors.marker_features(model, data, evaluation, note)
     if evaluation.class_shares:
         title = f"{heading(model, data)}: what a classifier sees in the samples"
         figures["class_shares"] = charts.class_shares(
