@@ -51,7 +51,7 @@ def train(
     data, model = build(cfg)
     evaluation = evaluation_settings(cfg) if cfg.evaluate else None
     if evaluation:
-        check(data, evaluation[0])  # better missed now than after hours of training
+        check(data, evaluation[0], cfg.objective)  # better missed now than after hours of training
     if resume:  # before anything is written
         epochs = training.check_resumable(folder / LAST, model, cfg.trainer.max_epochs)
         if rank() == 0:
@@ -65,13 +65,13 @@ def train(
         print_model(model)
     trainer.fit(model, data, ckpt_path=folder / LAST if resume else None, weights_only=True)
     trainer.test(model, data, verbose=False)
-    metrics = record.summary(trainer.current_epoch, model)
+    metrics = record.summary(trainer.fit_loop.epoch_progress.current.processed, model)
     if torch.distributed.is_initialized():  # a process may abort at its exit otherwise
         torch.distributed.destroy_process_group()
     if not trainer.is_global_zero:  # the first process alone evaluates
         return metrics.get(cfg.objective, math.nan)
     model.to(trainer.strategy.root_device)  # Lightning has moved it to the CPU
-    metrics = finish(model, data, metrics, evaluation, trainer.loggers, folder)
+    metrics = finish(model, data, metrics, record.history, evaluation, trainer.loggers, folder)
     if not is_job():
         print_run(
             metrics, list(evaluation[1] if evaluation else []), folder, cfg.get("verbose", False)
@@ -88,13 +88,17 @@ def make_trainer(cfg: DictConfig, folder: Path, extra_callbacks: Sequence[Any]) 
     of_every_run = training.callbacks(
         folder, cfg.seed, cfg.monitor, cfg.objective, cfg.trainer.get("enable_progress_bar", True)
     )
-    of_this_one = instantiate(cfg.trainer.get("callbacks") or [], _convert_="all")
+    of_this_one = [
+        *(instantiate(choice) for choice in (cfg.get("callbacks") or {}).values()),
+        *instantiate(cfg.trainer.get("callbacks") or [], _convert_="all"),
+    ]
     return instantiate(
         cfg.trainer,
         precision=training.choose_precision(cfg.trainer.precision, cfg.trainer.accelerator),
         strategy=training.choose_strategy(cfg.trainer),
         logger=make_loggers(cfg.get("logger"), folder, cfg) or False,
-        callbacks=[*of_every_run, *extra_callbacks, *of_this_one],
+        # Averaged weights are in place before anything of every run looks at them.
+        callbacks=[*of_this_one, *of_every_run, *extra_callbacks],
         plugins=[training.AtomicCheckpointIO()],
         _convert_="all",
     )

@@ -129,28 +129,47 @@ def write_images(folder: Path, n: int, size: int = 20) -> None:
         Image.fromarray(image).save(file)
 
 
+def write_celeba(folder: Path, parts: tuple[int, int, int]) -> None:
+    """CelebA's layout: plain photographs, so many of each part, that smile every other time."""
+    (folder / "img_align_celeba").mkdir(parents=True)
+    partition, attributes = [], [f"{sum(parts)}", "Male Smiling"]
+    for i in range(sum(parts)):
+        name = f"{i + 1:06}.jpg"
+        Image.new("RGB", (178, 218), (i, 0, 0)).save(folder / "img_align_celeba" / name)
+        partition.append(f"{name} {(i >= parts[0]) + (i >= parts[0] + parts[1])}")
+        attributes.append(f"{name}  1 {'-1' if i % 2 else ' 1'}")
+    for file, lines in (("list_eval_partition", partition), ("list_attr_celeba", attributes)):
+        (folder / f"{file}.txt").write_text("\n".join(lines) + "\n")
+
+
 MNIST_LIKE = [MNIST, *exported(autoencoders.data, MNIST)]
 
 
 @pytest.fixture
 def data_dir(tmp_path: Path) -> Path:
+    return write_data(tmp_path / "data")
+
+
+def write_data(folder: Path) -> Path:
     """A folder with a small version of each data set that needs files."""
     for data_set in MNIST_LIKE:
-        write_data_set(tmp_path / "data" / data_set.label / "raw")
-    write_images(tmp_path / "data/images", 120)
-    return tmp_path / "data"
+        write_data_set(folder / data_set.label / "raw")
+    write_images(folder / "images", 120)
+    write_celeba(folder / "celeba", (60, 20, 20))
+    return folder
 
 
 def small_data(dataset: str, data_dir: Path) -> list[str]:
-    """The overrides for the small version of a data set in the folder of the fixture above."""
+    """The overrides for the small version of a data set in the folder of `write_data`."""
     own = {
+        "avatars": ["dataset.images=40"],
         "folder": [f"dataset.path={data_dir}/images", "dataset.test_share=0.3"],
         "table": [f"dataset.path={matrix_file()}"],
     }
     return [f"dataset={dataset}", f"dataset.data_dir={data_dir}", *own.get(dataset, [])]
 
 
-WITHOUT_REAL_DATA = {"folder"}
+WITHOUT_REAL_DATA = {"celeba", "folder"}
 
 
 @pytest.fixture(scope="session")

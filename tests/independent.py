@@ -14,7 +14,8 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 from scipy.linalg import sqrtm
 from scipy.spatial.distance import cdist
-from scipy.stats import norm
+from scipy.special import logsumexp
+from scipy.stats import multivariate_normal, norm
 from sklearn.linear_model import LogisticRegression
 
 EXACT = 2e-4
@@ -306,6 +307,31 @@ def drawn(samplers, n, rng):
     return codes
 
 
+def log_densities(path, z):
+    """log p of codes (N, latent_dim) under the sampler in a file, (N,)."""
+    tensors = load_file(path)
+    if tensors.keys() == {"std"}:
+        return norm.logpdf(z, scale=tensors["std"].numpy()).sum(1)
+    normals = zip(tensors["means"].numpy(), tensors["covariances"].numpy(), strict=True)
+    each = np.stack([multivariate_normal(*normal).logpdf(z) for normal in normals], 1)
+    return logsumexp(each, axis=1, b=tensors["weights"].numpy())
+
+
+def log_likelihoods(weights, images, samplers, rng):
+    """The mean log-density of uint8 images' codes under each sampler, by its metric's name."""
+    mean, log_var = posterior(weights, images.float() / 255)
+    z = mean.double().numpy()
+    if log_var is not None:
+        z = z + (log_var / 2).exp().numpy() * rng.standard_normal(z.shape)
+    densities = {name: log_densities(path, z) for name, (_, path) in samplers.items()}
+    return {
+        f"{name}/log_likelihood": Number(
+            each.mean(), abs=0 if log_var is None else 4 * each.std() / np.sqrt(len(z))
+        )
+        for name, each in densities.items()
+    }
+
+
 def evaluation_metrics(weights, data, samplers, prior_std=1.0):
     """What an evaluation on all test images reports of images and codes."""
 
@@ -347,6 +373,7 @@ def evaluation_metrics(weights, data, samplers, prior_std=1.0):
         distances = cdist(those.flatten(1).double().numpy() / 255, train).min(1) / 28
         exact = name in ("held_out", "reconstruction")
         numbers[f"{name}/nearest_train"] = Number(distances.mean(), rel=EXACT if exact else 0.1)
+    numbers |= log_likelihoods(weights, data.test.values, samplers, rng)
     z = codes.double().numpy()
     labels = data.train.labels.numpy(), data.test.labels.numpy()
     arguments = (train_codes.numpy(), labels[0], codes.numpy(), labels[1])

@@ -126,8 +126,7 @@ OVERRIDES = {
     "+model.network=paper": ["model.network=paper: cannot be set: network= chooses it"],
     "~monitor": ["monitor: is missing"],
     # what Lightning refuses after it has begun, or computes with as it is
-    "+trainer.gradient_clip_val=1": ["trainer: ", "Trainer(gradient_clip_val=1)"],
-    "+trainer.accumulate_grad_batches=2": ["trainer: ", "Trainer(accumulate_grad_batches=2)"],
+    "+trainer.gradient_clip_val=-1": ["trainer.gradient_clip_val=-1: must be greater than or"],
     "+trainer.accumulate_grad_batches=0": ["trainer.accumulate_grad_batches=0: must be greater"],
     "+trainer.check_val_every_n_epoch=0": ["trainer.check_val_every_n_epoch=0: must be greater"],
     "+trainer.check_val_every_n_epoch=99": ["no validation with trainer.check_val_every_n_epoch="],
@@ -139,6 +138,12 @@ OVERRIDES = {
     "+trainer.fast_dev_run=true": ["trainer.fast_dev_run=True: cannot be set: trainer=debug"],
     # what no later command would read back
     "+trainer.logger=false": ["trainer.logger=False: cannot be set: logger= chooses where"],
+    "callbacks=ema callbacks.ema.decay=1": ["callbacks.ema.decay=1: must be less than 1"],
+    "callbacks=early_stopping callbacks.early_stopping.patience=0": ["patience=0: must be greater"],
+    "callbacks=swa": ["callbacks=swa: no such choice; allowed: early_stopping, ema, lr_monitor"],
+    "callbacks=ema callbacks.ema._target_=os.system": ["os.system: allowed: in autoencoders."],
+    "tags=ablation": ["tags=ablation: must be a valid list"],
+    "tags=[a b]": ["tags.0=a b: must match pattern"],
     "logger=neptune": ["logger=neptune: no such choice; allowed: csv, mlflow, none, tensorboard"],
     "logger=[csv,neptune]": ["logger=neptune: no such choice"],
     "logger.tensorboard._target_=os.system": ["os.system: allowed: a logger in autoencoders."],

@@ -111,7 +111,8 @@ def test_a_data_sets_defaults_can_be_changed(dataset):
 
 
 def test_colour_images_default_to_what_suits_them():
-    for cfg in (compose_train("dataset=folder"), compose_train("dataset=folder", "model=ae")):
+    for overrides in (["dataset=folder"], ["dataset=avatars", "model=ae"]):
+        cfg = compose_train(*overrides)
         assert cfg.model.cost == "sigma"
         assert cfg.network._target_ == "autoencoders.networks.Strided"
     assert compose_train().model.cost == "bce"

@@ -6,6 +6,7 @@ import warnings
 import pytest
 import torch
 from conftest import SMALL, choices, compose_train
+from pytorch_lightning.callbacks import Callback
 from torch import nn
 
 from autoencoders import training
@@ -34,6 +35,16 @@ class PlainStep(CapturedStep):
         return self.step(batch)
 
 
+class ReplayedStep(CapturedStep):
+    """Stands in for a GPU's from its first replay on: the step's Python runs once."""
+
+    def __call__(self, batch):
+        self.replayed = hasattr(self, "terms")
+        if not self.replayed:
+            self.terms = self.step(batch)
+        return self.terms
+
+
 def left_by(run):
     metrics = json.loads((run / "metrics.json").read_text())
     return {**read_checkpoint(run / "checkpoints/last.ckpt"), "metrics": metrics}
@@ -53,6 +64,23 @@ def test_the_strategy_trains_as_lightnings_own_does(model, tmp_path, monkeypatch
         assert torch.equal(ours["state_dict"][name], value), name
     assert ours["metrics"]["test/loss"] == reference["metrics"]["test/loss"]
     assert ours["global_step"] == reference["global_step"] > 0
+
+
+def test_a_replay_counts_all_of_the_optimizers_steps(tmp_path, monkeypatch):
+    steps = []
+
+    class Watch(Callback):
+        def on_train_batch_end(self, trainer, *_):
+            steps.append(trainer.global_step)
+
+    monkeypatch.setattr(cuda_graph, "CapturedStep", ReplayedStep)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    strategy = CudaGraphStrategy(device="cpu")
+    monkeypatch.setattr(training, "choose_strategy", lambda trainer: strategy)
+    wae = ("model=wae", "model.discriminator_steps=3", "trainer.accelerator=cpu")
+    train(compose_train(*wae, *SHORT), tmp_path, extra_callbacks=[Watch()])
+    assert len(steps) > 2
+    assert steps == [4 * (i + 1) for i in range(len(steps))]
 
 
 def test_where_the_strategy_is_chosen(monkeypatch):

@@ -140,8 +140,9 @@ def test_the_networks_classes_are_the_data_sets():
         ((4, 7), torch.float32),  # fewer examples than dimensions
     ],
 )
-def test_principal_components_against_sklearn(shape, dtype):
+def test_principal_components_against_sklearn(shape, dtype, monkeypatch):
     train = torch.randint(256, shape, generator=torch.Generator().manual_seed(0)).to(dtype)
+    monkeypatch.setattr(pca, "HELD", 0)  # they are noise
     extractor = PCA().fit(train)
     x = train.flatten(1).double().numpy() / (255 if train.dtype == torch.uint8 else 1)
     reference = sklearn.decomposition.PCA(min(50, *x.shape), svd_solver="full").fit(x)
@@ -151,6 +152,20 @@ def test_principal_components_against_sklearn(shape, dtype):
     # Up to the components' signs.
     expected = np.abs(reference.transform(x))
     np.testing.assert_allclose(found.values.abs().numpy(), expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("rank", [1, 3, 8])
+def test_components_of_noise_are_left_out(rank):
+    """So that training examples spread no further than others do."""
+    generator = torch.Generator().manual_seed(0)
+    scales = torch.tensor([10.0 * 0.8**i for i in range(rank)])
+    basis = torch.linalg.qr(torch.randn(200, rank, generator=generator)).Q
+    signal = torch.randn(300, rank, generator=generator) * scales @ basis.T
+    x = signal + 0.3 * torch.randn(300, 200, generator=generator)
+    extractor = PCA().fit(x[:150])
+    own, others = (extractor.extract(part).values for part in (x[:150], x[150:]))
+    assert own.shape == (150, rank)
+    assert (others.var(0) / own.var(0)).min() > 0.5
 
 
 def test_principal_components_keep_distances_where_they_are_all_kept():

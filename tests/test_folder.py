@@ -331,7 +331,7 @@ def test_a_file_of_the_wrong_length_is_refused(faces):
     folder(faces)
     (file,) = kept(faces)
     file.write_bytes(file.read_bytes()[:1000])
-    with pytest.raises(InputError, match="damaged; delete the file and run again"):
+    with pytest.raises(InputError, match="damaged: expected 7680 bytes, found 1000; delete it"):
         folder(faces)
 
 

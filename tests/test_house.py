@@ -84,7 +84,7 @@ def test_who_knows_a_library(library, rooms):
         ("divergences", set()),
         ("distributions", {"divergences"}),
         ("figures", set()),
-        ("samplers", {"distributions", "files"}),
+        ("samplers", {"distributions", "networks", "files", "errors"}),
     ],
 )
 def test_what_a_room_knows(room, known):

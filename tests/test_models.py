@@ -13,13 +13,22 @@ import torch.nn.functional as F
 from conftest import exported
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small import SHAPE, batches, biases_without_effect, fit, make_trainer, small
+from small import (
+    SHAPE,
+    SeedSteps,
+    batches,
+    biases_without_effect,
+    check_training,
+    fit,
+    make_trainer,
+    small,
+)
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 import autoencoders.models
 from autoencoders.errors import InputError
 from autoencoders.losses import CostName
-from autoencoders.models import AE, AutoEncoder
+from autoencoders.models import AE, VAE, AutoEncoder
 from autoencoders.networks import MLP, Paper
 
 MODELS = exported(autoencoders.models, AutoEncoder)
@@ -265,6 +274,59 @@ def test_the_constant_schedule():
     assert rates[:, 0].tolist() == [0.5] * 3
 
 
+class Losses(pl.Callback):
+    """Keeps the losses that training steps return, by epoch."""
+
+    def __init__(self):
+        self.by_epoch = []
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        self.by_epoch.append({name: value.item() for name, value in outputs.items()})
+
+
+@pytest.mark.parametrize("model_class", MODELS)
+def test_the_warm_up_weighs_all_but_the_reconstruction(model_class):
+    """With weights that do not move, a loss with a warm-up beside one without."""
+    losses = []
+    for warmup_epochs in (3, 0):
+        torch.manual_seed(0)
+        model = small(model_class, warmup_epochs=warmup_epochs, lr=1e-30, schedule="constant")
+        if hasattr(model, "discriminator_lr"):
+            model.discriminator_lr = 1e-30
+        kept = Losses()
+        fit(model, batches(n=1), epochs=5, callbacks=[SeedSteps(), kept])
+        losses.append(kept.by_epoch)
+    for share, warm, full in zip((0.25, 0.5, 0.75, 1, 1), *losses, strict=True):
+        for name in full.keys() - {"loss"}:
+            assert warm[name] == full[name], name
+        added = full["loss"] - full["reconstruction"]
+        expected = full["reconstruction"] + share * added
+        assert warm["loss"] == pytest.approx(expected, rel=1e-5)
+        assert (added == 0) == (model_class is AE)
+
+
+def test_the_warm_up_reaches_the_weights():
+    """Adam on the cost and half of the KL divergence, in the first of one epoch's warm-up."""
+
+    def objective(model, x):
+        mean, log_var = model.encoder(x).chunk(2, dim=1)
+        z = mean + (0.5 * log_var).exp() * torch.randn_like(mean)
+        kl = -0.5 * (1 + log_var - mean**2 - log_var.exp()).sum() / len(x)
+        x_hat = model.decoder(z).sigmoid()
+        return F.binary_cross_entropy(x_hat, x, reduction="sum") / len(x) + 0.5 * 8 * kl
+
+    torch.manual_seed(0)
+    model = small(VAE, beta=8.0, warmup_epochs=1, schedule="constant", lr=2e-3)
+    check_training(model, objective)
+
+
+def test_the_warm_up_is_for_training_alone():
+    torch.manual_seed(0)
+    model = small(VAE, warmup_epochs=5).eval()
+    (metrics,) = make_trainer().validate(model, batches(n=1), verbose=False)
+    assert metrics["val/loss"] == pytest.approx(metrics["val/reconstruction"] + metrics["val/kl"])
+
+
 @pytest.mark.parametrize("model_class", MODELS)
 def test_adams_decay_rates(model_class):
     model = small(model_class, betas=(0.5, 0.9), schedule="constant")
@@ -306,6 +368,7 @@ def test_a_network_that_cannot_make_the_shape():
         {"lr_steps": [(0, 0.5)]},
         {"lr_steps": [(3, 0.5)]},  # without schedule=step
         {"schedule": "step"},  # without lr_steps
+        {"warmup_epochs": -1},
         {"nonsense": 1.0},
     ],
 )

@@ -199,13 +199,17 @@ for block in blocks:
 
 
 def test_what_the_docs_add_runs(extended):
-    datasets, models, networks = (added(extended, g) for g in ("dataset", "model", "network"))
-    assert all((datasets, models, networks))  # in one multirun: processes take long to start
+    groups = ("dataset", "model", "network", "sampler")
+    datasets, models, networks, samplers = (added(extended, group) for group in groups)
+    assert all(
+        (datasets, models, networks, samplers)
+    )  # in one multirun: processes take long to start
     short = [
         *("-m", f"dataset={','.join(datasets)}", f"model={','.join(models)}"),
         *(f"network={','.join(networks)}", "model.cost=mse", "model.latent_dim=3"),
         *("trainer.max_epochs=1", "+trainer.limit_train_batches=3", "trainer.precision=32-true"),
         *("evaluation.images=40", "hydra.sweep.dir=sweep"),
+        f"sampler=[prior,mixture,{','.join(samplers)}]",
     ]
     jobs = list(itertools.product(datasets, models, networks))
     keys = ("dataset", "model", "network")

@@ -1,16 +1,25 @@
 """What all samplers share, for every sampler that there is; and the prior."""
 
+import inspect
+
 import pytest
 import torch
-from conftest import exported
+from conftest import choices, compose_evaluate, exported
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from scipy.stats import multivariate_normal
 
 import autoencoders.samplers
 from autoencoders.distributions import NormalPrior
+from autoencoders.runs.config import evaluation_settings
 from autoencoders.samplers import Prior, Sampler
 
 SAMPLERS = exported(autoencoders.samplers, Sampler)
+
+
+def make(kind):
+    """A sampler that is fitted fast."""
+    return kind(epochs=2) if "epochs" in inspect.signature(kind).parameters else kind()
 
 
 def codes(n=300, latent_dim=3):
@@ -24,22 +33,25 @@ def codes(n=300, latent_dim=3):
 
 @pytest.mark.parametrize("kind", SAMPLERS)
 @settings(
-    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(latent_dim=st.integers(1, 5), std=st.floats(1e-3, 1e3), seed=st.integers(0, 99))
 def test_a_sampler_draws_the_same_after_its_file(kind, tmp_path, latent_dim, std, seed):
-    sampler = kind().fit(codes(60, latent_dim), NormalPrior(latent_dim, std), seed)
+    labels = torch.arange(60) % 3
+    sampler = make(kind).fit(codes(60, latent_dim), NormalPrior(latent_dim, std), seed, labels)
     sampler.save(tmp_path / "sampler.safetensors")
+    before = torch.get_rng_state()
     again = kind.load(tmp_path / "sampler.safetensors")
     draws = [s.draw(9, torch.Generator().manual_seed(seed)) for s in (sampler, again)]
     assert torch.equal(*draws)
     assert draws[0].shape == (9, latent_dim)
     assert draws[0].dtype == torch.float32
+    assert torch.equal(before, torch.get_rng_state())
 
 
 @pytest.mark.parametrize("kind", SAMPLERS)
 def test_a_generator_fixes_the_draws(kind):
-    sampler = kind().fit(codes(), NormalPrior(3, 1.0), 0)
+    sampler = make(kind).fit(codes(), NormalPrior(3, 1.0), 0)
     first, again, other = (sampler.draw(9, torch.Generator().manual_seed(s)) for s in (0, 0, 1))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
@@ -50,9 +62,28 @@ def test_a_seed_fixes_the_fit_whatever_was_drawn_before(kind):
     draws = []
     for global_seed in (0, 1):
         torch.manual_seed(global_seed)
-        sampler = kind().fit(codes(), NormalPrior(3, 1.0), 5)
+        before = torch.get_rng_state()
+        sampler = make(kind).fit(codes(), NormalPrior(3, 1.0), 5)
+        assert torch.equal(before, torch.get_rng_state())
         draws.append(sampler.draw(9, torch.Generator().manual_seed(0)))
     assert torch.equal(*draws)
+
+
+@pytest.mark.parametrize("kind", SAMPLERS)
+def test_codes_without_spread_or_company(kind):
+    """A dimension that has collapsed, a single code, and no labels."""
+    z = codes(60)
+    z[:, 1] = 5
+    drawn = make(kind).fit(z, NormalPrior(3, 1.0)).draw(9)
+    if kind is not Prior:
+        torch.testing.assert_close(drawn[:, 1], torch.full((9,), 5.0), atol=1e-3, rtol=0)
+    assert make(kind).fit(z[:1], NormalPrior(3, 1.0)).draw(9).isfinite().all()
+
+
+def test_the_config_offers_every_sampler_under_its_name():
+    _, samplers = evaluation_settings(compose_evaluate(f"sampler=[{','.join(choices('sampler'))}]"))
+    assert list(samplers) == choices("sampler")
+    assert {type(sampler) for sampler in samplers.values()} == set(SAMPLERS)
 
 
 @pytest.mark.parametrize("std", [0.5, 2.0])
@@ -60,3 +91,9 @@ def test_the_prior_has_the_priors_moments_whatever_the_codes(std):
     z = Prior().fit(codes(), NormalPrior(3, std), 0).draw(40_000, torch.Generator().manual_seed(0))
     assert (z / std).mean(0).abs().max() < 0.02
     torch.testing.assert_close(torch.cov(z.T), std**2 * torch.eye(3), atol=0.03 * std**2, rtol=0)
+
+
+def test_the_priors_density_is_scipys():
+    log_probs = Prior().fit(codes(), NormalPrior(3, 0.7), 0).log_prob(codes(20))
+    expected = multivariate_normal([0] * 3, 0.49).logpdf(codes(20))
+    assert log_probs.tolist() == pytest.approx(expected.tolist(), rel=1e-6)

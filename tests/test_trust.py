@@ -40,6 +40,8 @@ def change(run, key, value):
         ("trainer", "shutil.rmtree"),
         ("trainer.logger", "pytorch_lightning.loggers.CSVLogger"),
         ("trainer.callbacks.0", "os.remove"),
+        ("callbacks.ema", "os.system"),
+        ("callbacks.ema", "autoencoders.training.Checkpoints"),
         ("logger.csv", "os.system"),
         ("logger.csv", "pytorch_lightning.loggers.CSVLogger"),
         ("logger.csv", "autoencoders.training.loggers.Path"),

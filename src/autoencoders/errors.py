@@ -142,7 +142,7 @@ def _describe_instantiation(error: InstantiationException) -> str | None:
         return _describe_validation(cause, prefix)
     prefix = re.sub(r"callbacks(\d+)$", r"callbacks.\1", prefix)
     # Lightning's classes and loggers answer bad arguments with exceptions of many types.
-    foreign = prefix.startswith(("trainer", "logger"))
+    foreign = prefix.startswith(("trainer", "logger", "callbacks"))
     if isinstance(cause, ValueError | InputError) or (cause and foreign):
         return f"{prefix}: {_one_line(cause)}"
     return _describe_shortage(cause)

@@ -16,6 +16,8 @@ class FinishedRun(NamedTuple):
     model: the model's name in figures and tables.
     config: as composed, in plain values.
     conditions: what its evaluation depended on.
+    command: that trains it.
+    began: when it began to train, as text.
     """
 
     folder: Path
@@ -24,12 +26,21 @@ class FinishedRun(NamedTuple):
     config: dict[str, Any]
     metrics: dict[str, float]
     conditions: dict[str, Any]
+    command: str = ""
+    began: str = ""
 
     def settings(self) -> dict[str, Any]:
         """The part of the config that the numbers depend on, but for the seed."""
         kept = {key: self.config.get(key) for key in ("model", "network", "trainer", "ckpt_path")}
         dataset = self.config["dataset"].items()
-        return {**kept, "dataset": {k: v for k, v in dataset if k not in ("data_dir", "seed")}}
+        kept["dataset"] = {k: v for k, v in dataset if k not in ("data_dir", "seed")}
+        chosen = (self.config.get("callbacks") or {}).items()
+        kept["callbacks"] = {
+            name: {k: v for k, v in callback.items() if k != "_target_"}
+            for name, callback in chosen
+            if name != "lr_monitor"  # which changes no number
+        }
+        return kept
 
 
 def check_comparable(runs: list[FinishedRun]) -> None:
@@ -75,6 +86,16 @@ def _apart(run: FinishedRun, others: list[FinishedRun]) -> str:
         return f"{run.model} ({number[0] if number else run.folder.name})"
     apart = ", ".join(f"{key.rpartition('.')[2]} {_short(own[key])}" for key in keys)
     return f"{run.model} ({apart})" if apart else run.model
+
+
+def varied_config(runs: list[FinishedRun]) -> dict[str, list[str]]:
+    """The keys of the runs' configs in which they differ, a value for each run; empty text where it
+    has no such key. What the model is called says its class."""
+    configs = [flat(run.config) for run in runs]
+    keys = dict.fromkeys(key for config in configs for key in config)
+    own = [key for key in keys if key not in ("model._target_", "dataset.data_dir")]
+    values = {key: ["" if (v := c.get(key)) is None else _short(v) for c in configs] for key in own}
+    return {key: texts for key, texts in values.items() if len(set(texts)) > 1}
 
 
 def _short(value: Any) -> str:

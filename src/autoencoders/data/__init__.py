@@ -1,6 +1,8 @@
 """Data sets held in memory and the LightningDataModules that serve them; one data set a file."""
 
+from autoencoders.data.avatars import Avatars
 from autoencoders.data.base import Batch, DataModule, Examples, to_floats
+from autoencoders.data.celeba import CelebA
 from autoencoders.data.digits import Digits
 from autoencoders.data.folder import Folder
 from autoencoders.data.mnist import MNIST, FashionMNIST
@@ -9,7 +11,9 @@ from autoencoders.data.table import PBMC, Table
 __all__ = [
     "MNIST",
     "PBMC",
+    "Avatars",
     "Batch",
+    "CelebA",
     "DataModule",
     "Digits",
     "Examples",

@@ -28,11 +28,16 @@ class Examples(Dataset):
     Args:
         values: (N, *shape): images as uint8, (N, C, H, W), vectors as float32, (N, features).
         labels: int64, (N,), indices into the data module's `class_names`; by default all 0.
+        factors: int64, (N, F), a column for each of its `factor_names`; by default none.
     """
 
-    def __init__(self, values: Tensor, labels: Tensor | None = None) -> None:
+    def __init__(
+        self, values: Tensor, labels: Tensor | None = None, factors: Tensor | None = None
+    ) -> None:
+        n = len(values)
         self.values = values
-        self.labels = torch.zeros(len(values), dtype=torch.long) if labels is None else labels
+        self.labels = torch.zeros(n, dtype=torch.long) if labels is None else labels
+        self.factors = torch.zeros(n, 0, dtype=torch.long) if factors is None else factors
 
     def __len__(self) -> int:
         return len(self.values)
@@ -47,10 +52,10 @@ class Examples(Dataset):
 
     def subset(self, indices: Tensor | slice) -> "Examples":
         """Those of them; a slice copies nothing, so that values on disk stay there."""
-        return Examples(self.values[indices], self.labels[indices])
+        return Examples(self.values[indices], self.labels[indices], self.factors[indices])
 
     def to(self, device: torch.device) -> "Examples":
-        return Examples(self.values.to(device), self.labels.to(device))
+        return Examples(*(part.to(device) for part in (self.values, self.labels, self.factors)))
 
 
 def to_floats(values: Tensor) -> Tensor:
@@ -120,6 +125,7 @@ class DataModule(pl.LightningDataModule):
         shape: of one example: (C, H, W) of images, (features,) of vectors.
         bounded: whether all values lie in [0, 1], as pixels do.
         class_names: what the labels mean; empty where there are none.
+        factor_names: of further labels, what the examples vary in; empty where none are known.
         feature_names: what the dimensions of vectors are called; empty where they have no names.
         extractor: the name of its feature extractor, where one ships.
 
@@ -132,6 +138,7 @@ class DataModule(pl.LightningDataModule):
     shape: tuple[int, ...]
     bounded: ClassVar[bool] = True
     class_names: tuple[str, ...] = ()
+    factor_names: tuple[str, ...] = ()
     feature_names: tuple[str, ...] = ()
     extractor: ClassVar[str] = ""
 

@@ -66,9 +66,7 @@ class Folder(KeptImages):
     def load(self) -> tuple[Examples, Examples]:
         files, array = self._decoded()
         names = kept_names(array, files.names)
-        values = read_kept(array, self.shape)
-        if len(values) != len(names):
-            raise InputError(f"{array}: damaged; delete the file and run again to decode anew")
+        values = read_kept(array, self.shape, len(names))
         classes = [name.split("/")[0] for name in names if "/" in name]
         self.class_names = tuple(sorted(set(classes)))
         index = {name: i for i, name in enumerate(self.class_names)}

@@ -57,8 +57,15 @@ class Files(NamedTuple):
     crop: int | None = None
 
     def digest(self) -> str:
-        """Changes when a file is added, removed or written to."""
-        stats = [(self.root / name).stat() for name in self.names]
+        """Changes when a file is added, removed or written to.
+
+        Raises:
+            InputError: a file is not there.
+        """
+        try:
+            stats = [(self.root / name).stat() for name in self.names]
+        except FileNotFoundError as error:
+            raise InputError(f"{error.filename}: no such file, which is on the list") from error
         files = [
             (name, stat.st_size, stat.st_mtime_ns)
             for name, stat in zip(self.names, stats, strict=True)
@@ -127,12 +134,18 @@ def keep(file: Path, images: Iterable[np.ndarray]) -> None:
         raise InputError(f"{file}: cannot be written: {error.strerror or error}") from error
 
 
-def read_kept(file: Path, shape: tuple[int, ...]) -> Tensor:
-    """Images that `keep` has written, uint8 (N, *shape): in memory, or where they would take more
-    than a quarter of it, mapped into memory from the disk."""
+def read_kept(file: Path, shape: tuple[int, ...], n: int) -> Tensor:
+    """The n images that `keep` has written, uint8 (n, *shape): in memory, or where they would take
+    more than a quarter of it, mapped into memory from the disk.
+
+    Raises:
+        InputError: the file holds another number of bytes.
+    """
     size = file.stat().st_size
-    values = torch.from_file(str(file), size=size, dtype=torch.uint8)
-    values = values[: size // math.prod(shape) * math.prod(shape)].view(-1, *shape)
+    if size != n * math.prod(shape):
+        expected = f"expected {n * math.prod(shape)} bytes, found {size}"
+        raise InputError(f"{file}: damaged: {expected}; delete it and run again to make it anew")
+    values = torch.from_file(str(file), size=size, dtype=torch.uint8).view(n, *shape)
     return values.clone() if size <= psutil.virtual_memory().total / 4 else values
 
 

@@ -35,12 +35,14 @@ class Column(NamedTuple):
     floor: str | None = None
 
 
-def columns(samplers: Iterable[str], terms: Iterable[str] = ()) -> list[Column]:
+def columns(samplers: Iterable[str], names: Iterable[str] = ()) -> list[Column]:
     """The columns of runs that were evaluated with these samplers.
 
     Args:
-        terms: further names of the form `test/<term>`, what objectives are made of.
+        names: of the metrics that the runs have, which tell the terms that objectives are made of,
+            `test/<term>`, and the factors that codes were probed for.
     """
+    names = sorted(names)
     of_test = [
         Column(f"test/{q.key}", "Reconstruction", q.name, q.better) for q in epoch.QUANTITIES
     ]
@@ -48,12 +50,20 @@ def columns(samplers: Iterable[str], terms: Iterable[str] = ()) -> list[Column]:
     known = {column.key for column in (*of_test, *of_codes)}
     own = [
         Column(key, "Objective", key.removeprefix("test/").replace("_", " "), None)
-        for key in sorted(set(terms) - known)
+        for key in names
+        if key.startswith("test/") and key not in known
+    ]
+    of_factors = [
+        Column(key, "Latent space", f"{q.name}, {key.removeprefix(stem)}", q.better)
+        for metric in latents.FACTOR_METRICS
+        for q in metric.quantities
+        for key in names
+        if key.startswith(stem := f"latent/{q.key}_")
     ]
     return [
         *of_test,
         *of_examples(RECONSTRUCTION, "Reconstruction"),
-        *(column for name in samplers for column in of_examples(name, f"Samples: {name}")),
+        *(column for name in samplers for column in of_sampler(name)),
         *(
             Column(f"latent/{q.key}", "Latent space", q.name, q.better, f"latent/{q.key}_floor")
             for metric in latents.PRIOR_METRICS
@@ -64,6 +74,7 @@ def columns(samplers: Iterable[str], terms: Iterable[str] = ()) -> list[Column]:
             for metric in latents.LABEL_METRICS
             for q in metric.quantities
         ),
+        *of_factors,
         *of_codes,
         *own,
         *(Column(q.key, "Training", q.name, q.better) for q in TRAINING),
@@ -82,6 +93,17 @@ def headlines(samplers: Iterable[str]) -> list[Column]:
         *(f"{of}/{distance}" for of in (RECONSTRUCTION, *samplers) for distance in distances),
     }
     return [column for column in columns(samplers) if column.key in keys]
+
+
+def of_sampler(name: str) -> list[Column]:
+    """The columns of a sampler: its examples', and how likely it finds the codes."""
+    section = f"Samples: {name}"
+    density = [
+        Column(f"{name}/{q.key}", section, q.name, q.better) for q in latents.DENSITY.quantities
+    ]
+    of_its_examples = of_examples(name, section)
+    after = len(EXTRACTORS)  # the Frechet distances come first
+    return [*of_its_examples[:after], *density, *of_its_examples[after:]]
 
 
 def of_examples(name: str, section: str) -> list[Column]:

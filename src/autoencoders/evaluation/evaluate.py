@@ -11,13 +11,13 @@ from torch import Tensor
 
 from autoencoders.data import DataModule, Examples, to_floats
 from autoencoders.errors import InputError
-from autoencoders.features import Extractor, load_extractor
+from autoencoders.features import EXTRACTORS, Extractor, load_extractor
 from autoencoders.metrics import latents, samples
 from autoencoders.metrics.base import Metric
 from autoencoders.metrics.samples import Judged, Sample
 from autoencoders.models import AutoEncoder
 from autoencoders.models.base import inference
-from autoencoders.samplers import Sampler
+from autoencoders.samplers import Density, Sampler
 
 BATCH = 100  # activations that stay in a processor's cache
 CLOSEST = 10  # samples that are shown beside their nearest training example
@@ -105,18 +105,28 @@ class Evaluation(NamedTuple):
     samplers: dict[str, Sampler]
 
 
-def check(data: DataModule, settings: Settings) -> None:
+def check(data: DataModule, settings: Settings, objective: str = "") -> None:
     """Raise InputError where an evaluation could not begin; before training, and not hours later.
 
+    Args:
+        objective: a metric that is to be measured.
+
     Raises:
-        InputError: no features for this data set, or no validation set to judge on.
+        InputError: no features for this data set, no validation set to judge on, or an objective on
+            other features.
     """
     if settings.split == "val" and not data.val_size:
         raise InputError(
             "evaluation.split=val: there is no validation set with dataset.val_size=0; set a larger"
             " dataset.val_size"
         )
-    load_extractor(settings.features, data.extractor)
+    distance = load_extractor(settings.features, data.extractor).distance
+    of, _, key = objective.rpartition("/")
+    if key != distance.key and key in [extractor.distance.key for extractor in EXTRACTORS]:
+        raise InputError(
+            f"objective={objective}: examples of this data set are compared on other features:"
+            f" objective={of}/{distance.key}; or set evaluation.features="
+        )
 
 
 def evaluate(
@@ -153,7 +163,7 @@ def evaluate(
     generated: dict[str, Tensor] = {}
     for name, sampler in samplers.items():
         begin(f"{len(real):,} samples: {name}")
-        fitted[name] = sampler.fit(train_codes.z, model.prior, settings.seed)
+        fitted[name] = sampler.fit(train_codes.z, model.prior, settings.seed, train.labels)
         generated[name] = decode(model, sampler.draw(len(real), stream(settings.seed, name)))
 
     begin("metrics of real examples")
@@ -163,8 +173,9 @@ def evaluate(
     for name, values in generated.items():
         begin(f"metrics of samples: {name}")
         judge.examples(name, values)
+        judge.density(name, fitted[name], codes.z)
     begin("metrics of codes")
-    judge.codes(codes, train_codes, train.labels, model, len(data.class_names))
+    judge.codes(codes, train_codes, model, data, train)
     return Evaluation(
         {**judge.metrics, "evaluation_seconds": time.perf_counter() - start},
         [f"{', '.join(of)}: {line}" for line, of in judge.left_out.items()],
@@ -193,6 +204,7 @@ class Judge:
         self.settings = settings
         self.real = self._sample(real.values)
         self.labels = real.labels
+        self.factors = real.factors
         self.train = train.values
         self.metrics: dict[str, float] = {}
         self.left_out: dict[str, list[str]] = {}  # of what, by what and why
@@ -214,18 +226,31 @@ class Judge:
         if sample.classes is not None:
             self.class_shares[name] = samples.class_shares(sample.classes)
 
+    def density(self, name: str, sampler: Sampler, z: Tensor) -> None:
+        """Judge how likely a sampler finds codes (N, latent_dim), where it has a density."""
+        if isinstance(sampler, Density):
+            self._take(name, latents.DENSITY, sampler.log_prob(z))
+
     def codes(
-        self, codes: Codes, train: Codes, train_labels: Tensor, model: AutoEncoder, classes: int
+        self, codes: Codes, train: Codes, model: AutoEncoder, data: DataModule, examples: Examples
     ) -> None:
-        """Judge codes: against the prior, and where there are labels, by what they tell of them."""
+        """Judge codes: against the prior, and where there are labels, by what they tell of them.
+
+        Args:
+            examples: those that the codes `train` are of.
+        """
         n, prior = len(codes.z), model.prior
         draws = [prior.draw(n, stream(self.settings.seed, f"prior {i}")) for i in range(3)]
         for metric in latents.PRIOR_METRICS:
             self._take("latent", metric, codes.z, draws[0], prior.std)
             self._take("latent", metric, draws[1], draws[2], prior.std, suffix="_floor")
-        if classes:
-            for metric in latents.LABEL_METRICS:
-                self._take("latent", metric, train.mean, train_labels, codes.mean, self.labels)
+        known = (train.mean, examples.labels, codes.mean, self.labels)
+        for metric in latents.LABEL_METRICS if data.class_names else ():
+            self._take("latent", metric, *known)
+        for i, factor in enumerate(data.factor_names):
+            known = (train.mean, examples.factors[:, i], codes.mean, self.factors[:, i])
+            for metric in latents.FACTOR_METRICS:
+                self._take("latent", metric, *known, suffix=f"_{factor}")
 
     def _sample(self, values: Tensor) -> Sample:
         features = self.extractor.extract(values)

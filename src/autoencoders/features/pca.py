@@ -2,6 +2,7 @@
 
 import hashlib
 
+import numpy as np
 import torch
 from torch import Tensor
 from typing_extensions import Self
@@ -11,21 +12,27 @@ from autoencoders.features.base import Extractor, Features
 from autoencoders.metrics.base import Quantity
 
 COMPONENTS = 50
+HELD = 0.5  # the least share of its variance that a component must keep on other examples
 BATCH = 5000
 
 
 class PCA(Extractor):
-    """Coordinates along the training set's first 50 principal components, or fewer where the data
-    have fewer dimensions; in the data's units, not whitened."""
+    """Coordinates along the training set's first 50 principal components, in the data's units, not
+    whitened.
+
+    Fewer where the data have fewer dimensions, or too few examples to tell components from noise:
+    those would spread training examples further than others, so that real ones would seem to differ
+    from real ones.
+    """
 
     distance = Quantity("fd_pca", "FD-PCA", "lower")
 
     def fit(self, train: Tensor) -> Self:
         from sklearn.decomposition import PCA as Decomposition  # takes a second
 
-        x = to_floats(train).flatten(1).double()
-        k = min(COMPONENTS, *x.shape)
-        pca = Decomposition(k, random_state=0).fit(x.numpy())
+        x = to_floats(train).flatten(1).double().numpy()
+        k = _meaningful(x, min(COMPONENTS, *x.shape))
+        pca = Decomposition(k, random_state=0).fit(x)
         self.mean = torch.from_numpy(pca.mean_)
         self.components = torch.from_numpy(pca.components_)  # (k, dimensions)
         self.fingerprint = f"pca-{k}-{hashlib.sha256(train.numpy().tobytes()).hexdigest()[:16]}"
@@ -34,3 +41,17 @@ class PCA(Extractor):
     def extract(self, values: Tensor) -> Features:
         batches = [to_floats(batch).flatten(1).double() for batch in values.cpu().split(BATCH)]
         return Features(torch.cat([(x - self.mean) @ self.components.T for x in batches]))
+
+
+def _meaningful(x: np.ndarray, most: int) -> int:
+    """How many of the first components of every other example have at least half as much variance
+    on the rest; at least 1, at most `most`."""
+    from sklearn.decomposition import PCA as Decomposition
+
+    fitted, others = x[::2], x[1::2]
+    if len(others) < 2:
+        return most
+    pca = Decomposition(min(most, len(fitted)), random_state=0).fit(fitted)
+    own, held = (pca.transform(part).var(0) for part in (fitted, others))
+    lost = np.flatnonzero(held < HELD * own)
+    return max(int(lost[0]), 1) if len(lost) else most

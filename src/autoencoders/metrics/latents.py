@@ -83,6 +83,15 @@ def probe_accuracy(
     return {"probe_accuracy": float(probe.score(test.numpy(), test_labels.numpy()))}
 
 
+def log_likelihood(log_probs: Tensor) -> dict[str, float]:
+    """Mean of a sampler's log-densities of codes, (N,), in nats per code."""
+    return {"log_likelihood": log_probs.mean().item()}
+
+
+# Of a sampler that has a density. The units of the codes are in it: it compares samplers of one
+# model, and not models.
+DENSITY = Metric(log_likelihood, (Quantity("log_likelihood", "log-likelihood of codes"),))
+
 # Of codes against draws from the prior; the floor is of two sets of draws.
 PRIOR_METRICS = (
     Metric(
@@ -95,8 +104,13 @@ PRIOR_METRICS = (
     ),
 )
 
+PROBE = Metric(probe_accuracy, (Quantity("probe_accuracy", "linear probe", "higher"),))
+
 # Of training and test codes with their labels.
 LABEL_METRICS = (
     Metric(knn_accuracy, (Quantity("knn_accuracy", "kNN accuracy", "higher"),)),
-    Metric(probe_accuracy, (Quantity("probe_accuracy", "linear probe", "higher"),)),
+    PROBE,
 )
+
+# Of the same for each factor that the data are known to vary in; its name follows the key.
+FACTOR_METRICS = (PROBE,)

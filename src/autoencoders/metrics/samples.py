@@ -16,6 +16,7 @@ from autoencoders.data import to_floats
 from autoencoders.metrics.base import Metric, Quantity
 
 BLOCK = 1000  # rows of a distance matrix that are held at once
+NUMBERS = 7_840_000  # that a block of examples has: 10,000 of MNIST's images
 
 
 def frechet_distance(real: Tensor, generated: Tensor) -> float:
@@ -136,8 +137,9 @@ def nearest(values: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
     x = to_floats(values).flatten(1)
     least = torch.full((len(x),), torch.inf)
     index = torch.zeros(len(x), dtype=torch.long)
-    for start in range(0, len(others), 10 * BLOCK):
-        y = to_floats(others[start : start + 10 * BLOCK]).flatten(1)
+    many = max(1, NUMBERS // x.shape[1])
+    for start in range(0, len(others), many):
+        y = to_floats(others[start : start + many]).flatten(1)
         squares = (y**2).sum(1)
         for rows in torch.arange(len(x)).split(BLOCK):
             # Up to |x|^2, which does not change which is least.

@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
-from pydantic import ConfigDict, Field, PositiveInt, validate_call
+from pydantic import ConfigDict, Field, NonNegativeInt, PositiveInt, validate_call
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
@@ -18,7 +18,7 @@ from autoencoders.distributions import NormalPrior, PointPosterior, Posterior
 from autoencoders.losses import CostName, CrossEntropy, make_cost
 from autoencoders.metrics.epoch import LatentMoments, MeanLosses
 from autoencoders.networks import Network, Size, Tutorial
-from autoencoders.samplers import Drawing
+from autoencoders.samplers import ClassSampler, Drawing
 
 Losses = dict[str, Tensor]  # the objective as "loss", and the terms that it is made of
 
@@ -64,6 +64,7 @@ class AutoEncoder(pl.LightningModule):
         betas: Adam's decay rates.
         schedule: of the learning rate: `constant`, `step`, or `cosine` (to 0 at the last epoch).
         lr_steps: for `step`: pairs of an epoch and the factor from then on.
+        warmup_epochs: epochs in which the regulariser's weight grows linearly to its full value.
 
     Raises:
         pydantic.ValidationError: an argument outside what its type allows.
@@ -89,6 +90,7 @@ class AutoEncoder(pl.LightningModule):
         betas: tuple[Beta, Beta] = (0.9, 0.999),
         schedule: Schedule = "cosine",
         lr_steps: list[tuple[PositiveInt, Positive]] = [],  # noqa: B006 (pydantic copies it)
+        warmup_epochs: NonNegativeInt = 0,
     ) -> None:
         super().__init__()
         self.save_hyperparameters(ignore=["network", "shape", "bounded"])
@@ -108,6 +110,7 @@ class AutoEncoder(pl.LightningModule):
         self.betas = betas
         self.schedule: Schedule = schedule
         self.lr_steps = lr_steps
+        self.warmup_epochs = warmup_epochs
         self.encoder = self.network.encoder(shape, self.posterior_type.heads * latent_dim)
         self.decoder = self.network.decoder(latent_dim, shape)
         self.train_losses = MeanLosses()
@@ -132,9 +135,28 @@ class AutoEncoder(pl.LightningModule):
         return self.decode(self.encode(x))
 
     def sample(
-        self, n: int, generator: torch.Generator | None = None, sampler: Drawing | None = None
+        self,
+        n: int,
+        generator: torch.Generator | None = None,
+        sampler: Drawing | None = None,
+        label: int | None = None,
     ) -> Tensor:
-        """Decode n draws from the prior, or of another sampler -> (n, *shape)."""
+        """Decode n draws from the prior, or of another sampler -> (n, *shape).
+
+        Args:
+            label: the class to draw of, where the sampler knows classes.
+
+        Raises:
+            ValueError: the sampler knows no classes, or not this one.
+        """
+        if label is not None:
+            if not isinstance(sampler, ClassSampler):
+                kind = type(sampler or self.prior).__name__
+                raise ValueError(
+                    f"label={label}: {kind} knows no classes; give sampler= one that does, such as"
+                    " ClassMixture"
+                )
+            sampler = sampler.of_class(label)
         z = (sampler or self.prior).draw(n, generator).to(self.device)
         return self.decode(z)
 
@@ -165,7 +187,8 @@ class AutoEncoder(pl.LightningModule):
         return x
 
     def losses(self, x: Tensor, out: Pass) -> Losses:
-        """The objective as "loss" and its terms, per example, averaged over the batch."""
+        """The objective as "loss" and its terms, the first as "reconstruction"; per example,
+        averaged over the batch."""
         raise NotImplementedError
 
     def reconstruction(self, x: Tensor, out: Pass) -> Tensor:
@@ -176,7 +199,14 @@ class AutoEncoder(pl.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int = 0) -> Losses:
         x, _ = batch
-        return self.losses(x, self(x))
+        losses = self.losses(x, self(x))
+        return {**losses, "loss": self.warm_up(losses["reconstruction"], losses["loss"])}
+
+    def warm_up(self, reconstruction: Tensor, loss: Tensor) -> Tensor:
+        """The loss with its regulariser, all that it adds to the reconstruction, at the share that
+        the epoch gives it: of 4 epochs' warm-up 1/5, 2/5, 3/5, 4/5, then all."""
+        share = (self.current_epoch + 1) / (self.warmup_epochs + 1)
+        return loss if share >= 1 else torch.lerp(reconstruction, loss, share)
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
         # Lightning has divided the loss, and none of its terms, by the batches that it accumulates.
@@ -229,14 +259,18 @@ class AutoEncoder(pl.LightningModule):
         yield from self.encoder.parameters()
         yield from self.decoder.parameters()
 
-    def adam(self, parameters: Iterable[nn.Parameter], lr: float) -> Any:
-        """Adam and its learning-rate schedule, stepped once an epoch, as Lightning takes them."""
+    def adam(self, parameters: Iterable[nn.Parameter], lr: float, name: str = "lr") -> Any:
+        """Adam and its learning-rate schedule, stepped once an epoch, as Lightning takes them.
+
+        Args:
+            name: of the learning rate, where it is logged.
+        """
         on_gpu = self.device.type == "cuda"  # one kernel for all parameters, fit for a CUDA graph
         optimizer = torch.optim.Adam(
             parameters, lr=lr, betas=self.betas, fused=on_gpu or None, capturable=on_gpu
         )
         scheduler = LambdaLR(optimizer, lambda epoch: self.lr_factor(epoch))
-        return {"optimizer": optimizer, "lr_scheduler": scheduler}
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "name": name}}
 
     def on_train_start(self) -> None:
         # A run that is made longer has kept the rates of a schedule that was to end earlier.

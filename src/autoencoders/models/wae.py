@@ -2,27 +2,31 @@
 
 from typing import Any
 
-from pydantic import validate_call
+from pydantic import PositiveInt, validate_call
 from torch import Tensor
 
 from autoencoders.data import Batch
+from autoencoders.errors import InputError
 from autoencoders.losses import adversarial_penalty, discriminator_accuracy, discriminator_loss
-from autoencoders.models.base import AutoEncoder, Losses, NonNegative, Pass, Positive
+from autoencoders.models.base import Losses, NonNegative, Pass, Positive
+from autoencoders.models.manual import ManualSteps
 from autoencoders.networks import Discriminator, Size
 
 
-class WAEGAN(AutoEncoder):
+class WAEGAN(ManualSteps):
     """WAE-GAN: minimise c(x, G(Q(x))) - lambda log D(Q(x)) over encoder and decoder, while the
     discriminator D learns to tell codes from draws of the prior.
 
     Tolstikhin et al. 2018 (arXiv 1711.01558), algorithm 1. The two players alternate by manual
     optimization: D steps first, then encoder and decoder against the D that has just stepped. One
-    encoding serves both, since D's step leaves the encoder as it was.
+    encoding serves both, since D's step leaves the encoder as it was. Where gradients are
+    accumulated over batches, both step after the last of them, D first.
 
     Args:
         reg_weight: lambda.
         discriminator_dim: width of D's four hidden layers.
         discriminator_lr: Adam's learning rate for D.
+        discriminator_steps: D's steps on each batch, each against new draws from the prior.
         common: what every model takes, see `AutoEncoder`.
     """
 
@@ -35,14 +39,26 @@ class WAEGAN(AutoEncoder):
         reg_weight: NonNegative = 10.0,
         discriminator_dim: Size = 128,
         discriminator_lr: Positive = 1e-3,
+        discriminator_steps: PositiveInt = 1,
         **common: Any,
     ) -> None:
         super().__init__(**common)
-        self.save_hyperparameters("reg_weight", "discriminator_dim", "discriminator_lr")
-        self.automatic_optimization = False
+        self.save_hyperparameters(
+            "reg_weight", "discriminator_dim", "discriminator_lr", "discriminator_steps"
+        )
         self.reg_weight = reg_weight
         self.discriminator_lr = discriminator_lr
+        self.discriminator_steps = discriminator_steps
         self.discriminator = Discriminator(self.latent_dim, discriminator_dim)
+
+    def configure_callbacks(self) -> list[Any]:
+        callbacks = super().configure_callbacks()
+        if self.discriminator_steps > 1 and self.accumulate_grad_batches > 1:
+            raise InputError(
+                f"model.discriminator_steps={self.discriminator_steps}: does not go together with"
+                f" trainer.accumulate_grad_batches={self.accumulate_grad_batches}; set one to 1"
+            )
+        return callbacks
 
     def losses(self, x: Tensor, out: Pass) -> Losses:
         reconstruction = self.reconstruction(x, out)
@@ -60,7 +76,9 @@ class WAEGAN(AutoEncoder):
     def training_step(self, batch: Batch, batch_idx: int = 0) -> Losses:
         x, _ = batch
         out = self(x)
-        return self.step_discriminator(out.z.detach()) | self.step_autoencoder(x, out)
+        for _ in range(self.discriminator_steps):
+            of_discriminator = self.step_discriminator(out.z.detach())
+        return of_discriminator | self.step_autoencoder(x, out)
 
     def step_discriminator(self, z: Tensor) -> Losses:
         """D's step, on codes (B, latent_dim) that carry no gradient to the encoder."""
@@ -68,9 +86,7 @@ class WAEGAN(AutoEncoder):
         code_logits = self.discriminator(z)
         prior_logits = self.discriminator(self.prior.draw(len(z), device=self.device))
         loss = discriminator_loss(prior_logits, code_logits)
-        optimizer.zero_grad()
-        self.manual_backward(self.reg_weight * loss)
-        optimizer.step()
+        self.descend(optimizer, self.reg_weight * loss)
         accuracy = discriminator_accuracy(prior_logits, code_logits)
         return {"discriminator_loss": loss, "discriminator_accuracy": accuracy}
 
@@ -81,20 +97,12 @@ class WAEGAN(AutoEncoder):
         penalty = adversarial_penalty(self.discriminator(out.z))
         self.discriminator.requires_grad_(True)
         reconstruction = self.reconstruction(x, out)
-        loss = reconstruction + self.reg_weight * penalty
-        optimizer.zero_grad()
-        self.manual_backward(loss)
-        optimizer.step()
+        loss = self.warm_up(reconstruction, reconstruction + self.reg_weight * penalty)
+        self.descend(optimizer, loss)
         return {"loss": loss, "reconstruction": reconstruction, "penalty": penalty}
-
-    def on_train_epoch_end(self) -> None:
-        super().on_train_epoch_end()
-        # Under manual optimization Lightning leaves the schedules to us.
-        for scheduler in self.lr_schedulers():  # type: ignore[union-attr]
-            scheduler.step()
 
     def configure_optimizers(self) -> Any:
         return [
             self.adam(self.autoencoder_parameters(), self.lr),
-            self.adam(self.discriminator.parameters(), self.discriminator_lr),
+            self.adam(self.discriminator.parameters(), self.discriminator_lr, "discriminator_lr"),
         ]

@@ -1,8 +1,8 @@
 """The back room: folders, config checks, jobs, trust, what is printed. No newcomer need enter.
 
-`load_run` reads a run back.
+`load_run` reads a run back, `load_sampler` a sampler that its evaluation has fitted.
 """
 
-from autoencoders.runs.folder import Run, load_run
+from autoencoders.runs.folder import Run, load_run, load_sampler
 
-__all__ = ["Run", "load_run"]
+__all__ = ["Run", "load_run", "load_sampler"]

@@ -1,6 +1,6 @@
 """The composed config: checked where no constructor does so, and what is read off it."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 from omegaconf import DictConfig, OmegaConf
 from pydantic import (
@@ -80,6 +80,7 @@ class _Settings(BaseModel):
     seed: Annotated[int, Field(ge=0, lt=2**32)]
     monitor: Annotated[str, Field(pattern="^(train|val)/")]
     ckpt_path: str | None
+    tags: list[Annotated[str, Field(pattern=r"^\w[\w.-]*$")]] = []
     evaluate: bool
     verbose: bool = False
     objective: str
@@ -89,6 +90,7 @@ class _Settings(BaseModel):
     trainer: _TrainerSettings
     evaluation: _Evaluation
     logger: dict[str, _Group] = {}
+    callbacks: dict[str, _Group] = {}
 
 
 def check_settings(config: DictConfig) -> None:
@@ -135,18 +137,23 @@ def objective_of(metrics: dict[str, float], cfg: DictConfig) -> float:
     return float(metrics[cfg.objective])
 
 
+def _plain(group: DictConfig) -> dict[str, Any]:
+    return cast(dict[str, Any], OmegaConf.to_container(group, resolve=True))
+
+
 def hyperparameters(cfg: DictConfig) -> dict[str, Any]:
-    """What loggers list of a run's settings: the model's and the network's keys, the batch size
-    and the seed."""
+    """What loggers list of a run's settings: the model's and the network's keys, the batch size,
+    the seed, the tags and the names of callbacks."""
     groups = ("model", "network", "dataset")
     kinds = {group: str(cfg[group]._target_).rpartition(".")[2] for group in groups}
     keys = {
-        f"{group}.{key}" if group == "network" else str(key): value
+        f"{group}.{key}" if group == "network" else key: value
         for group in ("model", "network")
-        for key, value in OmegaConf.to_container(cfg[group], resolve=True).items()
+        for key, value in _plain(cfg[group]).items()
         if key != "_target_"
     }
-    return {**kinds, **keys, "batch_size": cfg.dataset.batch_size, "seed": cfg.seed}
+    words = {key: " ".join(cfg.get(key) or []) for key in ("callbacks", "tags")}
+    return {**kinds, **keys, **words, "batch_size": cfg.dataset.batch_size, "seed": cfg.seed}
 
 
 def evaluation_settings(config: DictConfig) -> Any:

@@ -9,7 +9,14 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from autoencoders.data import DataModule, to_floats
-from autoencoders.evaluation import Evaluation, Settings, evaluate, of_evaluation, of_model
+from autoencoders.evaluation import (
+    Evaluation,
+    Settings,
+    evaluate,
+    of_evaluation,
+    of_model,
+    of_training,
+)
 from autoencoders.figures import style
 from autoencoders.files import (
     EVALUATION,
@@ -33,6 +40,7 @@ def finish(
     model: AutoEncoder,
     data: DataModule,
     metrics: dict[str, float],
+    history: Mapping[str, Mapping[int, float]],
     evaluation: tuple[Settings, Mapping[str, Sampler]] | None,
     loggers: Sequence[EpochLogger],
     folder: Path,
@@ -42,6 +50,7 @@ def finish(
 
     Args:
         metrics: of training and test.
+        history: by name, the `train/` and `val/` metrics of each epoch.
         evaluation: its settings and samplers; None leaves it out.
         loggers: the run's.
         folder: the run's, or of another of its checkpoints.
@@ -53,7 +62,7 @@ def finish(
     with stages("evaluation") as begin:
         measured = evaluate(model, data, *evaluation, begin) if evaluation else None
         begin("figures")
-        figures = of_model(model, data, epochs)
+        figures = {**of_training(model, data, epochs, history), **of_model(model, data, epochs)}
         if measured:
             figures |= of_evaluation(model, data, epochs, measured)
     if measured:

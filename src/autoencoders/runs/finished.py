@@ -1,6 +1,8 @@
 """The finished runs that are compared, as far as their files tell without their weights."""
 
 import re
+import shlex
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,7 +12,7 @@ from pydantic import BaseModel, PositiveInt, ValidationError
 
 from autoencoders.comparison import FinishedRun
 from autoencoders.errors import InputError, describe
-from autoencoders.files import EVALUATION, HYDRA, METRICS, MULTIRUN
+from autoencoders.files import CONFIG, EVALUATION, HYDRA, METRICS, MULTIRUN, OVERRIDES
 from autoencoders.runs.folder import NOT_A_CONFIG, load_config, read_metrics
 from autoencoders.runs.trust import read_json
 
@@ -31,31 +33,23 @@ class Conditions(BaseModel, strict=True):
 
 
 def read_runs(cfg: DictConfig, dataset: str) -> list[FinishedRun]:
-    """The runs that `dataset=`, `runs=` or `multirun=` names.
+    """The runs that `dataset=`, `runs=`, `multirun=` or `tags=` names.
 
     Raises:
         InputError: no run there, or one that has not finished or not been evaluated.
     """
+    tags = set(cfg.tags if OmegaConf.is_list(cfg.tags) else [cfg.tags])
+    if cfg.runs and tags:
+        raise InputError("tags= chooses among runs, which runs= names one by one: leave one out")
     if cfg.runs:
         folders = cfg.runs if OmegaConf.is_list(cfg.runs) else [cfg.runs]
         paths = dict.fromkeys(Path(str(folder)) for folder in folders)
         return [read_finished(path) for path in paths]
-    if cfg.multirun is not None:
-        folders = [path.parent for path in Path(str(cfg.multirun)).glob(f"*/{METRICS}")]
-        folders.sort(key=lambda path: (int(re.sub(r"\D.*", "", path.name) or 0), path.name))
-        if not folders:
-            raise InputError(f"multirun={cfg.multirun}: no finished run in that folder")
-        runs = [read_finished(folder) for folder in folders]
-        datasets = sorted({run.dataset for run in runs})
-        if len(datasets) > 1 and dataset not in datasets:
-            raise InputError(
-                f"multirun={cfg.multirun}: holds runs on {', '.join(datasets)}; choose one with"
-                " dataset="
-            )
-        return [run for run in runs if run.dataset == dataset or len(datasets) == 1]
+    if cfg.multirun is not None or tags:
+        return of_several(cfg.multirun and str(cfg.multirun), tags, dataset)
     root = Path("outputs", dataset)
-    models = sorted({path.parents[1] for path in root.glob(f"*/*/{METRICS}")})
-    if not models:
+    models = sorted({path.parents[2] for path in root.glob(f"*/*/{CONFIG}")})
+    if not any(root.glob(f"*/*/{METRICS}")):
         raise InputError(
             f"dataset={dataset}: no finished run in {root}; train one with python train.py"
             f" dataset={dataset}, or name folders with runs=[...]"
@@ -67,6 +61,39 @@ def read_runs(cfg: DictConfig, dataset: str) -> list[FinishedRun]:
             " with runs=[...]"
         )
     return runs
+
+
+def of_several(multirun: str | None, tags: set[str], dataset: str) -> list[FinishedRun]:
+    """The finished runs in a multirun's folder, or of all below outputs/, that have all of the
+    tags; those on one data set where they are on several.
+
+    Raises:
+        InputError: there are none, or on several data sets but none on this one.
+    """
+    words = f"tags=[{','.join(sorted(tags))}]"
+    where = f"multirun={multirun}" if multirun else words
+    root, depth = (Path(multirun), "*") if multirun else (Path("outputs"), "*/*/*")
+    files = root.glob(f"{depth}/{METRICS}")
+    folders = [file.parent for file in files if not tags or tags <= tags_of(file.parent)]
+    numbers = {path: int(re.sub(r"\D.*", "", path.name) or 0) for path in folders}  # of a job
+    folders.sort(key=lambda path: (path.parent, numbers[path], path.name))
+    if not folders:
+        having = f" with {words}" if multirun and tags else ""
+        raise InputError(f"{where}: no finished run{having} in {root}")
+    runs = [read_finished(folder) for folder in folders]
+    datasets = sorted({run.dataset for run in runs})
+    if len(datasets) > 1 and dataset not in datasets:
+        found = ", ".join(datasets)
+        raise InputError(f"{where}: holds runs on {found}; choose one with dataset=")
+    return [run for run in runs if run.dataset == dataset or len(datasets) == 1]
+
+
+def tags_of(folder: Path) -> set[str]:
+    """A run's tags; none where its config cannot be read."""
+    try:
+        return set(load_config(folder).get("tags") or [])
+    except InputError:
+        return set()
 
 
 def searched_scales(cfg: DictConfig) -> dict[str, bool]:
@@ -94,9 +121,10 @@ def newest_evaluated(model: Path) -> FinishedRun | None:
     Args:
         model: the folder of its runs.
     """
-    for path in sorted(model.glob(f"*/{METRICS}"), reverse=True):
+    folders = [path.parents[1] for path in model.glob(f"*/{CONFIG}")]
+    for folder in sorted(folders, key=lambda folder: (began(folder), folder.name), reverse=True):
         try:
-            run = read_finished(path.parent)
+            run = read_finished(folder)
         except InputError as error:
             print(f"left out: {error}")
             continue
@@ -108,7 +136,7 @@ def newest_evaluated(model: Path) -> FinishedRun | None:
         ]
         if not settings:
             return run
-        print(f"left out: {path.parent}: saw a part of its data alone ({', '.join(settings)})")
+        print(f"left out: {folder}: saw a part of its data alone ({', '.join(settings)})")
     return None
 
 
@@ -147,4 +175,24 @@ def read_finished(folder: Path) -> FinishedRun:
     plain: Any = OmegaConf.to_container(config, resolve=False)
     plain["objective"] = str(config.objective)
     label = str(get_class(config.model._target_).label)  # type: ignore[attr-defined]
-    return FinishedRun(folder, dataset, label, plain, metrics, conditions)
+    return FinishedRun(
+        folder, dataset, label, plain, metrics, conditions, command_of(folder), began(folder)
+    )
+
+
+def command_of(folder: Path) -> str:
+    """The command that trains a run, empty where it has not been recorded."""
+    file = folder / OVERRIDES
+    if not file.is_file():
+        return ""
+    return shlex.join(["python", "train.py", *map(str, OmegaConf.load(file))])
+
+
+def began(folder: Path) -> str:
+    """When a run began: as its folder's or its multirun's name has it, else when its config was
+    written."""
+    times = re.findall(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d", str(folder.resolve()))
+    if times:
+        date, _, time = times[-1].partition("_")
+        return f"{date} {time.replace('-', ':')}"
+    return f"{datetime.fromtimestamp((folder / CONFIG).stat().st_mtime):%Y-%m-%d %H:%M:%S}"

@@ -12,6 +12,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from safetensors import SafetensorError
 from yaml import YAMLError
 
 from autoencoders.errors import InputError
@@ -24,15 +25,17 @@ from autoencoders.files import (
     LOCK,
     METRICS,
     OVERRIDES,
+    SAMPLERS,
     shown,
     write_whole,
 )
 from autoencoders.runs.config import hyperparameters
-from autoencoders.runs.trust import read_json, refuse_foreign, refuse_links
+from autoencoders.runs.trust import read_json, refuse_foreign, refuse_links, refuse_target
 
 if TYPE_CHECKING:  # torch and Lightning take seconds, which a mistyped key need not wait for
     from autoencoders.data import DataModule
     from autoencoders.models import AutoEncoder
+    from autoencoders.samplers import Sampler
     from autoencoders.training import EpochLogger
 
 # What reading anything else as a run's config raises.
@@ -40,6 +43,9 @@ NOT_A_CONFIG = (
     *(YAMLError, OmegaConfBaseException, AttributeError, TypeError, KeyError, OSError, ImportError),
     UnicodeDecodeError,
 )
+
+# What reading anything else as a sampler's file raises.
+UNREADABLE = (OSError, SafetensorError, LookupError, ValueError, TypeError, RuntimeError)
 
 
 def to_evaluate(config: DictConfig) -> tuple[Path, str]:
@@ -231,6 +237,41 @@ def load_run(folder: str | Path, checkpoint: str = "last") -> Run:
     folder = Path(folder)
     metrics = read_metrics(folder) if (folder / METRICS).exists() else {}
     return load_trained(folder, checkpoint)._replace(metrics=metrics)
+
+
+def load_sampler(folder: str | Path, name: str, checkpoint: str = "last") -> "Sampler":
+    """A sampler as an evaluation fitted it on the run's codes.
+
+    Args:
+        folder: the run's.
+        name: the sampler's, such as mixture.
+        checkpoint: whose codes it was fitted on, `last` or `best`.
+
+    Raises:
+        InputError: no such sampler there, or one that cannot be read.
+    """
+    home = Path(folder) if checkpoint == "last" else Path(folder) / checkpoint
+    if not (home / EVALUATION).is_file():
+        raise InputError(f"{home}: not evaluated: it has no {EVALUATION}")
+    refuse_links(home)
+    fitted = read_json(home / EVALUATION).get("samplers")
+    known = fitted if isinstance(fitted, dict) else {}
+    if name not in known:
+        raise InputError(
+            f"{home}: has no sampler {name!r}; allowed: {', '.join(known) or 'none'}; evaluate.py"
+            " fits others, see docs/samplers.md"
+        )
+    target = str(known[name].get("_target_")) if isinstance(known[name], dict) else ""
+    refuse_target(f"evaluation.samplers.{name}", target, f"{home / EVALUATION}: {name}: {target}")
+    path = home / SAMPLERS / f"{name}.safetensors"
+    try:
+        sampler: Sampler = get_class(target).load(path)  # type: ignore[attr-defined]
+    except UNREADABLE as error:
+        reason = " ".join(str(error).split())
+        raise InputError(
+            f"{path}: cannot be read: {reason}; python evaluate.py run={folder} writes it anew"
+        ) from error
+    return sampler
 
 
 def load_trained(folder: Path, checkpoint: str) -> Run:

@@ -56,8 +56,7 @@ def print_run(
         verbose: all numbers and figures, in place of those that tell most.
     """
     console = _console()
-    terms = [name for name in metrics if name.startswith("test/")]
-    columns = catalogue.columns(samplers, terms) if verbose else catalogue.headlines(samplers)
+    columns = catalogue.columns(samplers, metrics) if verbose else catalogue.headlines(samplers)
     table = Table(title=f"Test of {shown(folder)}", title_justify="left")
     for heading in ("", "", "value", FLOOR):
         table.add_column(heading, justify="right" if heading else "left")

@@ -25,6 +25,9 @@ CALLBACKS = (
 )
 
 
+OWN_CALLBACKS = ("EMA", "EarlyStopping", "LearningRates")
+
+
 class Kind(NamedTuple):
     """What a config may make in one place.
 
@@ -69,6 +72,12 @@ KINDS = {
         "autoencoders.training.loggers.EpochLogger",
         "a logger in autoencoders.training.loggers; logger= chooses one",
     ),
+    r"callbacks\.\w+": Kind(
+        rf"autoencoders\.training\.({'|'.join(OWN_CALLBACKS)})",
+        "pytorch_lightning.Callback",
+        f"in autoencoders.training {', '.join(OWN_CALLBACKS)}; +trainer.callbacks=[...] takes some"
+        " of Lightning's",
+    ),
     r"trainer": Kind(
         r"pytorch_lightning\.Trainer", "pytorch_lightning.Trainer", "pytorch_lightning.Trainer"
     ),
@@ -103,7 +112,7 @@ def refuse_foreign(config: Any, file: Path | None = None) -> None:
         if re.search(r"(^|\.)_(?!target_$)", key):  # _args_ and the like
             raise InputError(f"{found}: not a key that a run's config may have; leave it out")
         if name == "_target_":
-            _refuse_target(parent, str(value), found)
+            refuse_target(parent, str(value), found)
         elif name.endswith(PATHS) and key not in READ:
             raise InputError(f"{found}: a run writes into its own folder alone; leave it out")
         elif isinstance(value, str) and "${" in value and not re.fullmatch(INTERPOLATIONS, value):
@@ -138,7 +147,9 @@ def read_json(file: Path) -> dict[str, Any]:
     return content
 
 
-def _refuse_target(key: str, target: str, found: str) -> None:
+def refuse_target(key: str, target: str, found: str) -> None:
+    """Raise InputError where the class named `target` must not be made at a config's `key`; `found`
+    begins the message."""
     kind = next((kind for where, kind in KINDS.items() if re.fullmatch(where, key)), None)
     if kind is None:
         raise InputError(f"{found}: no class is made here; leave it out")

@@ -4,8 +4,23 @@ A sampler is made with its settings, fitted on a trained model's codes, and then
 `model.sample(n, sampler=...)` decodes. The evaluation's config lists the samplers that it judges.
 """
 
-from autoencoders.samplers.base import Drawing, Sampler
+from autoencoders.samplers.base import ClassSampler, Density, Drawing, Sampler
+from autoencoders.samplers.class_mixture import ClassMixture
+from autoencoders.samplers.flow import Flow
+from autoencoders.samplers.flow_matching import FlowMatching
 from autoencoders.samplers.mixture import Mixture
 from autoencoders.samplers.prior import Prior
+from autoencoders.samplers.two_stage import TwoStage
 
-__all__ = ["Drawing", "Mixture", "Prior", "Sampler"]
+__all__ = [
+    "ClassMixture",
+    "ClassSampler",
+    "Density",
+    "Drawing",
+    "Flow",
+    "FlowMatching",
+    "Mixture",
+    "Prior",
+    "Sampler",
+    "TwoStage",
+]

@@ -22,8 +22,10 @@ class Drawing(Protocol):
 class Sampler(Drawing, Protocol):
     """Draws codes after it was fitted, and is saved with the run."""
 
-    def fit(self, codes: Tensor, prior: NormalPrior, seed: int = 0) -> Self:
-        """Fit on the training set's codes, (N, latent_dim)."""
+    def fit(
+        self, codes: Tensor, prior: NormalPrior, seed: int = 0, labels: Tensor | None = None
+    ) -> Self:
+        """Fit on the training set's codes, (N, latent_dim), and their labels, (N,)."""
         ...
 
     def save(self, path: Path) -> None:
@@ -32,3 +34,26 @@ class Sampler(Drawing, Protocol):
 
     @classmethod
     def load(cls, path: Path | str) -> Self: ...
+
+
+@runtime_checkable
+class Density(Protocol):
+    """A sampler that knows how likely codes are."""
+
+    def log_prob(self, codes: Tensor) -> Tensor:
+        """log p(z) in nats of codes (N, latent_dim), (N,)."""
+        ...
+
+
+@runtime_checkable
+class ClassSampler(Drawing, Protocol):
+    """A sampler that can draw codes of one class."""
+
+    @property
+    def labels(self) -> list[int]:
+        """Of the classes that it was fitted on."""
+        ...
+
+    def of_class(self, label: int) -> Drawing:
+        """What draws codes of one class; raises ValueError where there is no such class."""
+        ...

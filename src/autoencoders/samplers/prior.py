@@ -5,6 +5,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save
 from torch import Tensor
+from torch.distributions import Normal
 from typing_extensions import Self
 
 from autoencoders.distributions import NormalPrior
@@ -16,12 +17,18 @@ class Prior:
 
     prior: NormalPrior
 
-    def fit(self, codes: Tensor, prior: NormalPrior, seed: int = 0) -> Self:
+    def fit(
+        self, codes: Tensor, prior: NormalPrior, seed: int = 0, labels: Tensor | None = None
+    ) -> Self:
         self.prior = prior
         return self
 
     def draw(self, n: int, generator: torch.Generator | None = None) -> Tensor:
         return self.prior.draw(n, generator)
+
+    def log_prob(self, codes: Tensor) -> Tensor:
+        """log p(z) in nats of codes (N, latent_dim), (N,)."""
+        return Normal(0.0, self.prior.std).log_prob(codes.cpu().double()).sum(1)
 
     def save(self, path: Path) -> None:
         std = torch.full((self.prior.latent_dim,), self.prior.std)

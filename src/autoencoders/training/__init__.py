@@ -4,6 +4,7 @@ from pathlib import Path
 
 from pytorch_lightning.callbacks import Callback
 
+from autoencoders.training.averaging import EMA
 from autoencoders.training.checkpoint_files import AtomicCheckpointIO, check_resumable, load_weights
 from autoencoders.training.checkpoints import Checkpoints
 from autoencoders.training.cuda_graph import choose_strategy
@@ -12,13 +13,18 @@ from autoencoders.training.images import Images
 from autoencoders.training.loggers import EpochLogger, TensorBoard
 from autoencoders.training.precision import choose_precision
 from autoencoders.training.progress import ProgressBar, quiet_lightning
-from autoencoders.training.record import RunRecord
+from autoencoders.training.rates import LearningRates
+from autoencoders.training.record import RunRecord, training_history
+from autoencoders.training.stopping import EarlyStopping
 
 __all__ = [
+    "EMA",
     "AtomicCheckpointIO",
     "Checkpoints",
+    "EarlyStopping",
     "EpochLogger",
     "Images",
+    "LearningRates",
     "ProgressBar",
     "RunRecord",
     "SeedEpochs",
@@ -31,6 +37,7 @@ __all__ = [
     "choose_strategy",
     "load_weights",
     "quiet_lightning",
+    "training_history",
 ]
 
 

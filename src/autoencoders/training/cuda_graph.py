@@ -115,15 +115,17 @@ class CudaGraphStrategy(SingleDeviceStrategy):
             self._captured.forget()
         terms = self._captured(batch)
         if self._captured.replayed and self._by_hand():
-            for optimizer in self._lightning_optimizers:  # Lightning counts their steps in Python
-                optimizer._on_before_step()
-                optimizer._on_after_step()
+            for _ in range(self._steps):  # Lightning counts the optimizers' steps in Python
+                self._lightning_optimizers[0]._on_before_step()
+                self._lightning_optimizers[0]._on_after_step()
         return terms
 
     def _whole_step(self, batch: Batch) -> dict[str, Tensor]:
         model = self.lightning_module
         assert model is not None
+        before = model.trainer.global_step
         output = super().training_step(batch, 0)
+        self._steps = model.trainer.global_step - before
         terms: Mapping[str, Any] = output if isinstance(output, Mapping) else {"loss": output}
         if model.automatic_optimization:
             (optimizer,) = self.optimizers

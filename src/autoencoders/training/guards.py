@@ -44,13 +44,14 @@ class ShareBuffers(Callback):
     """Gives every process the first one's running statistics before an evaluation.
 
     Each process's batch normalization has seen images of its own; the checkpoint holds the first
-    one's statistics, and it is that model whose metrics are wanted.
+    one's statistics, and it is that model whose metrics are wanted. It comes after a callback that
+    puts averaged weights into the model.
     """
 
-    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_validation_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._share(trainer, pl_module)
 
-    def on_test_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_test_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._share(trainer, pl_module)
 
     def _share(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

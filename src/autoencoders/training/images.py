@@ -11,6 +11,7 @@ from torchvision.transforms.functional import to_pil_image
 
 from autoencoders.data import DataModule
 from autoencoders.figures.images import montage
+from autoencoders.training.averaging import evaluated_weights
 from autoencoders.training.loggers import TensorBoard
 
 SHOWN = 512  # examples whose codes are drawn as histograms
@@ -25,8 +26,11 @@ class Images(Callback):
     """
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        if not trainer.loggers or not trainer.is_global_zero:
-            return
+        if trainer.loggers and trainer.is_global_zero:
+            with evaluated_weights(trainer, pl_module):
+                self._show(trainer, pl_module)
+
+    def _show(self, trainer: pl.Trainer, pl_module: Any) -> None:
         epoch = trainer.current_epoch
         data: DataModule = trainer.datamodule  # type: ignore[attr-defined]  # set in fit
         x = (data.val if len(data.val) else data.train).x(SHOWN).to(pl_module.device)

@@ -1,0 +1,146 @@
+"""The choices of `callbacks=`: each against what it should do, and through a crash and a resume."""
+
+import math
+
+import pytest
+import torch
+from conftest import choices, compose_train
+from independent import reconstruction_metrics
+from pytorch_lightning.callbacks import Callback
+from small import batches, fit, small
+from test_last_checkpoint import NO_BETTER, Memory, assert_equal, copy, saved
+from test_train import assert_identical, events, metrics_of, short_run
+
+from autoencoders.data import Digits
+from autoencoders.models import AE, WAEGAN, AutoEncoder
+from autoencoders.runs.config import check_settings
+from autoencoders.training import EMA
+
+EMA_RUN = ("callbacks=ema", "callbacks.ema.decay=0.6", "trainer.max_epochs=3")
+
+
+class Steps(Callback):
+    """Keeps the weights after each batch."""
+
+    def __init__(self):
+        self.weights = []
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        self.weights.append(copy(pl_module))
+
+
+@pytest.mark.parametrize("kind", [AE, WAEGAN])
+def test_the_average_moves_once_a_batch(kind):
+    torch.manual_seed(0)
+    model, steps = small(kind), Steps()
+    fit(model, batches(n=3), epochs=2, callbacks=[EMA(decay=0.3), steps])
+    kept = [0, 2 / 11, 3 / 12, 0.3, 0.3, 0.3]  # the first move takes the weights as they are
+    assert len(steps.weights) == len(kept)
+    for name, value in model.state_dict().items():
+        if value.is_floating_point():
+            average = torch.zeros(value.shape, dtype=torch.float64)
+            for share, weights in zip(kept, steps.weights, strict=True):
+                average = share * average + (1 - share) * weights[name].double()
+            torch.testing.assert_close(value.double(), average, rtol=1e-5, atol=1e-7, msg=name)
+
+
+def validation_mse(weights, kind):
+    data = Digits(val_size=200)
+    data.setup()
+    return reconstruction_metrics(weights, data.val.values, kind)["mse"]
+
+
+@pytest.mark.parametrize("model", ["vae", "wae"])
+def test_the_average_is_evaluated_and_saved_beside_the_weights(model, tmp_path):
+    memory = Memory()
+    overrides = (f"model={model}", *EMA_RUN, "network.hidden_dim=4", "model.latent_dim=4")
+    short_run(tmp_path, *overrides, "dataset.val_size=200", extra_callbacks=[memory])
+    last = saved(tmp_path)
+    assert_equal(last["state_dict"], memory.tested)
+    assert_equal(last["current_model_state"], memory.after[-1])
+    measured = metrics_of(tmp_path)["val/mse"]
+    assert measured == pytest.approx(float(validation_mse(last["state_dict"], model).value), 2e-4)
+    raw = float(validation_mse(last["current_model_state"], model).value)
+    assert measured != pytest.approx(raw, 1e-3)
+
+
+def test_images_show_the_average(tmp_path, monkeypatch):
+    shown = []
+    sample = AutoEncoder.sample
+
+    def noting(self, n, *arguments, **options):
+        shown.append(copy(self))
+        return sample(self, n, *arguments, **options)
+
+    monkeypatch.setattr(AutoEncoder, "sample", noting)
+    memory = Memory()
+    short_run(tmp_path, *EMA_RUN, extra_callbacks=[memory])
+    assert_equal(shown[2], saved(tmp_path)["state_dict"])
+    assert not torch.equal(shown[2]["encoder.head.weight"], memory.after[2]["encoder.head.weight"])
+
+
+def crash_in(patch, name, epoch):
+    """Have a step of WAE-GAN fail in an epoch."""
+    step = getattr(WAEGAN, name)
+
+    def crash(self, batch, batch_idx=0):
+        if self.current_epoch >= epoch and batch_idx == 1:
+            raise RuntimeError("the power fails")
+        return step(self, batch, batch_idx)
+
+    patch.setattr(WAEGAN, name, crash)
+
+
+@pytest.mark.parametrize(("where", "epoch"), [("training_step", 2), ("test_step", 0)])
+def test_a_resumed_average_ends_as_an_undisturbed_one(where, epoch, tmp_path, monkeypatch):
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    short_run(whole, *EMA_RUN)
+    with monkeypatch.context() as patch:
+        crash_in(patch, where, epoch)
+        with pytest.raises(RuntimeError, match="the power fails"):
+            short_run(cut, *EMA_RUN)
+    memory = Memory()
+    short_run(cut, *EMA_RUN, resume=True, extra_callbacks=[memory])
+    parts = ("state_dict", "current_model_state", "averaging_state", "optimizer_states")
+    for part in parts:
+        assert_identical(saved(whole)[part], saved(cut)[part])
+    assert_equal(saved(cut)["state_dict"], memory.tested)
+    assert metrics_of(whole)["test/mse"] == metrics_of(cut)["test/mse"]
+
+
+STOPPED = ("callbacks=early_stopping", "callbacks.early_stopping.patience=2", NO_BETTER)
+
+
+def test_training_stops_once_and_stays_stopped(tmp_path, monkeypatch):
+    """After its patience, in epochs; a resume finds it stopped."""
+    arguments = (*STOPPED, "trainer.max_epochs=6")
+    with monkeypatch.context() as patch:
+        crash_in(patch, "test_step", 0)
+        with pytest.raises(RuntimeError, match="the power fails"):
+            short_run(tmp_path, *arguments)
+    before = saved(tmp_path)
+    assert before["epoch"] + 1 == 3  # the first is the best, two are no better
+    memory = Memory()
+    short_run(tmp_path, *arguments, resume=True, extra_callbacks=[memory])
+    assert memory.after == []
+    assert_equal(memory.tested, before["state_dict"])
+    assert metrics_of(tmp_path)["epochs"] == 3
+
+
+def test_the_learning_rates_of_both_optimizers_are_curves_over_epochs(tmp_path):
+    rates = ("model.lr=2e-3", "model.discriminator_lr=5e-4", "trainer.max_epochs=4")
+    short_run(tmp_path, "callbacks=lr_monitor", *rates)
+    for name, rate in {"lr": 2e-3, "discriminator_lr": 5e-4}.items():
+        points = events(tmp_path).Scalars(f"train/{name}")
+        cosine = [rate * (1 + math.cos(math.pi * epoch / 4)) / 2 for epoch in range(4)]
+        assert [point.step for point in points] == [0, 1, 2, 3]
+        assert [point.value for point in points] == pytest.approx(cosine)
+
+
+def test_several_at_once(tmp_path):
+    names = choices("callbacks")
+    cfg = compose_train(f"callbacks=[{','.join(names)}]")
+    check_settings(cfg)
+    assert set(cfg.callbacks) == set(names) - {"none"}
+    assert cfg.callbacks.early_stopping.monitor == "val/mse"
+    assert compose_train().callbacks == {}
