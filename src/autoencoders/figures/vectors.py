@@ -7,10 +7,9 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter
 from torch import Tensor
 
-from autoencoders.figures.style import INK, PALETTE, headed
+from autoencoders.figures.style import INK, PALETTE, headed, label_plainly
 
 NAMED = 6  # features that are named in a panel, those of the largest variance
 
@@ -71,9 +70,8 @@ def errors(
         _against(panel, variances, error)
         panel.set_xscale("log")
         panel.set_yscale("log")
-        for axis in (panel.xaxis, panel.yaxis):  # figures are saved without formulas
-            axis.set_major_formatter(lambda value, _: f"{value:g}")
-            axis.set_minor_formatter(NullFormatter())
+        for axis in (panel.xaxis, panel.yaxis):
+            label_plainly(axis)
         if names:
             _name_largest(panel, variances, error, names)
         known = 1 - (error.sum() / variances.sum()).item()
