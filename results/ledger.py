@@ -45,7 +45,12 @@ COLUMNS = {
     "prior/recall": "recall, prior",
     "latent/knn_accuracy": "kNN accuracy",
 }
-CHECKED = (*COLUMNS, "test/bce")
+# Of data for which no classifier ships.
+VECTOR_COLUMNS = {
+    key.replace("fd_cnn", "fd_pca"): name.replace("FD-CNN", "FD-PCA")
+    for key, name in COLUMNS.items()
+}
+CHECKED = tuple(dict.fromkeys((*COLUMNS, *VECTOR_COLUMNS, "test/bce")))
 ONE_SEED = 0.1  # how far a run may lie from one of another machine, where no spread is known
 SEVERAL_SEEDS = 4  # standard deviations
 
@@ -124,16 +129,18 @@ def table(recipe: str, dataset: str) -> str:
     groups = by_model(read(recipe, dataset))
     if not groups:
         return "No run is kept yet.\n"
-    headings = ["`model=`", *COLUMNS.values()]
+    vectors = any("prior/fd_pca" in r.metrics for results in groups.values() for r in results)
+    columns = VECTOR_COLUMNS if vectors else COLUMNS
+    headings = ["`model=`", *columns.values()]
     if published:
         headings.insert(2, "MSE, published")
     lines = [_line(headings), "|" + " --- |" * len(headings)]
     for model, results in groups.items():
-        cells = [_cell([r.metrics[key] for r in results if key in r.metrics]) for key in COLUMNS]
+        cells = [_cell([r.metrics[key] for r in results if key in r.metrics]) for key in columns]
         if published:
             cells.insert(1, f"{published[model]:.4f}" if model in published else "")
         lines.append(_line([f"`{model}`", *cells]))
-    floors = [next(iter(groups.values()))[0].metrics.get(_floor(key)) for key in COLUMNS]
+    floors = [next(iter(groups.values()))[0].metrics.get(_floor(key)) for key in columns]
     cells = ["" if value is None else _number(value) for value in floors]
     if published:
         cells.insert(1, "")
