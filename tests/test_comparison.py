@@ -12,12 +12,13 @@ from html import unescape
 from html.parser import HTMLParser
 
 import pytest
-from conftest import SHORT, compose_train, run_script
+from conftest import SHORT, choices, compose_train, run_script
 from omegaconf import OmegaConf
 from test_train import short_run
 
 import autoencoders.models
 import autoencoders.samplers
+import compare
 from autoencoders.comparison import Comparison, FinishedRun, exhibits, page
 from autoencoders.comparison.rows import check_comparable
 from autoencoders.comparison.table import FLOOR, Cell
@@ -49,6 +50,10 @@ def multirun(tmp_path_factory):
     done = run_script("train.py", "-m", "model=wae,ae", "seed=1,2", *overrides, cwd=folder.parent)
     assert done.returncode == 0, done.stderr
     return folder
+
+
+def test_the_figures_have_room_for_every_model():
+    assert len(choices("model")) <= compare.SHOWN
 
 
 @pytest.fixture(scope="module")

@@ -178,9 +178,11 @@ class WandB(EpochLogger, WandbLogger):
         _keep_id(folder, self)
 
     def log_metrics(self, metrics: Any, step: int | None = None) -> None:
-        WandbLogger.log_metrics(self, {"epoch": step, **metrics})
+        WandbLogger.log_metrics(self, {"epoch": step, **metrics})  # type: ignore[dict-item]
 
-    def log_image(self, key: str, images: list[Image], step: int | None = None) -> None:
+    def log_image(  # type: ignore[override]
+        self, key: str, images: list[Image], step: int | None = None
+    ) -> None:
         WandbLogger.log_image(self, key, images, step)
 
     def log_final(self, metrics: dict[str, float], epoch: int) -> None:
