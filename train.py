@@ -51,7 +51,7 @@ def train(
     data, model = build(cfg)
     evaluation = evaluation_settings(cfg) if cfg.evaluate else None
     if evaluation:
-        check(data, evaluation[0])  # better missed now than after hours of training
+        check(data, evaluation[0], cfg.objective)  # better missed now than after hours of training
     if resume:  # before anything is written
         epochs = training.check_resumable(folder / LAST, model, cfg.trainer.max_epochs)
         if rank() == 0:

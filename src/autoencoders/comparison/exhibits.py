@@ -10,8 +10,9 @@ from autoencoders.comparison.table import Comparison, Row
 from autoencoders.data import DataModule
 from autoencoders.evaluation.evaluate import RECONSTRUCTION
 from autoencoders.evaluation.exhibits import STEPS, between, is_image, pairs
+from autoencoders.evaluation.vectors import SHOWN, error_by_feature
 from autoencoders.features import shipped_classifier
-from autoencoders.figures import charts, codes, images
+from autoencoders.figures import charts, codes, images, vectors
 from autoencoders.models import AutoEncoder
 
 Models = Mapping[str, AutoEncoder]  # by the label that their row gets
@@ -29,7 +30,7 @@ def of_models(
         note: a footnote.
         points: test examples in the embeddings.
     """
-    exhibits = IMAGE_EXHIBITS if is_image(data) else ()
+    exhibits = IMAGE_EXHIBITS if is_image(data) else VECTOR_EXHIBITS
     figures = {exhibit.__name__: exhibit(models, data, note) for exhibit in exhibits}
     return {**figures, "embeddings": embeddings(models, data, note, points)}
 
@@ -76,7 +77,27 @@ def embeddings(models: Models, data: DataModule, note: str = "", points: int = 5
     return codes.embeddings(columns, data.test.labels[: len(x)], data.class_names, title, note)
 
 
+def feature_errors(models: Models, data: DataModule, note: str = "") -> Figure:
+    """Each model's error by feature."""
+    x = data.test.x()
+    by_model = {label: error_by_feature(model, x) for label, model in models.items()}
+    title = f"{data.label}: error of the reconstructions by feature"
+    return vectors.errors(x.var(0, correction=0), by_model, data.feature_names, title, note)
+
+
+def feature_moments(models: Models, data: DataModule, note: str = "") -> Figure:
+    """Each model's draws from the prior, as many as there are test examples."""
+    x = data.test.x(SHOWN)
+    generated = {
+        label: model.sample(len(x), torch.Generator().manual_seed(0)).cpu()
+        for label, model in models.items()
+    }
+    title = f"{data.label}: features and totals of decoded draws from the prior"
+    return vectors.moments(x, generated, title, note)
+
+
 IMAGE_EXHIBITS = (reconstructions, samples, interpolation, interpolations)
+VECTOR_EXHIBITS = (feature_errors, feature_moments)
 
 
 def of_comparison(

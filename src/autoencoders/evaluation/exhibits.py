@@ -8,6 +8,7 @@ from torch import Tensor
 
 from autoencoders.data import DataModule, to_floats
 from autoencoders.distributions import NormalPosterior
+from autoencoders.evaluation import vectors
 from autoencoders.evaluation.evaluate import HELD_OUT, Evaluation, encode
 from autoencoders.features import shipped_classifier
 from autoencoders.figures import charts, codes, diagrams, images
@@ -22,9 +23,9 @@ CLASSES = 20  # rows of samples by class, at most
 
 def of_model(model: AutoEncoder, data: DataModule, epochs: int) -> dict[str, Figure]:
     """A trained model's figures, by the names of the functions that draw them."""
-    of_images = IMAGE_EXHIBITS if is_image(data) else ()
+    of_kind = IMAGE_EXHIBITS if is_image(data) else vectors.EXHIBITS
     of_planes = PLANE_EXHIBITS if is_image(data) and model.latent_dim == 2 else ()
-    exhibits = (*of_images, *of_planes, *EXHIBITS)
+    exhibits = (*of_kind, *of_planes, *EXHIBITS)
     note = parameters(model, epochs)
     return {exhibit.__name__: exhibit(model, data, note) for exhibit in exhibits}
 
@@ -58,6 +59,10 @@ def of_evaluation(
             if isinstance(sampler, ClassSampler) and data.class_names:
                 figures[f"samples_{name}_by_class"] = by_class(model, data, sampler, note)
         figures["nearest_training_images"] = nearest_training_images(model, data, note, evaluation)
+    elif evaluation.generated:
+        figures["feature_moments"] = vectors.feature_moments(model, data, evaluation, note)
+        if len(data.train.labels.unique()) > 1:
+            figures["marker_features"] = vectors.marker_features(model, data, evaluation, note)
     if evaluation.class_shares:
         title = f"{heading(model, data)}: what a classifier sees in the samples"
         seen_by = shipped_classifier(evaluation.conditions["extractor"])
