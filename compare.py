@@ -13,7 +13,7 @@ from autoencoders.files import replace_together
 from autoencoders.runs.claim import make_new
 from autoencoders.runs.jobs import quote_paths
 
-SHOWN = 6  # rows at most that are shown in images, the best of a search
+SHOWN = 10  # rows at most that are shown in images: every model, or the best of a search
 
 
 def compare(cfg: DictConfig, dataset: str) -> Path:

@@ -52,7 +52,9 @@ def evaluate(cfg: DictConfig, run_folder: Path, checkpoint: str) -> dict[str, fl
     model = run.model.to(trainer.strategy.root_device)  # Lightning has moved it to the CPU
     folder = run_folder if checkpoint == "last" else run_folder / checkpoint
     loggers = make_loggers(cfg.logger, folder, run.cfg)
-    metrics = finish(model, run.data, {**run.metrics, **tested}, evaluation, loggers, folder)
+    history = training.training_history(run_folder / "checkpoints" / f"{checkpoint}.ckpt")
+    metrics = {**run.metrics, **tested}
+    metrics = finish(model, run.data, metrics, history, evaluation, loggers, folder)
     print_run(metrics, list(cfg.evaluation.samplers), folder, cfg.verbose)
     return metrics
 

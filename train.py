@@ -51,7 +51,7 @@ def train(
     data, model = build(cfg)
     evaluation = evaluation_settings(cfg) if cfg.evaluate else None
     if evaluation:
-        check(data, evaluation[0])  # better missed now than after hours of training
+        check(data, evaluation[0], cfg.objective)  # better missed now than after hours of training
     if resume:  # before anything is written
         epochs = training.check_resumable(folder / LAST, model, cfg.trainer.max_epochs)
         if rank() == 0:
@@ -71,7 +71,7 @@ def train(
     if not trainer.is_global_zero:  # the first process alone evaluates
         return metrics.get(cfg.objective, math.nan)
     model.to(trainer.strategy.root_device)  # Lightning has moved it to the CPU
-    metrics = finish(model, data, metrics, evaluation, trainer.loggers, folder)
+    metrics = finish(model, data, metrics, record.history, evaluation, trainer.loggers, folder)
     if not is_job():
         print_run(
             metrics, list(evaluation[1] if evaluation else []), folder, cfg.get("verbose", False)

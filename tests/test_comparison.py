@@ -2,31 +2,42 @@
 
 import csv
 import json
+import os
 import re
+import shlex
 import shutil
 import statistics
 import subprocess
+from html import unescape
 from html.parser import HTMLParser
 
 import pytest
-from conftest import SHORT, compose_train, run_script
+from conftest import SHORT, choices, compose_train, run_script
 from omegaconf import OmegaConf
 from test_train import short_run
 
 import autoencoders.models
 import autoencoders.samplers
-from autoencoders.comparison import Comparison, exhibits, page
+import compare
+from autoencoders.comparison import Comparison, FinishedRun, exhibits, page
 from autoencoders.comparison.rows import check_comparable
 from autoencoders.comparison.table import FLOOR, Cell
 from autoencoders.errors import InputError
 from autoencoders.evaluation import exhibits as evaluation_exhibits
+from autoencoders.features.cnn import RECORD
 from autoencoders.figures import charts
 from autoencoders.metrics import latents, samples
 from autoencoders.metrics.base import Metric, Quantity
 from autoencoders.models import AE
 from autoencoders.runs import load_run
 from autoencoders.runs.config import check_settings
-from autoencoders.runs.finished import read_finished, read_runs, searched_scales
+from autoencoders.runs.finished import (
+    began,
+    command_of,
+    read_finished,
+    read_runs,
+    searched_scales,
+)
 from autoencoders.runs.report import print_comparison
 from autoencoders.samplers import Prior
 
@@ -39,6 +50,10 @@ def multirun(tmp_path_factory):
     done = run_script("train.py", "-m", "model=wae,ae", "seed=1,2", *overrides, cwd=folder.parent)
     assert done.returncode == 0, done.stderr
     return folder
+
+
+def test_the_figures_have_room_for_every_model():
+    assert len(choices("model")) <= compare.SHOWN
 
 
 @pytest.fixture(scope="module")
@@ -214,6 +229,7 @@ def test_the_newest_evaluated_run_of_each_model_is_taken(multirun, tmp_path):
         "wae/2026-01-07_00-00-00/metrics.json: damaged",
         "wae/2026-01-06_00-00-00: saw a part of its data alone (trainer.fast_dev_run=True)",
         "wae/2026-01-05_00-00-00: saw a part of its data alone (trainer.limit_train_batches=1)",
+        "wae/2026-01-04_00-00-00: not finished",
         "wae/2026-01-03_00-00-00: not evaluated",
     ]
     assert len(lines) == len(expected)
@@ -234,19 +250,120 @@ def test_runs_of_one_size_do_not_differ(runs):
 
 
 class Page(HTMLParser):
-    """Collects a page's images and whatever it would fetch."""
+    """Collects a page's images, links and table cells, and whatever it would fetch."""
 
     def __init__(self):
         super().__init__()
-        self.images, self.fetched = [], []
+        self.images, self.fetched, self.links = [], [], []
+        self.tables, self.cell = {}, None  # by id, rows of (attributes, text)
 
     def handle_starttag(self, tag, attributes):
         found = dict(attributes)
         if tag == "img":
             self.images.append(found)
+        if tag == "a":
+            self.links.append(found["href"])
+        if tag == "table":
+            self.rows = self.tables[found["id"]] = []
+        if tag == "tr":
+            self.rows.append([])
+        if tag in ("th", "td"):
+            self.cell = (found, [])
         source = found.get("src") or found.get("href") or ""
         if tag in ("img", "link", "script") and source and not source.startswith("data:"):
             self.fetched.append(source)
+
+    def handle_data(self, data):
+        if self.cell:
+            self.cell[1].append(data)
+
+    def handle_endtag(self, tag):
+        if tag in ("th", "td"):
+            attributes, texts = self.cell
+            self.rows[-1].append((attributes, "".join(texts)))
+            self.cell = None
+
+
+@pytest.fixture
+def comparison(tmp_path):
+    """Two models, one of them with two seeds, without a run behind them."""
+
+    def run(model, seed, mse, **own):
+        target = {"_target_": f"autoencoders.models.{model}", "lr": 0.001}
+        config = {"model": target | own, "dataset": {"batch_size": 8}, "seed": seed}
+        config["objective"] = "val/mse"
+        shipped = json.loads(RECORD.read_text())["digits"]["sha256"]
+        conditions = {"dataset": "digits", "split": "test", "images": 40, "extractor": shipped}
+        conditions["samplers"] = {"prior": {}, "mixture": {}}
+        of_samples = {f"{of}/fd_cnn": 2 + mse for of in ("reconstruction", "prior", "mixture")}
+        shares = {f"prior/{key}": 1 - mse for key in ("precision", "recall", "density")}
+        metrics = {"test/mse": mse, "test/z_std": 1 + mse, "epochs": 2, "train_seconds": 30 * mse}
+        metrics |= {**of_samples, **shares, "floor/precision": 0.9, "latent/knn_accuracy": mse}
+        folder = tmp_path / f"{model}{seed}"
+        command, began = f"python train.py model={model} seed={seed}", f"2026-01-0{seed} 10:00:00"
+        return FinishedRun(folder, "digits", model, config, metrics, conditions, command, began)
+
+    first, second = run("WAE", 1, 0.25, reg_weight=10), run("WAE", 2, 0.5, reg_weight=10)
+    return Comparison([first, second, run("AE", 1, 0.3)])
+
+
+@pytest.fixture
+def parsed(comparison, tmp_path):
+    figures = {"errors": charts.bars([("AE", {"MSE": 0.3})], "title", "y")}
+    page.write(comparison, figures, tmp_path)
+    parsed = Page()
+    parsed.feed((tmp_path / "index.html").read_text())
+    return parsed
+
+
+def test_the_page_begins_with_eight_columns_and_keeps_the_rest(parsed, comparison):
+    sections, headings, *rows = parsed.tables["table"]
+    visible = [text for attributes, text in headings[1:] if "hidden" not in attributes]
+    assert visible == [
+        *("MSE ↓", "FD-CNN ↓", "FD-CNN ↓", "precision ↑", "recall ↑", "FD-CNN ↓"),
+        *("kNN accuracy ↑", "seconds"),
+    ]
+    assert len(headings) - 1 == len(comparison.columns) > 8
+    shown = [(attributes["colspan"], text) for attributes, text in sections[1:]]
+    assert shown == [
+        *(("2", "Reconstruction"), ("3", "Samples: prior"), ("1", "Samples: mixture")),
+        *(("1", "Latent space"), ("1", "Training")),
+    ]
+    for row in rows:  # a cell is hidden with its heading
+        assert ["hidden" in a for a, _ in row] == ["hidden" in a for a, _ in headings]
+
+
+def test_arrows_and_sorting_know_which_values_are_better(parsed, comparison):
+    headings = parsed.tables["table"][1]
+    for (attributes, text), column in zip(headings[1:], comparison.columns, strict=True):
+        assert attributes.get("data-better") == column.better
+        arrow = {"lower": " ↓", "higher": " ↑", None: ""}[column.better]
+        assert text == column.name + arrow
+
+
+def test_the_page_tells_in_what_the_runs_differ(parsed, tmp_path):
+    head, *rows = [[text for _, text in row] for row in parsed.tables["runs"]]
+    assert head == ["model", "folder", "began", "model.reg_weight", "seed", "command"]
+    several = [("AE", "1", ""), ("WAE", "1", "10"), ("WAE", "2", "10")]
+    for row, (model, seed, weight) in zip(rows, several, strict=True):
+        folder, command = tmp_path / f"{model}{seed}", f"python train.py model={model} seed={seed}"
+        assert row == [model, str(folder), f"2026-01-0{seed} 10:00:00", weight, seed, command]
+    assert parsed.links == ["errors.png"]
+    assert parsed.fetched == []
+
+
+def test_when_a_run_began_and_what_trains_it(tmp_path):
+    folder = tmp_path / "2026-01-02_03-04-05" / "7"
+    (folder / ".hydra").mkdir(parents=True)
+    (folder / ".hydra/overrides.yaml").write_text("- model=vae\n- +a='b c'\n")
+    assert began(folder) == "2026-01-02 03:04:05"
+    assert shlex.split(command_of(folder)) == ["python", "train.py", "model=vae", "+a='b c'"]
+    other = tmp_path / "short"
+    (other / ".hydra").mkdir(parents=True)
+    (other / ".hydra/config.yaml").touch()
+    os.utime(other / ".hydra/config.yaml", (0, 86400 * 365))
+    assert began(other).startswith("1971-01-01 ")
+    assert command_of(other) == ""
 
 
 def test_the_page_needs_nothing_else(compared):
@@ -262,56 +379,86 @@ def test_the_page_needs_nothing_else(compared):
         assert image["alt"]
 
 
-SORT = """
-<script>
-  const log = [];
-  const column = [...document.querySelectorAll("#table thead tr:last-child th")]
-    .findIndex(th => th.textContent === "MSE");
-  const button = document.querySelectorAll("#table thead tr:last-child th")[column]
-    .querySelector("button");
-  const read = () => log.push([...document.querySelectorAll("#table tbody tr")]
-    .map(row => [row.cells[0].textContent, row.cells[column].dataset.value].join("=")).join(";"));
-  button.click(); read(); button.click(); read();
-  const sizes = [...document.images].map(i => i.naturalWidth + "x" + i.naturalHeight
-    + "=" + i.getAttribute("width") + "x" + i.getAttribute("height"));
-  document.body.innerHTML = "<pre id=result>" + JSON.stringify({log, sizes}) + "</pre>";
-</script>
+PROBE = """
+<script>addEventListener("load", () => {
+  const visible = () => headings.filter(h => !h.hidden).map(h => h.textContent);
+  const spans = () => sections.filter(s => !s.hidden).map(s => s.colSpan + " " + s.textContent);
+  const read = column => [...table.tBodies[0].rows]
+    .map(row => [row.cells[0].textContent, row.cells[column].dataset.value ?? ""]);
+  const click = name => {
+    const column = headings.findIndex(h => h.textContent === name);
+    headings[column].querySelector("button").click();
+    return read(column);
+  };
+  const choose = name => {
+    buttons.find(b => b.textContent === name).click();
+    const cells = [...table.tBodies[0].rows[1].cells].filter(cell => !cell.hidden);
+    return [visible(), spans(), cells.length];
+  };
+  const result = {
+    start: visible(),
+    all: choose("all"), training: choose("Training"), overview: choose("overview"),
+    lower: [click("MSE ↓"), click("MSE ↓")],
+    higher: [click("precision ↑"), click("precision ↑")],
+    model: [click("model"), click("model")],
+    sizes: [...document.images].map(i => [i.naturalWidth, i.naturalHeight,
+      +i.getAttribute("width"), +i.getAttribute("height")]),
+    wide: document.documentElement.scrollWidth,
+    window: innerWidth,
+    images: Math.min(...[...document.images].map(i => i.clientWidth)),
+    headings: [...document.querySelectorAll("h1, h2")].map(h => h.textContent),
+  };
+  document.body.innerHTML = "<pre id=result></pre>";
+  document.querySelector("#result").textContent = JSON.stringify(result);
+});</script>
 """
 
 
-def test_the_page_in_a_browser(compared, tmp_path):
-    """It opens without an error in the console, sorts, and each image has the size it says."""
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [1280, 500])
+def test_the_page_in_a_browser(comparison, parsed, width, tmp_path):
+    """It opens without an error in the console, sorts the best first, shows the chosen columns, and
+    nothing but what scrolls by itself is wider than the window."""
     browser = next(filter(None, map(shutil.which, ("chromium", "google-chrome"))), None)
     if browser is None:
         pytest.skip("no Chromium on this machine")
-    content = (compared[0] / "index.html").read_text()
     probe = tmp_path / "probe.html"
-    script = SORT.replace("<script>", "<script>addEventListener('load', () => {").replace(
-        "</script>", "});</script>"
-    )
-    probe.write_text(content.replace("</body>", script + "</body>"))
+    probe.write_text((tmp_path / "index.html").read_text().replace("</body>", PROBE + "</body>"))
     done = subprocess.run(
         [
             browser,
             *("--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr"),
-            *("--virtual-time-budget=10000", "--dump-dom", f"file://{probe}"),
+            *("--virtual-time-budget=10000", f"--window-size={width},900"),
+            *("--dump-dom", f"file://{probe}"),
         ],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
     )
     assert "CONSOLE" not in done.stderr
-    found = json.loads(re.search(r'<pre id="result">(.*?)</pre>', done.stdout, re.S).group(1))
-    orders = [[row.split("=") for row in order.split(";")] for order in found["log"]]
-    for order in orders:
-        assert order[0][0] == FLOOR  # the floor stays on top
-    up, down = ([float(value) for _, value in order[1:]] for order in orders)
-    assert up == sorted(up)
-    assert down == sorted(up, reverse=True)
-    assert len(found["sizes"]) == 7
-    for size in found["sizes"]:
-        natural, told = size.split("=")
-        assert natural == told
+    found = json.loads(unescape(re.search(r'<pre id="result">(.*?)</pre>', done.stdout, re.S)[1]))
+    _, headings, *_ = parsed.tables["table"]
+    names = [text for _, text in headings]
+    assert found["start"] == [t for a, t in headings if "hidden" not in a]
+    assert found["all"][0] == names
+    for choice in ("all", "training", "overview"):
+        shown, spans, cells = found[choice]
+        assert cells == len(shown)
+        assert sum(int(span.partition(" ")[0]) for span in spans) == len(shown) - 1
+    assert found["training"][0] == ["model", "epochs", "seconds"]
+    assert found["overview"][0] == found["start"]
+
+    up, down = found["lower"]
+    floor, ae, wae = [FLOOR, ""], ["AE", "0.3"], ["WAE", "0.375"]
+    assert (up, down) == ([floor, ae, wae], [floor, wae, ae])
+    best, worst = ([name for name, _ in order] for order in found["higher"])
+    assert (best, worst) == ([FLOOR, "AE", "WAE"], [FLOOR, "WAE", "AE"])
+    assert [[name for name, _ in order] for order in found["model"]] == [best, worst]
+    for width_of, height, told_width, told_height in found["sizes"]:
+        assert (width_of, height) == (told_width, told_height)
+    assert found["wide"] <= found["window"]
+    assert found["images"] >= 700  # wide enough to be read
+    assert found["headings"] == ["Auto-encoders on digits", "Figures", "Runs"]
 
 
 def test_a_search_is_drawn(multirun, tmp_path):

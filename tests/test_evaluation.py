@@ -20,7 +20,7 @@ import autoencoders.models
 from autoencoders.comparison import Comparison, FinishedRun, exhibits
 from autoencoders.data import DataModule, Digits, Examples
 from autoencoders.errors import InputError
-from autoencoders.evaluation import Settings, evaluate, of_evaluation, of_model
+from autoencoders.evaluation import Settings, evaluate, of_evaluation, of_model, vectors
 from autoencoders.evaluation.catalogue import columns
 from autoencoders.evaluation.evaluate import (
     FLOOR,
@@ -33,7 +33,7 @@ from autoencoders.evaluation.evaluate import (
     first_of_each_class,
     stream,
 )
-from autoencoders.evaluation.exhibits import EXHIBITS
+from autoencoders.evaluation.exhibits import EXHIBITS, between, pairs
 from autoencoders.features import EXTRACTORS, PCA, FeatureCNN
 from autoencoders.models import AE, VAE, WAEGAN, AutoEncoder
 from autoencoders.models.base import inference
@@ -359,10 +359,12 @@ def test_vectors_are_evaluated_and_shown_as_images_are(kind, data_set, tmp_path)
     nearest = found.metrics[f"{names[0]}/nearest_train"]
     assert nearest == pytest.approx(expected.mean() / np.sqrt(6), rel=1e-4)
 
-    assert list(of_model(model, data, 1)) == [exhibit.__name__ for exhibit in EXHIBITS]
-    assert of_evaluation(model, data, 1, found) == {}
+    of_vectors = [exhibit.__name__ for exhibit in (*vectors.EXHIBITS, *EXHIBITS)]
+    assert list(of_model(model, data, 1)) == of_vectors
+    of_classes = {"marker_features"} if data.class_names else set()
+    assert set(of_evaluation(model, data, 1, found)) == {"feature_moments", *of_classes}
     drawn = exhibits.of_models({"a model": model, "another": model}, data, points=30)
-    assert list(drawn) == ["embeddings"]
+    assert list(drawn) == ["feature_errors", "feature_moments", "embeddings"]
     config = {"dataset": {}, "model": {}, "objective": "val/mse"}
     conditions = {**found.conditions, "samplers": {name: {} for name in names}}
     metrics = {**found.metrics, "test/mse": 0.5, "epochs": 1}
@@ -407,6 +409,20 @@ def test_a_sampler_without_a_density_has_no_likelihood(digits):
     assert "drawing/fd_cnn" in found.metrics
     assert "drawing/log_likelihood" not in found.metrics
     assert found.left_out == []
+
+
+def test_a_features_error_and_a_classes_markers_by_hand():
+    torch.manual_seed(0)
+    model = small(VAE, network=MLP(), shape=(6,), bounded=False, cost="mse").eval()
+    x = torch.randn(1100, 6)
+    found = vectors.error_by_feature(model, x)
+    torch.testing.assert_close(found, ((model.reconstruct(x) - x) ** 2).mean(0))
+    values, labels = torch.randn(90, 12), torch.arange(90) % 3
+    for label, features in enumerate(((7, 2, 9), (4, 11, 0), (1, 3, 5))):
+        for rank, feature in enumerate(features):
+            values[labels == label, feature] += 9 - 2 * rank
+    assert vectors.markers(values, labels).tolist() == [7, 2, 9, 4, 11, 0, 1, 3, 5]
+    assert vectors.markers(values[:, :2], labels).tolist().count(0) == 1
 
 
 def test_what_training_leaves(evaluated):
@@ -462,6 +478,16 @@ def test_a_missing_extractor_is_noticed_before_training(tmp_path, monkeypatch):
     assert not (tmp_path / "run/checkpoints").exists()
 
 
+def test_an_objective_on_other_features_is_noticed_before_training(tmp_path):
+    line = r"objective=prior/fd_cnn: .*: objective=prior/fd_pca; or set evaluation\.features="
+    with pytest.raises(InputError, match=line):
+        train(
+            compose_train(*SHORT, "dataset=pbmc", "evaluate=true", "objective=prior/fd_cnn"),
+            tmp_path / "run",
+        )
+    assert not (tmp_path / "run/checkpoints").exists()
+
+
 def test_settings_refuse_what_they_do_not_know():
     with pytest.raises(ValidationError):
         Settings(pictures=3)
@@ -502,6 +528,31 @@ def test_nearest_training_images_have_their_classes_and_distances_below(digits):
     assert "the package's CNN for digits, 98.3% of test images right" in (
         figures["class_shares"].get_supxlabel()
     )
+
+
+@pytest.mark.parametrize("kind", [AE, VAE])
+def test_a_plane_of_codes_is_shown_with_what_it_decodes_to(kind, digits):
+    torch.manual_seed(0)
+    figures = of_model(small(kind, latent_dim=2).eval(), digits, 1)
+    above, below = figures["latent_plane"].axes
+    assert sum(len(points.get_offsets()) for points in above.collections) == len(digits.test)
+    assert len(above.patches) == 2 + (60 if kind is VAE else 0)  # of the prior, of posteriors
+    assert below.get_images()[0].get_array().shape == (15 * 30 - 2, 15 * 30 - 2)
+    assert "latent_plane" not in of_model(small(kind).eval(), digits, 1)
+
+
+def test_interpolations_lead_from_one_reconstruction_to_another(digits):
+    torch.manual_seed(0)
+    model = small(WAEGAN).eval()
+    pixels, decoded = between({"WAE": model}, *pairs(digits, 2)[1], 5)
+    x = digits.test.x()
+    ends = [x[digits.test.labels == label][0] for label in (2, 3)]
+    assert torch.equal(pixels[1][[0, -1]], torch.stack(ends))
+    torch.testing.assert_close(decoded[1][[0, -1]], model.reconstruct(torch.stack(ends)))
+    middle = model.decode(model.encode(torch.stack(ends)).mean(0, keepdim=True))
+    torch.testing.assert_close(decoded[1][2:3], middle)
+    image = of_model(model, digits, 1)["interpolations"].axes[0].get_images()[0].get_array()
+    assert image.shape == (3 * 58 + 2 * 14, 3 * (7 * 30 - 2) + 2 * 14)
 
 
 def test_one_latent_dimension_is_enough(digits):

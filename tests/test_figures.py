@@ -108,6 +108,30 @@ def test_error_bars_reach_one_deviation_and_the_floor_lies_within_the_axes():
     assert height > 0.02  # of the axes' height: it does not lie on the axis
 
 
+def test_each_term_has_a_panel_with_training_beside_validation():
+    history = {
+        "train/loss": {1: 90.0, 2: 80.0, 3: 75.0},
+        "train/kl": {1: 1.0, 2: 30.0, 3: 31.0},
+        "val/loss": {2: 85.0},
+        "val/mse": {2: 0.1},
+        **{f"train/{name}": {1: 1.0, 2: 2.0, 3: 0.0} for name in "ab"},
+    }
+    figure = charts.loss_curves(history, "title", "note")
+    panels = {axes.get_title(): axes for axes in figure.axes if axes.axison}
+    assert list(panels) == ["loss", "kl", "a", "b"]
+    training, validation = panels["loss"].lines
+    assert training.get_xydata().tolist() == [[1, 90], [2, 80], [3, 75]]
+    assert validation.get_xydata().tolist() == [[2, 85]]
+    scales = [axes.get_yscale() for axes in panels.values()]
+    assert scales == ["linear", "log", "linear", "linear"]
+    figure.draw_without_rendering()
+    marks = [label.get_text() for label in panels["kl"].get_yticklabels()]
+    assert {"1", "2", "5", "10", "20"} <= set(marks)  # figures are saved without formulas
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["training", "validation"]
+    assert all(float(tick).is_integer() for tick in panels["loss"].get_xticks())
+
+
 def test_parallel_coordinates_of_numbers_and_words():
     settings = {"lr": [0.001, 0.1, 0.01], "precision": ["16-mixed", 32, "32-true"]}
     figure = charts.parallel_coordinates(settings, ("FD-CNN", [3.0, 1.0, 2.0]), "searched")

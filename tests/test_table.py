@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import scipy.sparse
 import torch
-from conftest import SHORT, choices, compose_train
+from conftest import SHORT, choices, compose_train, run_script
 from omegaconf import OmegaConf
 from test_train import short_run
 
@@ -378,6 +378,31 @@ def test_a_run_finds_a_file_that_has_moved(tmp_path, monkeypatch):
         load_run(tmp_path / "run")
     monkeypatch.setenv("AUTOENCODERS_DATA", str(tmp_path / "elsewhere"))
     assert torch.equal(load_run(tmp_path / "run").data.test.x(), x)
+
+
+@pytest.mark.slow  # four commands
+def test_the_commands_on_vectors(tmp_path):
+    folder = tmp_path / "multirun"
+    short = (*SHORT, "evaluate=true", f"hydra.sweep.dir={folder}")
+    done = run_script("train.py", "-m", "model=ae,wae", "dataset=pbmc", *short, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    done = run_script("evaluate.py", f"run={folder / '1'}", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "FD-PCA" in done.stdout
+    drawn = {path.stem for path in (folder / "1/figures").glob("*.png")}
+    assert {"embeddings", "feature_errors", "feature_moments", "marker_features"} < drawn
+    assert not {"samples", "reconstructions"} & drawn
+    assert (folder / "1/projector_config.pbtxt").exists()
+    assert not list((folder / "1").rglob("sprite.png"))  # thumbnails
+    done = run_script("compare.py", f"multirun={folder}", "folder=compared", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    content = (tmp_path / "compared/index.html").read_text()
+    for name in ("embeddings", "feature_errors", "feature_moments", "errors", "sample_quality"):
+        assert f'<figure id="{name}">' in content
+    assert "FD-PCA" in content
+    search = ("-m", "sweep=search_wae", "dataset=pbmc", "objective=prior/fd_pca")
+    done = run_script("train.py", *search, "hydra.sweeper.trials=2", *SHORT[2:-1], cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_relative_path_is_left_to_the_folder_that_a_run_starts_in():

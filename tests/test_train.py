@@ -16,7 +16,7 @@ import train
 from autoencoders.errors import InputError
 from autoencoders.models import VAE, WAEGAN, AutoEncoder
 from autoencoders.runs import load_run
-from autoencoders.training import RunRecord
+from autoencoders.training import RunRecord, training_history
 from autoencoders.training.checkpoint_files import read_checkpoint
 
 MODELS = choices("model")
@@ -97,7 +97,8 @@ def test_a_run_leaves_its_files(run):
     kept = {".hydra", "checkpoints", "figures", "metrics.json"}
     assert left - {name for name in left if name.startswith("events.out.tfevents")} == kept
     figures = {file.name for file in (folder / "figures").iterdir()}
-    assert figures == {"reconstructions.png", "samples.png", "latent_space.png", "networks.png"}
+    names = {"loss_curves", "reconstructions", "samples", "interpolations"}
+    assert figures == {f"{name}.png" for name in {*names, "latent_space", "networks"}}
     for name in figures:
         content = (folder / "figures" / name).read_bytes()
         assert content.startswith(b"\x89PNG")
@@ -133,6 +134,17 @@ def test_tensorboard_reads_every_term_on_an_axis_of_epochs(run):
     assert read.Scalars("val/mse")[-1].value == pytest.approx(metrics["val/mse"])
 
 
+def test_a_checkpoint_keeps_the_curves_that_tensorboard_shows(run):
+    history = training_history(run.folder / "checkpoints/last.ckpt")
+    read = events(run.folder)
+    curves = {tag for tag in read.Tags()["scalars"] if tag.startswith(("train/", "val/"))}
+    assert history.keys() == curves
+    for name, values in history.items():
+        assert list(values) == [1, 2, 3]
+        expected = [point.value for point in read.Scalars(name)]
+        assert list(values.values()) == pytest.approx(expected, rel=1e-6)
+
+
 def test_tensorboard_shows_images_histograms_and_hyperparameters(run):
     read = events(run.folder)
     for tag in ("epoch/reconstructions", "epoch/samples"):
@@ -144,6 +156,8 @@ def test_tensorboard_shows_images_histograms_and_hyperparameters(run):
         content = read.summary_metadata[f"_hparams_/{part}"].plugin_data.content
         return getattr(HParamsPluginData.FromString(content), part)
 
+    leading = [info.name for info in hparams("experiment").hparam_infos if info.differs]
+    assert sorted(leading) == ["model", "test/mse"]  # and where it was evaluated, a distance
     columns = hparams("session_start_info").hparams
     assert columns["tags"].string_value == "short of_tests"
     assert columns["latent_dim"].number_value == 3
@@ -204,6 +218,8 @@ def test_a_resumed_run_ends_as_an_undisturbed_one(run, tmp_path, monkeypatch):
     a, b = (read_checkpoint(folder / "checkpoints/last.ckpt") for folder in (run.folder, tmp_path))
     for part in ("state_dict", "optimizer_states", "lr_schedulers"):
         assert_identical(a[part], b[part])
+    a, b = (training_history(folder / "checkpoints/last.ckpt") for folder in (run.folder, tmp_path))
+    assert a == b
     a, b = (metrics_of(folder) for folder in (run.folder, tmp_path))
     for of_the_process in ("train_seconds", "images_per_second", "peak_memory_gib"):
         a.pop(of_the_process), b.pop(of_the_process)

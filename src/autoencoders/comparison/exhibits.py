@@ -5,19 +5,18 @@ from collections.abc import Mapping
 
 import torch
 from matplotlib.figure import Figure
-from torch import Tensor
 
 from autoencoders.comparison.table import Comparison, Row
 from autoencoders.data import DataModule
 from autoencoders.evaluation.evaluate import RECONSTRUCTION
-from autoencoders.evaluation.exhibits import is_image
+from autoencoders.evaluation.exhibits import STEPS, between, is_image, pairs
+from autoencoders.evaluation.vectors import SHOWN, error_by_feature
 from autoencoders.features import shipped_classifier
-from autoencoders.figures import charts, codes, images
+from autoencoders.figures import charts, codes, images, vectors
 from autoencoders.models import AutoEncoder
 
 Models = Mapping[str, AutoEncoder]  # by the label that their row gets
 ROW = 12  # images in a row
-STEPS = 7  # of an interpolation in the grid of nine
 BATCH = 500
 
 
@@ -31,7 +30,7 @@ def of_models(
         note: a footnote.
         points: test examples in the embeddings.
     """
-    exhibits = IMAGE_EXHIBITS if is_image(data) else ()
+    exhibits = IMAGE_EXHIBITS if is_image(data) else VECTOR_EXHIBITS
     figures = {exhibit.__name__: exhibit(models, data, note) for exhibit in exhibits}
     return {**figures, "embeddings": embeddings(models, data, note, points)}
 
@@ -78,28 +77,27 @@ def embeddings(models: Models, data: DataModule, note: str = "", points: int = 5
     return codes.embeddings(columns, data.test.labels[: len(x)], data.class_names, title, note)
 
 
+def feature_errors(models: Models, data: DataModule, note: str = "") -> Figure:
+    """Each model's error by feature."""
+    x = data.test.x()
+    by_model = {label: error_by_feature(model, x) for label, model in models.items()}
+    title = f"{data.label}: error of the reconstructions by feature"
+    return vectors.errors(x.var(0, correction=0), by_model, data.feature_names, title, note)
+
+
+def feature_moments(models: Models, data: DataModule, note: str = "") -> Figure:
+    """Each model's draws from the prior, as many as there are test examples."""
+    x = data.test.x(SHOWN)
+    generated = {
+        label: model.sample(len(x), torch.Generator().manual_seed(0)).cpu()
+        for label, model in models.items()
+    }
+    title = f"{data.label}: features and totals of decoded draws from the prior"
+    return vectors.moments(x, generated, title, note)
+
+
 IMAGE_EXHIBITS = (reconstructions, samples, interpolation, interpolations)
-
-
-def between(models: Models, first: Tensor, second: Tensor, steps: int) -> list[tuple[str, Tensor]]:
-    """Rows of steps from one image (C, H, W) to another: in pixels, then in each latent space."""
-    t = torch.linspace(0, 1, steps)
-    rows = [("pixels", torch.lerp(first, second, t[:, None, None, None]))]
-    for label, model in models.items():
-        start, end = model.encode(torch.stack([first, second]).to(model.device))
-        rows.append((label, model.decode(torch.lerp(start, end, t[:, None].to(model.device)))))
-    return rows
-
-
-def pairs(data: DataModule, n: int) -> list[tuple[Tensor, Tensor]]:
-    """Pairs of test images of neighbouring classes, 0 and 1, 2 and 3, and so on."""
-    x, labels = data.test.x(), data.test.labels
-    of_class = [x[labels == index] for index in labels.unique()]
-    chosen = []
-    for i in range(2 * n):
-        several = of_class[i % len(of_class)]
-        chosen.append(several[i // len(of_class) % len(several)])
-    return list(zip(chosen[::2], chosen[1::2], strict=True))
+VECTOR_EXHIBITS = (feature_errors, feature_moments)
 
 
 def of_comparison(

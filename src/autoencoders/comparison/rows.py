@@ -16,6 +16,8 @@ class FinishedRun(NamedTuple):
     model: the model's name in figures and tables.
     config: as composed, in plain values.
     conditions: what its evaluation depended on.
+    command: that trains it.
+    began: when it began to train, as text.
     """
 
     folder: Path
@@ -24,6 +26,8 @@ class FinishedRun(NamedTuple):
     config: dict[str, Any]
     metrics: dict[str, float]
     conditions: dict[str, Any]
+    command: str = ""
+    began: str = ""
 
     def settings(self) -> dict[str, Any]:
         """The part of the config that the numbers depend on, but for the seed."""
@@ -82,6 +86,18 @@ def _apart(run: FinishedRun, others: list[FinishedRun]) -> str:
         return f"{run.model} ({number[0] if number else run.folder.name})"
     apart = ", ".join(f"{key.rpartition('.')[2]} {_short(own[key])}" for key in keys)
     return f"{run.model} ({apart})" if apart else run.model
+
+
+def varied_config(runs: list[FinishedRun]) -> dict[str, list[str]]:
+    """The keys of the runs' configs in which they differ, a value for each run; empty text where it
+    has no such key. What the model is called says its class."""
+    configs = [flat(run.config) for run in runs]
+    keys = {key for config in configs for key in config} - {"model._target_", "dataset.data_dir"}
+    values = {
+        key: ["" if (value := config.get(key)) is None else _short(value) for config in configs]
+        for key in sorted(keys)
+    }
+    return {key: texts for key, texts in values.items() if len(set(texts)) > 1}
 
 
 def _short(value: Any) -> str:

@@ -16,6 +16,7 @@ from autoencoders.comparison.rows import (
     flat,
     group_by_config,
     labels,
+    varied_config,
 )
 from autoencoders.evaluation import catalogue
 from autoencoders.evaluation.catalogue import Column
@@ -134,6 +135,10 @@ class Comparison:
             if all(isinstance(value, int | float | str) for value in those)
         }
 
+    def varied_config(self) -> dict[str, list[str]]:
+        """The keys of the configs in which runs differ, a value for each run, row by row."""
+        return varied_config([run for row in self.rows for run in row.runs])
+
     def differences(self) -> str:
         """In which sizes the rows differ, and in epochs; empty where in none."""
         merged = [{**flat(run.settings()), **run.metrics} for row in self.rows for run in row.runs]
@@ -164,6 +169,8 @@ class Comparison:
     def to_markdown(self) -> str:
         """A table for each section, with the floor in the first row and best values in bold."""
         lines = [f"# {_escape(self.label)}", "", self.caption(), ""]
+        if differences := self.differences():
+            lines += [_escape(differences), ""]
         for section, columns in self.sections():
             lines += [f"## {section}", "", _line(["", *(column.name for column in columns)])]
             lines.append("|" + " --- |" + " ---: |" * len(columns))

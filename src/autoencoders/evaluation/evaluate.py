@@ -11,7 +11,7 @@ from torch import Tensor
 
 from autoencoders.data import DataModule, Examples, to_floats
 from autoencoders.errors import InputError
-from autoencoders.features import Extractor, load_extractor
+from autoencoders.features import EXTRACTORS, Extractor, load_extractor
 from autoencoders.metrics import latents, samples
 from autoencoders.metrics.base import Metric
 from autoencoders.metrics.samples import Judged, Sample
@@ -105,18 +105,28 @@ class Evaluation(NamedTuple):
     samplers: dict[str, Sampler]
 
 
-def check(data: DataModule, settings: Settings) -> None:
+def check(data: DataModule, settings: Settings, objective: str = "") -> None:
     """Raise InputError where an evaluation could not begin; before training, and not hours later.
 
+    Args:
+        objective: a metric that is to be measured.
+
     Raises:
-        InputError: no features for this data set, or no validation set to judge on.
+        InputError: no features for this data set, no validation set to judge on, or an objective on
+            other features.
     """
     if settings.split == "val" and not data.val_size:
         raise InputError(
             "evaluation.split=val: there is no validation set with dataset.val_size=0; set a larger"
             " dataset.val_size"
         )
-    load_extractor(settings.features, data.extractor)
+    distance = load_extractor(settings.features, data.extractor).distance
+    of, _, key = objective.rpartition("/")
+    if key != distance.key and key in [extractor.distance.key for extractor in EXTRACTORS]:
+        raise InputError(
+            f"objective={objective}: examples of this data set are compared on other features:"
+            f" objective={of}/{distance.key}; or set evaluation.features="
+        )
 
 
 def evaluate(
@@ -149,7 +159,8 @@ def evaluate(
     with torch.random.fork_rng():  # for a posterior's draws
         torch.manual_seed(stream(settings.seed, "posterior").initial_seed())
         train_codes, codes = encode(model, train.values), encode(model, real.values)
-    fitted, generated = {}, {}
+    fitted: dict[str, Sampler] = {}
+    generated: dict[str, Tensor] = {}
     for name, sampler in samplers.items():
         begin(f"{len(real):,} samples: {name}")
         fitted[name] = sampler.fit(train_codes.z, model.prior, settings.seed, train.labels)

@@ -1,24 +1,47 @@
 """What is shown of one trained model."""
 
+from collections.abc import Mapping
+
 import torch
 from matplotlib.figure import Figure
+from torch import Tensor
 
 from autoencoders.data import DataModule, to_floats
+from autoencoders.distributions import NormalPosterior
+from autoencoders.evaluation import vectors
 from autoencoders.evaluation.evaluate import HELD_OUT, Evaluation, encode
 from autoencoders.features import shipped_classifier
 from autoencoders.figures import charts, codes, diagrams, images
 from autoencoders.models import AutoEncoder
+from autoencoders.models.base import inference
 from autoencoders.samplers import ClassSampler
 
-SHOWN = 2000  # codes in the figure of the latent space
+SHOWN = 2000  # codes in the figures of the latent space
+STEPS = 7  # of an interpolation
 CLASSES = 20  # rows of samples by class, at most
 
 
 def of_model(model: AutoEncoder, data: DataModule, epochs: int) -> dict[str, Figure]:
     """A trained model's figures, by the names of the functions that draw them."""
-    exhibits = (*(IMAGE_EXHIBITS if is_image(data) else ()), *EXHIBITS)
+    of_kind = IMAGE_EXHIBITS if is_image(data) else vectors.EXHIBITS
+    of_planes = PLANE_EXHIBITS if is_image(data) and model.latent_dim == 2 else ()
+    exhibits = (*of_kind, *of_planes, *EXHIBITS)
     note = parameters(model, epochs)
     return {exhibit.__name__: exhibit(model, data, note) for exhibit in exhibits}
+
+
+def of_training(
+    model: AutoEncoder, data: DataModule, epochs: int, history: Mapping[str, Mapping[int, float]]
+) -> dict[str, Figure]:
+    """What training has left: a curve of each term, where there was an epoch.
+
+    Args:
+        history: by name, `train/<term>` or `val/<term>`, values by epoch from 1.
+    """
+    if not any(name.startswith("train/") for name in history):
+        return {}
+    title = f"{heading(model, data)}: the objective and its terms"
+    return {"loss_curves": charts.loss_curves(history, title, parameters(model, epochs))}
 
 
 def of_evaluation(
@@ -36,6 +59,10 @@ def of_evaluation(
             if isinstance(sampler, ClassSampler) and data.class_names:
                 figures[f"samples_{name}_by_class"] = by_class(model, data, sampler, note)
         figures["nearest_training_images"] = nearest_training_images(model, data, note, evaluation)
+    elif evaluation.generated:
+        figures["feature_moments"] = vectors.feature_moments(model, data, evaluation, note)
+        if len(data.train.labels.unique()) > 1:
+            figures["marker_features"] = vectors.marker_features(model, data, evaluation, note)
     if evaluation.class_shares:
         title = f"{heading(model, data)}: what a classifier sees in the samples"
         seen_by = shipped_classifier(evaluation.conditions["extractor"])
@@ -83,6 +110,31 @@ def samples(model: AutoEncoder, data: DataModule, note: str) -> Figure:
     return images.image_grid(x, f"{heading(model, data)}: decoded draws from the prior", note)
 
 
+def interpolations(model: AutoEncoder, data: DataModule, note: str) -> Figure:
+    blocks = [between({model.label: model}, *pair, STEPS) for pair in pairs(data, 9)]
+    title = f"{heading(model, data)}: from one test image to another, nine times"
+    return images.image_blocks(blocks, 3, title, note)
+
+
+def latent_plane(model: AutoEncoder, data: DataModule, note: str) -> Figure:
+    mean, _ = encode(model, data.test.values[:SHOWN])
+    with inference(model):
+        posterior = model.posterior(data.test.x(diagrams.ELLIPSES).to(model.device))
+    stds = (posterior.log_var / 2).exp() if isinstance(posterior, NormalPosterior) else None
+    decoded = model.decode(diagrams.plane_grid(15, model.prior.std).to(model.device))
+    plane = diagrams.Plane("test codes by class", mean, decoded, stds)
+    circles = "dashed: 1 and 2 standard deviations of the prior"
+    ellipses = "" if stds is None else "; ellipses: 1 of some posteriors"
+    return diagrams.latent_planes(
+        [plane],
+        data.test.labels[: len(mean)],
+        data.class_names,
+        model.prior.std,
+        f"{heading(model, data)}: the latent plane",
+        f"{circles}{ellipses}; {note}",
+    )
+
+
 def latent_space(model: AutoEncoder, data: DataModule, note: str) -> Figure:
     with torch.random.fork_rng():  # for a posterior's draws
         torch.manual_seed(0)
@@ -103,7 +155,32 @@ def networks(model: AutoEncoder, data: DataModule, note: str) -> Figure:
 
 
 EXHIBITS = (latent_space, networks)  # of any data
-IMAGE_EXHIBITS = (reconstructions, samples)  # of images
+IMAGE_EXHIBITS = (reconstructions, samples, interpolations)  # of images
+PLANE_EXHIBITS = (latent_plane,)  # of images through two latent dimensions
+
+
+def between(
+    models: Mapping[str, AutoEncoder], first: Tensor, second: Tensor, steps: int
+) -> list[tuple[str, Tensor]]:
+    """Rows of steps from one image (C, H, W) to another: in pixels, then in each latent space."""
+    t = torch.linspace(0, 1, steps)
+    rows = [("pixels", torch.lerp(first, second, t[:, None, None, None]))]
+    for label, model in models.items():
+        start, end = model.encode(torch.stack([first, second]).to(model.device))
+        rows.append((label, model.decode(torch.lerp(start, end, t[:, None].to(model.device)))))
+    return rows
+
+
+def pairs(data: DataModule, n: int) -> list[tuple[Tensor, Tensor]]:
+    """Pairs of test images of neighbouring classes, 0 and 1, 2 and 3, and so on."""
+    labels = data.test.labels
+    of_class = [(labels == index).nonzero()[:, 0] for index in labels.unique()]
+    chosen = []
+    for i in range(2 * n):
+        several = of_class[i % len(of_class)]
+        chosen.append(int(several[i // len(of_class) % len(several)]))
+    x = to_floats(data.test.values[chosen])
+    return list(zip(x[::2], x[1::2], strict=True))
 
 
 def is_image(data: DataModule) -> bool:

@@ -9,9 +9,10 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import ListedColormap, LogNorm, Normalize
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
-from autoencoders.figures.style import INK, PALETTE, headed
+from autoencoders.figures.style import INK, PALETTE, headed, label_plainly
 
 
 def bars(
@@ -97,6 +98,8 @@ def parallel_coordinates(
     axes.axis("off")
     norm = (LogNorm if scales[-1].log else Normalize)(min(objective[1]), max(objective[1]))
     colours = figure.colorbar(ScalarMappable(norm, dark), ax=axes, shrink=0.8)
+    if scales[-1].log:
+        label_plainly(colours.ax.yaxis)
     colours.set_label(f"{objective[0]}, the darker the better")
     return headed(figure, title, note)
 
@@ -135,6 +138,47 @@ def _axis(axes: Axes, x: int, name: str, scale: _Scale) -> None:
         axes.text(x + 0.03, height, text, fontsize=9, color=INK, va="center", bbox=white, zorder=3)
     heading = f"{name} (log)" if scale.log else name
     axes.text(x, 1.08, heading, ha="center", fontsize=11, color=INK)
+
+
+def loss_curves(history: Mapping[str, Mapping[int, float]], title: str, note: str = "") -> Figure:
+    """A panel for each term of an objective, training beside validation.
+
+    Args:
+        history: by name, `train/<term>` or `val/<term>`, values by epoch from 1. The terms are
+            those of training; a panel is logarithmic where the largest value is over ten times the
+            least.
+    """
+    terms = [name.removeprefix("train/") for name in history if name.startswith("train/")]
+    columns = min(len(terms), 3)
+    lines = -(-len(terms) // columns)
+    figure = Figure(figsize=(3.7 * columns + 0.3, 2.8 * lines + 0.8), layout="constrained")
+    panels = figure.subplots(lines, columns, squeeze=False).flat
+    for term, axes in zip(terms, panels, strict=False):
+        values: list[float] = []
+        stages = (("train", "training", PALETTE[0]), ("val", "validation", PALETTE[5]))
+        for stage, label, colour in stages:
+            points = history.get(f"{stage}/{term}", {})
+            marker = "o" if len(points) <= 30 else ""
+            axes.plot(
+                list(points), list(points.values()), color=colour, marker=marker, ms=4, label=label
+            )
+            values += points.values()
+        if min(values) > 0 and max(values) > 10 * min(values):
+            axes.set_yscale("log")
+            label_plainly(axes.yaxis)
+        axes.set_title(term.replace("_", " "), fontsize=11, color=INK)
+        axes.set_xlabel("epoch")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.spines[["top", "right"]].set_visible(False)
+    for axes in panels:  # those that are left
+        axes.axis("off")
+    figure.legend(
+        *figure.axes[0].get_legend_handles_labels(),
+        loc="outside upper right",
+        ncols=2,
+        frameon=False,
+    )
+    return headed(figure, title, note)
 
 
 def class_shares(

@@ -74,7 +74,7 @@ class StridedDecoder(nn.Module):
 
 def widths_and_end(size: int, hidden_dim: int) -> tuple[list[int], int]:
     """The channels after each halving, and the pixels a side after the last."""
-    widths = []
+    widths: list[int] = []
     while size > SMALLEST and size % 2 == 0:
         widths.append(hidden_dim * min(2 ** len(widths), WIDEST))
         size //= 2

@@ -1,6 +1,6 @@
 """The composed config: checked where no constructor does so, and what is read off it."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 from omegaconf import DictConfig, OmegaConf
 from pydantic import (
@@ -137,15 +137,19 @@ def objective_of(metrics: dict[str, float], cfg: DictConfig) -> float:
     return float(metrics[cfg.objective])
 
 
+def _plain(group: DictConfig) -> dict[str, Any]:
+    return cast(dict[str, Any], OmegaConf.to_container(group, resolve=True))
+
+
 def hyperparameters(cfg: DictConfig) -> dict[str, Any]:
     """What loggers list of a run's settings: the model's and the network's keys, the batch size,
     the seed, the tags and the names of callbacks."""
     groups = ("model", "network", "dataset")
     kinds = {group: str(cfg[group]._target_).rpartition(".")[2] for group in groups}
     keys = {
-        f"{group}.{key}" if group == "network" else str(key): value
+        f"{group}.{key}" if group == "network" else key: value
         for group in ("model", "network")
-        for key, value in OmegaConf.to_container(cfg[group], resolve=True).items()
+        for key, value in _plain(cfg[group]).items()
         if key != "_target_"
     }
     words = {key: " ".join(cfg.get(key) or []) for key in ("callbacks", "tags")}

@@ -5,11 +5,21 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from PIL import Image
+from torch import Tensor
 
 from autoencoders.data import DataModule, to_floats
-from autoencoders.evaluation import Evaluation, Settings, evaluate, of_evaluation, of_model
+from autoencoders.evaluation import (
+    Evaluation,
+    Settings,
+    evaluate,
+    of_evaluation,
+    of_model,
+    of_training,
+)
 from autoencoders.figures import style
 from autoencoders.files import (
     EVALUATION,
@@ -33,6 +43,7 @@ def finish(
     model: AutoEncoder,
     data: DataModule,
     metrics: dict[str, float],
+    history: Mapping[str, Mapping[int, float]],
     evaluation: tuple[Settings, Mapping[str, Sampler]] | None,
     loggers: Sequence[EpochLogger],
     folder: Path,
@@ -42,6 +53,7 @@ def finish(
 
     Args:
         metrics: of training and test.
+        history: by name, the `train/` and `val/` metrics of each epoch.
         evaluation: its settings and samplers; None leaves it out.
         loggers: the run's.
         folder: the run's, or of another of its checkpoints.
@@ -53,7 +65,7 @@ def finish(
     with stages("evaluation") as begin:
         measured = evaluate(model, data, *evaluation, begin) if evaluation else None
         begin("figures")
-        figures = of_model(model, data, epochs)
+        figures = {**of_training(model, data, epochs, history), **of_model(model, data, epochs)}
         if measured:
             figures |= of_evaluation(model, data, epochs, measured)
     if measured:
@@ -92,6 +104,22 @@ def _project(board: Any, measured: Evaluation, data: DataModule, epoch: int) -> 
     codes = measured.codes.mean[:PROJECTED]
     values, labels = measured.real[: len(codes)]
     names = [data.class_names[label] for label in labels] if data.class_names else None
-    images = to_floats(values) if len(data.shape) == 3 else None
+    images = thumbnails(values, labels, bool(names)) if len(data.shape) == 3 else None
     tag = f"{measured.conditions['split']} codes"
     board.add_embedding(codes, names, images, epoch, tag)
+
+
+def thumbnails(values: Tensor, labels: Tensor, classes: bool) -> Tensor:
+    """Images (n, C, H, W) for the projector, which begins without colours for the classes: grey
+    ones are drawn in their class's colour on white.
+
+    Args:
+        classes: whether the labels mean any.
+    """
+    x = to_floats(values)
+    if not classes or x.shape[1] != 1:
+        return x
+    colours = torch.tensor([to_rgb(colour) for colour in style.PALETTE])[
+        labels % len(style.PALETTE)
+    ]
+    return 1 - x * (1 - colours[:, :, None, None])  # (n, 3, H, W)

@@ -1,6 +1,8 @@
 """The finished runs that are compared, as far as their files tell without their weights."""
 
 import re
+import shlex
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,7 +12,7 @@ from pydantic import BaseModel, PositiveInt, ValidationError
 
 from autoencoders.comparison import FinishedRun
 from autoencoders.errors import InputError, describe
-from autoencoders.files import EVALUATION, HYDRA, METRICS, MULTIRUN
+from autoencoders.files import CONFIG, EVALUATION, HYDRA, METRICS, MULTIRUN, OVERRIDES
 from autoencoders.runs.folder import NOT_A_CONFIG, load_config, read_metrics
 from autoencoders.runs.trust import read_json
 
@@ -46,8 +48,8 @@ def read_runs(cfg: DictConfig, dataset: str) -> list[FinishedRun]:
     if cfg.multirun is not None or tags:
         return of_several(cfg.multirun and str(cfg.multirun), tags, dataset)
     root = Path("outputs", dataset)
-    models = sorted({path.parents[1] for path in root.glob(f"*/*/{METRICS}")})
-    if not models:
+    models = sorted({path.parents[2] for path in root.glob(f"*/*/{CONFIG}")})
+    if not any(root.glob(f"*/*/{METRICS}")):
         raise InputError(
             f"dataset={dataset}: no finished run in {root}; train one with python train.py"
             f" dataset={dataset}, or name folders with runs=[...]"
@@ -119,9 +121,10 @@ def newest_evaluated(model: Path) -> FinishedRun | None:
     Args:
         model: the folder of its runs.
     """
-    for path in sorted(model.glob(f"*/{METRICS}"), reverse=True):
+    folders = [path.parents[1] for path in model.glob(f"*/{CONFIG}")]
+    for folder in sorted(folders, key=lambda folder: (began(folder), folder.name), reverse=True):
         try:
-            run = read_finished(path.parent)
+            run = read_finished(folder)
         except InputError as error:
             print(f"left out: {error}")
             continue
@@ -133,7 +136,7 @@ def newest_evaluated(model: Path) -> FinishedRun | None:
         ]
         if not settings:
             return run
-        print(f"left out: {path.parent}: saw a part of its data alone ({', '.join(settings)})")
+        print(f"left out: {folder}: saw a part of its data alone ({', '.join(settings)})")
     return None
 
 
@@ -172,4 +175,24 @@ def read_finished(folder: Path) -> FinishedRun:
     plain: Any = OmegaConf.to_container(config, resolve=False)
     plain["objective"] = str(config.objective)
     label = str(get_class(config.model._target_).label)  # type: ignore[attr-defined]
-    return FinishedRun(folder, dataset, label, plain, metrics, conditions)
+    return FinishedRun(
+        folder, dataset, label, plain, metrics, conditions, command_of(folder), began(folder)
+    )
+
+
+def command_of(folder: Path) -> str:
+    """The command that trains a run, empty where it has not been recorded."""
+    file = folder / OVERRIDES
+    if not file.is_file():
+        return ""
+    return shlex.join(["python", "train.py", *map(str, OmegaConf.load(file))])
+
+
+def began(folder: Path) -> str:
+    """When a run began: as its folder's or its multirun's name has it, else when its config was
+    written."""
+    times = re.findall(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d", str(folder.resolve()))
+    if times:
+        date, _, time = times[-1].partition("_")
+        return f"{date} {time.replace('-', ':')}"
+    return f"{datetime.fromtimestamp((folder / CONFIG).stat().st_mtime):%Y-%m-%d %H:%M:%S}"

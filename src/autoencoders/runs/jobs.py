@@ -132,10 +132,12 @@ def admit_jobs(config: DictConfig, batch: Sequence[Sequence[str]], first: int = 
                 f"hydra.sweep.subdir={job.folder.name}: jobs {other.number} and {number} would"
                 " share that folder; leave it out, or name what tells them apart"
             )
-        for path in job.folder.parent.glob(f"{number}*"):
-            if path != job.folder and re.fullmatch(rf"{number}(_.*)?", path.name):
-                raise _foreign(path)  # another job of this number
         refuse_foreign_folder(job.config, job.folder)
+        numbered = re.compile(rf"{number}(_.*)?")
+        if numbered.fullmatch(job.folder.name):
+            for path in set(job.folder.parent.glob(f"{number}*")) - {job.folder}:
+                if numbered.fullmatch(path.name):
+                    raise _foreign(path)  # another job of this number
 
 
 def refuse_foreign_folder(cfg: DictConfig, folder: Path) -> None:

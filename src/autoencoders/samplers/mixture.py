@@ -41,7 +41,7 @@ class Mixture:
     weights: Tensor
     means: Tensor
     covariances: Tensor
-    tensors: ClassVar = ("weights", "means", "covariances")
+    tensors: ClassVar[tuple[str, ...]] = ("weights", "means", "covariances")
 
     @validate_call
     def __init__(self, components: PositiveInt | None = None) -> None:

@@ -14,7 +14,7 @@ from autoencoders.training.loggers import EpochLogger, TensorBoard
 from autoencoders.training.precision import choose_precision
 from autoencoders.training.progress import ProgressBar, quiet_lightning
 from autoencoders.training.rates import LearningRates
-from autoencoders.training.record import RunRecord
+from autoencoders.training.record import RunRecord, training_history
 from autoencoders.training.stopping import EarlyStopping
 
 __all__ = [
@@ -37,6 +37,7 @@ __all__ = [
     "choose_strategy",
     "load_weights",
     "quiet_lightning",
+    "training_history",
 ]
 
 

@@ -22,6 +22,7 @@ class RunRecord(Callback):
         images: trained on so far, by all processes.
         seconds: that took, validation, figures and checkpoints not counted.
         memory: see `peak_memory`, at the last checkpoint.
+        history: by name, the `train/` and `val/` metrics of each epoch, counted from 1.
     """
 
     def __init__(self) -> None:
@@ -29,13 +30,20 @@ class RunRecord(Callback):
         self.images = 0
         self.seconds = 0.0
         self.memory: dict[str, float] = {}
+        self.history: dict[str, dict[int, float]] = {}
+        self._epoch = 0
         self._start = 0.0
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         self._trainer = trainer
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._epoch = trainer.current_epoch + 1
         self._start = time.perf_counter()
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if not trainer.sanity_checking:
+            self._keep("val/")
 
     def on_train_batch_end(
         self,
@@ -53,9 +61,10 @@ class RunRecord(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         self._take()
+        self._keep("train/")  # which the model logs after this callback's turn, before it is saved
         self.memory = peak_memory()
         return {
-            **{"metrics": self.metrics, "images": self.images},
+            **{"metrics": self.metrics, "images": self.images, "history": self.history},
             **{"seconds": self.seconds, "memory": self.memory},
         }
 
@@ -66,9 +75,15 @@ class RunRecord(Callback):
         metrics = self._trainer.callback_metrics.items()
         self.metrics.update({name: float(value) for name, value in metrics if "/" in name})
 
+    def _keep(self, stage: str) -> None:
+        for name, value in self._trainer.callback_metrics.items():
+            if name.startswith(stage):
+                self.history.setdefault(name, {})[self._epoch] = float(value)
+
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.metrics, self.images = state_dict["metrics"], state_dict["images"]
         self.seconds, self.memory = state_dict["seconds"], state_dict.get("memory", {})
+        self.history = state_dict.get("history", {})
 
     def summary(self, epochs: int, model: AutoEncoder) -> dict[str, float]:
         """The flat content of metrics.json."""
@@ -94,6 +109,13 @@ def training_metrics(checkpoint: Path, model: AutoEncoder) -> dict[str, float]:
         return record.summary(saved_epochs(checkpoint), model)
     except (KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{checkpoint}: not a checkpoint of train.py: {error}") from error
+
+
+def training_history(checkpoint: Path) -> dict[str, dict[int, float]]:
+    """What `RunRecord` has left in a checkpoint of train.py of the epochs so far, by name; empty
+    where it was written before histories were kept."""
+    state = read_checkpoint(checkpoint)["callbacks"][RunRecord().state_key]
+    return dict(state.get("history", {}))
 
 
 def peak_memory() -> dict[str, float]:

@@ -1,0 +1,92 @@
+"""What is shown of one model of vectors, such as cells described by their genes."""
+
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from autoencoders.data import DataModule
+from autoencoders.evaluation.evaluate import Evaluation
+from autoencoders.figures import codes, vectors
+from autoencoders.figures.vectors import Block
+from autoencoders.metrics.samples import nearest
+from autoencoders.models import AutoEncoder
+
+SHOWN = 2000  # examples at most
+BATCH = 500
+MARKERS = 3  # features that tell a class from the others
+
+
+def embeddings(model: AutoEncoder, data: DataModule, note: str) -> Figure:
+    """PCA and t-SNE of test examples, as they are and as codes."""
+    x = data.test.x(SHOWN)
+    z = torch.cat([model.encode(batch.to(model.device)).cpu() for batch in x.split(BATCH)])
+    title = f"{model.label} on {data.label}: test examples and their codes"
+    columns = [("data", x), ("codes", z)]
+    return codes.embeddings(columns, data.test.labels[: len(x)], data.class_names, title, note)
+
+
+def feature_errors(model: AutoEncoder, data: DataModule, note: str) -> Figure:
+    x = data.test.x()
+    title = f"{model.label} on {data.label}: error of the reconstructions by feature"
+    by_model = {model.label: error_by_feature(model, x)}
+    return vectors.errors(x.var(0, correction=0), by_model, data.feature_names, title, note)
+
+
+def error_by_feature(model: AutoEncoder, x: Tensor) -> Tensor:
+    """Mean squared error of the reconstructions of x (N, features), (features,)."""
+    batches = x.split(BATCH)
+    squares = [(model.reconstruct(b.to(model.device)).cpu() - b).square().sum(0) for b in batches]
+    return torch.stack(squares).sum(0) / len(x)
+
+
+def feature_moments(
+    model: AutoEncoder, data: DataModule, evaluation: Evaluation, note: str
+) -> Figure:
+    title = f"{model.label} on {data.label}: features and totals of generated examples"
+    return vectors.moments(evaluation.real.values, evaluation.generated, title, note)
+
+
+def marker_features(
+    model: AutoEncoder, data: DataModule, evaluation: Evaluation, note: str
+) -> Figure:
+    """Each class's markers, in real examples above generated ones of the first sampler, which are
+    given the class of their nearest training example."""
+    chosen = markers(data.train.values, data.train.labels)
+    sampler, generated = next(iter(evaluation.generated.items()))
+    generated = generated[:SHOWN]
+    labels = data.train.labels[nearest(generated, data.train.values)[1]]
+    real = evaluation.real
+    blocks = [
+        Block("test examples", real.values[:SHOWN, chosen], real.labels[:SHOWN]),
+        Block(f"draws from the {sampler}", generated[:, chosen], labels),
+    ]
+    names = [data.feature_names[i] if data.feature_names else str(i) for i in chosen.tolist()]
+    title = f"{model.label} on {data.label}: the features that mark each class"
+    return vectors.heat_map(blocks, names, data.class_names, title, note)
+
+
+def markers(values: Tensor, labels: Tensor) -> Tensor:
+    """For each class in turn, the features whose mean over its examples lies furthest above that
+    over the others, in standard deviations; none twice.
+
+    Args:
+        values: (N, features).
+        labels: (N,).
+
+    Returns:
+        Indices of features.
+    """
+    std = values.std(0).clamp_min(1e-6)
+    chosen: list[int] = []
+    for label in labels.unique():
+        own = labels == label
+        if own.all():
+            continue
+        distance = (values[own].mean(0) - values[~own].mean(0)) / std
+        distance[chosen] = -torch.inf
+        free = min(MARKERS, len(distance) - len(chosen))
+        chosen += distance.topk(free).indices.tolist()
+    return torch.tensor(chosen, dtype=torch.long)
+
+
+EXHIBITS = (embeddings, feature_errors)
