@@ -124,6 +124,9 @@ def test_each_term_has_a_panel_with_training_beside_validation():
     assert validation.get_xydata().tolist() == [[2, 85]]
     scales = [axes.get_yscale() for axes in panels.values()]
     assert scales == ["linear", "log", "linear", "linear"]
+    figure.draw_without_rendering()
+    marks = [label.get_text() for label in panels["kl"].get_yticklabels()]
+    assert {"1", "2", "5", "10", "20"} <= set(marks)  # figures are saved without formulas
     (legend,) = figure.legends
     assert [text.get_text() for text in legend.get_texts()] == ["training", "validation"]
     assert all(float(tick).is_integer() for tick in panels["loss"].get_xticks())

@@ -9,6 +9,11 @@ import pytest
 from conftest import choices, compose_evaluate, compose_train
 from hydra.errors import InstantiationException
 from PIL import Image
+from tensorboard.backend.event_processing.data_provider import MultiplexerDataProvider
+from tensorboard.backend.event_processing.plugin_event_multiplexer import EventMultiplexer
+from tensorboard.context import RequestContext
+from tensorboard.plugins.base_plugin import TBContext
+from tensorboard.plugins.hparams.backend_context import Context as HParamsContext
 from test_train import events, metrics_of, short_run
 
 from autoencoders.errors import describe
@@ -234,3 +239,21 @@ def test_every_choice_composes_alone_and_with_others():
         assert list(compose_train(f"logger={name}").logger) == ([] if name == "none" else [name])
     together = compose_train(f"logger=[{','.join(names)}]").logger
     assert set(together) == set(names) - {"none"}
+
+
+def test_which_columns_of_hparams_come_first(tmp_path):
+    """As TensorBoard itself sorts them."""
+    logger = loggers.TensorBoard(tmp_path, {"latent_dim": 3, "model": "VAE"})
+    metrics = {"floor/fd_cnn": 0.1, "reconstruction/fd_cnn": 2.0, "prior/fd_cnn": 3.0}
+    logger.log_final({**metrics, "mixture/fd_cnn": 2.5, "test/mse": 0.5, "val/mse": 0.4}, 0)
+    multiplexer = EventMultiplexer().AddRunsFromDirectory(str(tmp_path)).Reload()
+    context = TBContext(data_provider=MultiplexerDataProvider(multiplexer, str(tmp_path)))
+    board, request = HParamsContext(context), RequestContext()
+    experiment = board.experiment_from_metadata(
+        request, "", False, board.hparams_metadata(request, ""), None, hparams_limit=100
+    )
+    names = [info.name for info in experiment.hparam_infos]
+    assert names == [
+        *("model", "prior/fd_cnn", "test/mse"),
+        *("floor/fd_cnn", "latent_dim", "mixture/fd_cnn", "reconstruction/fd_cnn"),
+    ]

@@ -156,6 +156,8 @@ def test_tensorboard_shows_images_histograms_and_hyperparameters(run):
         content = read.summary_metadata[f"_hparams_/{part}"].plugin_data.content
         return getattr(HParamsPluginData.FromString(content), part)
 
+    leading = [info.name for info in hparams("experiment").hparam_infos if info.differs]
+    assert sorted(leading) == ["model", "test/mse"]  # and where it was evaluated, a distance
     columns = hparams("session_start_info").hparams
     assert columns["tags"].string_value == "short of_tests"
     assert columns["latent_dim"].number_value == 3

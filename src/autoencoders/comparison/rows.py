@@ -92,9 +92,11 @@ def varied_config(runs: list[FinishedRun]) -> dict[str, list[str]]:
     """The keys of the runs' configs in which they differ, a value for each run; empty text where it
     has no such key. What the model is called says its class."""
     configs = [flat(run.config) for run in runs]
-    keys = dict.fromkeys(key for config in configs for key in config)
-    own = [key for key in keys if key not in ("model._target_", "dataset.data_dir")]
-    values = {key: ["" if (v := c.get(key)) is None else _short(v) for c in configs] for key in own}
+    keys = {key for config in configs for key in config} - {"model._target_", "dataset.data_dir"}
+    values = {
+        key: ["" if (value := config.get(key)) is None else _short(value) for config in configs]
+        for key in sorted(keys)
+    }
     return {key: texts for key, texts in values.items() if len(set(texts)) > 1}
 
 

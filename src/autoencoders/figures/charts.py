@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
-from autoencoders.figures.style import INK, PALETTE, headed
+from autoencoders.figures.style import INK, PALETTE, headed, label_plainly
 
 
 def bars(
@@ -98,6 +98,8 @@ def parallel_coordinates(
     axes.axis("off")
     norm = (LogNorm if scales[-1].log else Normalize)(min(objective[1]), max(objective[1]))
     colours = figure.colorbar(ScalarMappable(norm, dark), ax=axes, shrink=0.8)
+    if scales[-1].log:
+        label_plainly(colours.ax.yaxis)
     colours.set_label(f"{objective[0]}, the darker the better")
     return headed(figure, title, note)
 
@@ -163,6 +165,7 @@ def loss_curves(history: Mapping[str, Mapping[int, float]], title: str, note: st
             values += points.values()
         if min(values) > 0 and max(values) > 10 * min(values):
             axes.set_yscale("log")
+            label_plainly(axes.yaxis)
         axes.set_title(term.replace("_", " "), fontsize=11, color=INK)
         axes.set_xlabel("epoch")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))

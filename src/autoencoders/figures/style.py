@@ -8,8 +8,10 @@ import re
 import textwrap
 from typing import BinaryIO
 
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.text import Text
+from matplotlib.ticker import LogLocator, NullFormatter
 
 PALETTE = (
     "#0072B2",
@@ -41,6 +43,13 @@ def footnote(figure: Figure, note: str) -> None:
     figure.set_figheight(figure.get_figheight() + LINE * max(len(lines) - 1, 0))
     text = "\n".join(lines).replace("\N{NO-BREAK SPACE}", " ")
     figure.supxlabel(text, fontsize=8, color=INK)
+
+
+def label_plainly(axis: Axis) -> None:
+    """Label a logarithmic axis in numbers: figures are saved without formulas."""
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(lambda value, _: f"{value:g}")
+    axis.set_minor_formatter(NullFormatter())
 
 
 def save(figure: Figure, file: BinaryIO, dpi: int) -> None:

@@ -7,10 +7,9 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter
 from torch import Tensor
 
-from autoencoders.figures.style import INK, PALETTE, headed
+from autoencoders.figures.style import INK, PALETTE, headed, label_plainly
 
 NAMED = 6  # features that are named in a panel, those of the largest variance
 
@@ -71,9 +70,8 @@ def errors(
         _against(panel, variances, error)
         panel.set_xscale("log")
         panel.set_yscale("log")
-        for axis in (panel.xaxis, panel.yaxis):  # figures are saved without formulas
-            axis.set_major_formatter(lambda value, _: f"{value:g}")
-            axis.set_minor_formatter(NullFormatter())
+        for axis in (panel.xaxis, panel.yaxis):
+            label_plainly(axis)
         if names:
             _name_largest(panel, variances, error, names)
         known = 1 - (error.sum() / variances.sum()).item()
@@ -101,7 +99,7 @@ def _name_largest(panel: Axes, variances: Tensor, error: Tensor, names: Sequence
             fontsize=7,
             color=INK,
             va="center",
-            arrowprops={"arrowstyle": "-", "lw": 0.4, "color": INK, "shrinkB": 0},
+            arrowprops={"arrowstyle": "-", "lw": 0.4, "color": INK, "relpos": (0, 0.5)},
         )
 
 

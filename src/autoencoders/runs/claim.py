@@ -59,7 +59,8 @@ class RunFolder(Callback):
             # For the names of the jobs' folders; jobs are composed of the multirun's overrides.
             excluded = ",".join(f'"{key}"' for key in jobs.shared_keys(config))
             key = "hydra.job.config.override_dirname.exclude_keys"
-            config.hydra.overrides.hydra.append(f"{key}=[{excluded}]")
+            with read_write(config.hydra):
+                config.hydra.overrides.hydra.append(f"{key}=[{excluded}]")
             if _is_explicit("hydra.sweep.dir", config):
                 refuse_other_multirun(config, folder)
                 jobs.admit_jobs(config, jobs.grid(config))

@@ -5,8 +5,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from PIL import Image
+from torch import Tensor
 
 from autoencoders.data import DataModule, to_floats
 from autoencoders.evaluation import (
@@ -101,6 +104,22 @@ def _project(board: Any, measured: Evaluation, data: DataModule, epoch: int) -> 
     codes = measured.codes.mean[:PROJECTED]
     values, labels = measured.real[: len(codes)]
     names = [data.class_names[label] for label in labels] if data.class_names else None
-    images = to_floats(values) if len(data.shape) == 3 else None
+    images = thumbnails(values, labels, bool(names)) if len(data.shape) == 3 else None
     tag = f"{measured.conditions['split']} codes"
     board.add_embedding(codes, names, images, epoch, tag)
+
+
+def thumbnails(values: Tensor, labels: Tensor, classes: bool) -> Tensor:
+    """Images (n, C, H, W) for the projector, which begins without colours for the classes: grey
+    ones are drawn in their class's colour on white.
+
+    Args:
+        classes: whether the labels mean any.
+    """
+    x = to_floats(values)
+    if not classes or x.shape[1] != 1:
+        return x
+    colours = torch.tensor([to_rgb(colour) for colour in style.PALETTE])[
+        labels % len(style.PALETTE)
+    ]
+    return 1 - x * (1 - colours[:, :, None, None])  # (n, 3, H, W)

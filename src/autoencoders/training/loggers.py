@@ -17,6 +17,7 @@ from pydantic import StrictBool, validate_call
 from pytorch_lightning.loggers import MLFlowLogger, TensorBoardLogger, WandbLogger
 from pytorch_lightning.loggers.logger import Logger
 from pytorch_lightning.utilities import rank_zero_only
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from torch.utils.tensorboard.summary import hparams as hparams_summaries
 
 from autoencoders.errors import InputError
@@ -83,14 +84,30 @@ class TensorBoard(EpochLogger, TensorBoardLogger):
         They are no scalars: SCALARS would open on their single dots, above the training curves.
         """
         numbers = {k: v for k, v in metrics.items() if not k.startswith(CURVES)}
-        columns = {**self.settings, **numbers}  # which TensorBoard sorts by name
+        columns = {**self.settings, **numbers}
         plain = {k: v if isinstance(v, int | float | str) else str(v) for k, v in columns.items()}
         # The tab shows the last point of a curve.
         curves = {k: v for k, v in metrics.items() if k.startswith(CURVES)}
         writer = self.experiment._get_file_writer()
-        for summary in hparams_summaries(plain, curves):
+        experiment, *session = hparams_summaries(plain, curves)
+        of_samples = [k for k in numbers if "/f" in k and not k.startswith(("floor/", "recon"))]
+        for summary in (_led_by({"model", "test/mse", *of_samples[:1]}, experiment), *session):
             writer.add_summary(summary)
         self.save()
+
+
+def _led_by(names: set[str], experiment: Any) -> Any:
+    """An experiment's summary in which these columns come first.
+
+    TensorBoard sorts columns by name, but puts those before all others that are said to differ
+    between runs.
+    """
+    plugin = experiment.value[0].metadata.plugin_data
+    content = HParamsPluginData.FromString(plugin.content)
+    for info in content.experiment.hparam_infos:
+        info.differs = info.name in names
+    plugin.content = content.SerializeToString()
+    return experiment
 
 
 class CSV(EpochLogger):

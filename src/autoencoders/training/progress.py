@@ -1,6 +1,7 @@
 """What a terminal shows while a model trains, and what it does not."""
 
 import logging
+import re
 import sys
 import time
 import warnings
@@ -15,7 +16,6 @@ from rich.table import Column
 PAUSE = 0.2  # seconds between two drawings
 BAR = 8  # columns
 TIME = 7  # columns, and one between any two
-LETTERS = 5  # of each word of a name, where there is no room for more
 
 
 class ProgressBar(RichProgressBar):
@@ -86,16 +86,15 @@ def fitted(metrics: Mapping[str, float], width: int) -> str:
     names = list(metrics)
     start = names.index("loss") if "loss" in names else 0
     names = sorted([*names[start:], *names[:start]], key=lambda n: n not in ("loss", "val/mse"))
-    line = ""
-    for letters in (None, LETTERS):
-        short = ["_".join(word[:letters] for word in name.split("_")) for name in names]
-        parts = [f"{s} {metrics[name]:.4g}" for s, name in zip(short, names, strict=True)]
-        if len(line := " ".join(parts)) <= width:
-            return line
-    while len(line) > width and parts:
+    values = [f"{metrics[name]:.4g}" for name in names]
+    short = [re.sub(r"([a-z]{5})[a-z]+", r"\1", name) for name in names]  # recon, penal
+    for known_as in (names, short):
+        parts = [f"{name} {value}" for name, value in zip(known_as, values, strict=True)]
+        if len(" ".join(parts)) <= width:
+            break
+    while parts and len(" ".join(parts)) > width:
         parts.pop()
-        line = " ".join(parts)
-    return line
+    return " ".join(parts)
 
 
 def quiet_lightning() -> None:
