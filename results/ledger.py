@@ -50,9 +50,17 @@ COLUMNS = {
     "prior/recall": "recall, prior",
     "latent/knn_accuracy": "kNN accuracy",
 }
-FIGURES = ("reconstructions.png", "samples.png", "latent_space.png")
+# Of data for which no classifier ships.
+PCA_COLUMNS = {
+    key.replace("fd_cnn", "fd_pca"): name.replace("FD-CNN", "FD-PCA")
+    for key, name in COLUMNS.items()
+}
+CHECKED = tuple(dict.fromkeys((*COLUMNS, *PCA_COLUMNS, "test/bce")))
+FIGURES = (
+    *("reconstructions.png", "samples.png", "latent_space.png"),
+    *("embeddings.png", "feature_moments.png", "marker_features.png"),  # of vectors
+)
 WIDTH, COLOURS = 640, 32  # of a kept figure: 100 kB at most
-CHECKED = (*COLUMNS, "test/bce")
 ONE_SEED = 0.1  # how far a run may lie from one of another machine, where no spread is known
 SEVERAL_SEEDS = 4  # standard deviations
 
@@ -86,8 +94,9 @@ def record(run: Path, recipe: str, commit: str) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     for name in ("metrics.json", "evaluation.json"):
         shutil.copy(run / name, folder / name)
-    for name in FIGURES:
-        shrink(run / "figures" / name, folder / name)
+    for figure in (run / "figures" / name for name in FIGURES):
+        if figure.exists():
+            shrink(figure, folder / figure.name)
     finished = datetime.fromtimestamp((run / "metrics.json").stat().st_mtime, timezone.utc)
     content = {
         "command": command_of(run),
@@ -147,10 +156,12 @@ def by_model(results: list[Result]) -> dict[str, list[Result]]:
 def table(recipe: str, dataset: str) -> str:
     """A row for each model: means over seeds, and what the tutorial publishes."""
     published = PUBLISHED.get(dataset, {}) if recipe.startswith("tutorial") else {}
-    columns = {"test/mse": "MSE"} | (TUTORIAL_COLUMNS if published else {}) | COLUMNS
     groups = by_model(read(recipe, dataset))
     if not groups:
         return "No run is kept yet.\n"
+    by_pca = any("prior/fd_pca" in r.metrics for results in groups.values() for r in results)
+    columns = {"test/mse": "MSE"} | (TUTORIAL_COLUMNS if published else {})
+    columns |= PCA_COLUMNS if by_pca else COLUMNS
     lines = [_line(["`model=`", *columns.values()]), "|" + " --- |" * (len(columns) + 1)]
     for model, results in groups.items():
         values = {key: [r.metrics[key] for r in results if key in r.metrics] for key in columns}

@@ -30,7 +30,8 @@ def test_a_kept_run_tells_where_it_comes_from(folder):
     assert folder.name == f"{run['dataset']}-{run['model']}-seed{run['seed']}"
     assert all(run[key] for key in ("commit", "date", "machine", "torch"))
     metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-    assert {"test/mse", "prior/fd_cnn", "epochs"} < metrics.keys()
+    assert {"test/mse", "prior/precision", "epochs"} < metrics.keys()
+    assert len({"prior/fd_cnn", "prior/fd_pca"} & metrics.keys()) == 1
     conditions = json.loads((folder / "evaluation.json").read_text(encoding="utf-8"))
     assert conditions["split"] == "test"
 
@@ -83,6 +84,18 @@ def test_figures_are_kept_at_a_modest_size(run, tmp_path, monkeypatch):
             assert max(figure.size) <= 2 * ledger.WIDTH
             differences = ImageChops.difference(figure.convert("RGB").resize((90, 90)), expected)
         assert max(ImageStat.Stat(differences).mean) < 8
+
+
+def test_a_table_of_vectors_names_its_features(tmp_path, monkeypatch):
+    monkeypatch.setattr(ledger, "HERE", tmp_path)
+    kept(tmp_path / "short/pbmc-ae-seed0", 0, 0.4)
+    metrics = {"prior/fd_pca": 40.0, "floor/fd_pca": 2.5}
+    (tmp_path / "short/pbmc-ae-seed0/metrics.json").write_text(json.dumps(metrics))
+    lines = ledger.table("short", "pbmc").splitlines()
+    assert "| FD-PCA, reconstructions | FD-PCA, prior |" in lines[0]
+    assert "FD-CNN" not in lines[0]
+    assert lines[2].startswith("| `ae` |  |  | 40 |")
+    assert lines[3].startswith("| *real images* |  | 2.5 | 2.5 | 2.5 |")
 
 
 def test_a_run_is_held_against_the_spread_of_the_seeds(run, tmp_path, monkeypatch, capsys):

@@ -272,6 +272,7 @@ def test_damaged_metrics_of_a_job(multirun):
 
 SEARCH = (
     *("sweep=search_wae", *SHORT, "objective=val/mse", "trainer.max_epochs=1"),
+    "logger=[csv,tensorboard]",
     r"hydra.sweep.dir='a?b'",
 )
 
@@ -320,6 +321,7 @@ def test_a_search_goes_on_and_searches_on(multirun, tmp_path):
     assert (cfg.network.hidden_dim, cfg.dataset.batch_size, cfg.seed) == (2, 16, 5)
     assert cfg.trainer == compose_train().trainer
     assert (cfg.evaluate, cfg.evaluation.split, cfg.objective) == (True, "test", "val/mse")
+    assert list(cfg.logger) == ["csv", "tensorboard"]
 
     # Without its study, what it draws anew is never paired with what another trial has left.
     Path("a?b/study.db").unlink()

@@ -99,7 +99,7 @@ def _name_largest(panel: Axes, variances: Tensor, error: Tensor, names: Sequence
             fontsize=7,
             color=INK,
             va="center",
-            arrowprops={"arrowstyle": "-", "lw": 0.4, "color": INK, "shrinkB": 0},
+            arrowprops={"arrowstyle": "-", "lw": 0.4, "color": INK, "relpos": (0, 0.5)},
         )
 
 

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
@@ -35,15 +36,17 @@ def write_config(config: DictConfig, job: Job, value: float) -> Path:
     Returns:
         The multirun's folder, which `--config-dir=` takes.
     """
-    choices = config.hydra.runtime.choices.items()
-    groups = {k: v for k, v in choices if re.fullmatch(r"\w+", str(k)) and isinstance(v, str)}
-    groups.pop("sweep", None)
+    choices = config.hydra.runtime.choices
+    known = GlobalHydra.instance().config_loader().list_groups("")
+    groups: dict[str, Any] = {key: choices[key] for key in known if choices.get(key) is not None}
     values: Any = OmegaConf.create()
     for override in OverridesParser.create().parse_overrides(job.overrides):
         key = override.key_or_group
-        is_value = key not in config.hydra.runtime.choices and not override.is_delete()
-        if is_value and not OF_THE_SEARCH.fullmatch(key):
+        if key in known:
+            groups[key] = override.value()  # Hydra keeps no choice of several
+        elif not override.is_delete() and not OF_THE_SEARCH.fullmatch(key):
             OmegaConf.update(values, key, OmegaConf.select(job.config, key), force_add=True)
+    groups.pop("sweep", None)
     defaults = ["train", *({f"override {k}": v} for k, v in groups.items()), "_self_"]
     content = OmegaConf.merge({"defaults": defaults}, values)
     comment = f"# Trial {job.number}: {job.config.objective} {value:.4g}\n"

@@ -26,8 +26,8 @@ class Flow(Learned):
         InputError: zuko is not installed.
     """
 
-    hidden_dim: PositiveInt = 256
     layers: PositiveInt = 2
+    epochs: PositiveInt = 40
     transforms: PositiveInt = 3
     bins: PositiveInt = 8
 
