@@ -112,7 +112,8 @@ def _open_npz(path: Path, layer: str | None, labels: str | None) -> Iterator[Mat
     if labels is not None:
         vectors = {k: v for k, v in arrays.items() if v.ndim == 1 and len(v) == values.shape[0]}
         classes = _named(vectors, labels, "dataset.labels", path).astype(str).tolist()
-    yield Matrix(values, *(list(map(str, range(length))) for length in values.shape), classes)
+    rows, columns = (list(map(str, range(length))) for length in values.shape)
+    yield Matrix(values, rows, columns, classes)
 
 
 @contextmanager
@@ -128,14 +129,16 @@ def _open_text(path: Path, layer: str | None, labels: str | None) -> Iterator[Ma
 
 
 def _parse(path: Path, lines: Any, labels: str | None) -> Matrix:
-    names = next(lines, [])
+    names: list[str] = next(lines, [])
     if not names or _are_values(names):
         raise InputError(f"dataset.path={path}: the first line must name the columns")
     places = {name: place for place, name in enumerate(names)}
     classes_at = None if labels is None else _named(places, labels, "dataset.labels", path)
     names_at = 0 if not names[0] else None
     kept = [place for place in range(len(names)) if place not in (classes_at, names_at)]
-    rows, cells, classes = [], [], []
+    rows: list[str] = []
+    cells: list[np.ndarray] = []
+    classes: list[str] = []
     for line in lines:
         if not line:  # an empty one, such as the last
             continue
