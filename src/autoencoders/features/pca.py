@@ -35,7 +35,9 @@ class PCA(Extractor):
         pca = Decomposition(k, random_state=0).fit(x)
         self.mean = torch.from_numpy(pca.mean_)
         self.components = torch.from_numpy(pca.components_)  # (k, dimensions)
-        self.fingerprint = f"pca-{k}-{hashlib.sha256(train.contiguous().numpy().data).hexdigest()[:16]}"
+        self.fingerprint = (
+            f"pca-{k}-{hashlib.sha256(train.contiguous().numpy().data).hexdigest()[:16]}"
+        )
         return self
 
     def extract(self, values: Tensor) -> Features:
