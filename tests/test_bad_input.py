@@ -150,7 +150,7 @@ OVERRIDES = {
     "callbacks=swa": ["callbacks=swa: no such choice; allowed: early_stopping, ema, lr_monitor"],
     "callbacks=ema callbacks.ema._target_=os.system": ["os.system: allowed: in autoencoders."],
     "tags=ablation": ["tags=ablation: must be a valid list"],
-    "tags=[a b]": ["tags.0=a b: must match pattern"],
+    "tags=['a b']": ["tags.0=a b: must match pattern"],
     "logger=neptune": ["logger=neptune: no such choice; allowed: csv, mlflow, none, tensorboard"],
     "logger=[csv,neptune]": ["logger=neptune: no such choice"],
     "logger.tensorboard._target_=os.system": ["os.system: allowed: a logger in autoencoders."],

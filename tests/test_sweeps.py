@@ -119,7 +119,7 @@ def test_a_failed_job_leaves_its_error_and_typed_again_it_is_tried_again(multiru
         assert (folder / "error.txt").exists() == failed
         assert (folder / "metrics.json").exists() != failed
     names = ["0_ckpt_path=w.ckpt,model.lr=0.001", "1_ckpt_path=null,model.lr=0.001"]
-    names += ["2_ckpt_path=w.ckpt,model.lr=1e30", "3_ckpt_path=null,model.lr=1e30"]
+    names += ["2_ckpt_path=w.ckpt,model.lr=1e+30", "3_ckpt_path=null,model.lr=1e+30"]
     assert sorted(path.name for path in Path("sweep").glob("?_*")) == names
     line, _, trace = (of_job("sweep", 0) / "error.txt").read_text().partition("\n")
     assert line == "w.ckpt: no such checkpoint"

@@ -4,7 +4,6 @@ Images stay uint8, vectors float32: a batch is one indexing operation, and image
 [0, 1] on the device.
 """
 
-import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
@@ -185,7 +184,7 @@ class DataModule(pl.LightningDataModule):
                 f" examples to train on; allowed: at most {len(everything) - 2}"
             )
         some = torch.randperm(len(everything), generator=torch.Generator().manual_seed(0))
-        many = max(2, min(REFERENCE, REFERENCE_NUMBERS // math.prod(self.shape)))
+        many = max(2, min(REFERENCE, REFERENCE_NUMBERS // everything.values[0].numel()))
         self.reference = everything.subset(some[:many].sort().values)
         self.train, self.val = self.split(everything, size)
 
