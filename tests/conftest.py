@@ -21,6 +21,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
+from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 from PIL import Image
@@ -143,6 +144,15 @@ def write_celeba(folder: Path, parts: tuple[int, int, int]) -> None:
 
 
 MNIST_LIKE = [MNIST, *exported(autoencoders.data, MNIST)]
+
+
+@pytest.fixture(autouse=True)
+def no_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No command has been started in this process, whatever an earlier test has run."""
+    monkeypatch.setattr(HydraConfig.instance(), "cfg", None)
+
+
+JOB_NUMBER = "hydra.sweep.subdir=${hydra.job.num}"  # a short name for a job's folder
 
 
 @pytest.fixture
