@@ -21,6 +21,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
+from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 from PIL import Image
@@ -145,6 +146,15 @@ def write_celeba(folder: Path, parts: tuple[int, int, int]) -> None:
 MNIST_LIKE = [MNIST, *exported(autoencoders.data, MNIST)]
 
 
+@pytest.fixture(autouse=True)
+def no_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No command has been started in this process, whatever an earlier test has run."""
+    monkeypatch.setattr(HydraConfig.instance(), "cfg", None)
+
+
+JOB_NUMBER = "hydra.sweep.subdir=${hydra.job.num}"  # a short name for a job's folder
+
+
 @pytest.fixture
 def data_dir(tmp_path: Path) -> Path:
     return write_data(tmp_path / "data")
@@ -169,7 +179,7 @@ def small_data(dataset: str, data_dir: Path) -> list[str]:
     return [f"dataset={dataset}", f"dataset.data_dir={data_dir}", *own.get(dataset, [])]
 
 
-WITHOUT_REAL_DATA = {"celeba", "folder"}
+WITHOUT_REAL_DATA = {"celeba", "folder", "table"}
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ from html import unescape
 from html.parser import HTMLParser
 
 import pytest
-from conftest import SHORT, choices, compose_train, run_script
+from conftest import JOB_NUMBER, SHORT, choices, compose_train, run_script
 from omegaconf import OmegaConf
 from test_train import short_run
 
@@ -47,6 +47,7 @@ def multirun(tmp_path_factory):
     """Four finished runs in one multirun: AE and WAE-GAN, two seeds each."""
     folder = tmp_path_factory.mktemp("comparison") / "multirun"
     overrides = (*SHORT, "evaluate=true", "evaluation.images=60", f"hydra.sweep.dir={folder}")
+    overrides += (JOB_NUMBER,)
     done = run_script("train.py", "-m", "model=wae,ae", "seed=1,2", *overrides, cwd=folder.parent)
     assert done.returncode == 0, done.stderr
     return folder
@@ -608,7 +609,7 @@ def test_what_is_added_is_measured_printed_and_compared(tmp_path, monkeypatch, c
     monkeypatch.setattr(exhibits, "IMAGE_EXHIBITS", shown)
     overrides = (
         *("model=ae", "model._target_=autoencoders.models.Own", "evaluate=true"),
-        *("evaluation.images=40", "objective=wide/brightness"),
+        *("evaluation.images=40", "objective=wide/brightness", "verbose=true"),
         "+evaluation.samplers.wide._target_=autoencoders.samplers.Wide",
     )
     check_settings(compose_train(*SHORT, *overrides))

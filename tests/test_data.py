@@ -193,6 +193,11 @@ def test_the_reference_is_the_same_whatever_the_seed(monkeypatch):
     assert chosen <= set(map(tuple, outside))
 
 
+def test_a_reference_of_large_images_has_fewer(monkeypatch):
+    monkeypatch.setattr(base, "REFERENCE_NUMBERS", 50 * 784)
+    assert len(prepared(Digits()).reference) == 50
+
+
 def test_an_epoch_sees_every_image_once(data_dir):
     data = prepared(MNIST(data_dir=data_dir, batch_size=10))
     images = torch.cat([images for images, _ in data.train_dataloader()])

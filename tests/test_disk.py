@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import ROOT, SHORT, compose_train, run_script
+from omegaconf import OmegaConf
 
 from autoencoders.errors import InputError, end_on_ctrl_c
 from autoencoders.files import open_whole, replace_together
@@ -132,6 +133,8 @@ def test_a_disk_that_fills_up_during_training(tmp_path, fail_at):
     fail_at(3, FULL)  # the first epoch writes best.ckpt and last.ckpt
     with pytest.raises(InputError, match="No space left"):
         train(cfg, tmp_path)
+    (tmp_path / ".hydra").mkdir()
+    OmegaConf.save(cfg, tmp_path / ".hydra/config.yaml")
     read_checkpoint(tmp_path / "checkpoints/last.ckpt")
     train(cfg, tmp_path, resume=True)
     assert json.loads((tmp_path / "metrics.json").read_text())["epochs"] == 2

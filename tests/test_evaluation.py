@@ -108,9 +108,8 @@ def digits():
 def evaluated(tmp_path_factory):
     """A finished run of `python train.py`, evaluated at its end."""
     folder = tmp_path_factory.mktemp("evaluated") / "run"
-    done = run_script(
-        "train.py", *SHORT, "evaluate=true", f"hydra.run.dir={folder}", cwd=folder.parent
-    )
+    overrides = (*SHORT, "evaluate=true", "verbose=true", f"hydra.run.dir={folder}")
+    done = run_script("train.py", *overrides, cwd=folder.parent)
     assert done.returncode == 0, done.stderr
     return folder, done.stdout
 

@@ -127,6 +127,10 @@ def test_each_term_has_a_panel_with_training_beside_validation():
     figure.draw_without_rendering()
     marks = [label.get_text() for label in panels["kl"].get_yticklabels()]
     assert {"1", "2", "5", "10", "20"} <= set(marks)  # figures are saved without formulas
+    figure.canvas.draw()
+    ticks = panels["kl"].get_yticklabels(which="both")
+    assert {"1", "10"} < {tick.get_text() for tick in ticks}
+    assert not any("$" in tick.get_text() for tick in ticks)  # which would be shown as it is
     (legend,) = figure.legends
     assert [text.get_text() for text in legend.get_texts()] == ["training", "validation"]
     assert all(float(tick).is_integer() for tick in panels["loss"].get_xticks())
@@ -157,5 +161,10 @@ def test_the_axes_of_a_search():
     assert marks["6"] == pytest.approx(2 / 5)
     assert colours.get_ylim() == (1, 3)
     assert colours.get_ylabel() == "FD, the darker the better"
+    wide = charts.parallel_coordinates(settings, ("FD", [3.0, 1.0, 200.0]), "title")
+    wide.canvas.draw()
+    texts = [tick.get_text() for tick in wide.axes[1].get_yticklabels(which="both")]
+    assert {"1", "10", "100"} < set(texts)
+    assert not any("$" in text for text in texts)
     brightness = [sum(to_rgb(lines[height].get_color())) for height in (0, 0.5, 1)]
     assert brightness == sorted(brightness)  # the best is the darkest

@@ -145,6 +145,8 @@ def run(request, tmp_path_factory):
         with pytest.raises(RuntimeError, match="the power fails"):
             short_run(folder, several)
     short_run(folder, several, resume=True)
+    if request.param == "wandb":
+        pytest.importorskip("wandb").finish()  # as the end of the process does: all is written
     return folder, READERS[request.param](folder)
 
 

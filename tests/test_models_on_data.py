@@ -4,7 +4,7 @@ import json
 
 import pytest
 import torch
-from conftest import build, choices, compose_train, run_script, small_data, write_data
+from conftest import JOB_NUMBER, build, choices, compose_train, run_script, small_data, write_data
 from small import make_trainer
 
 from autoencoders.runs import load_run
@@ -42,7 +42,7 @@ def test_the_commands_on_colour_images(dataset, folder, tmp_path):
     if dataset == "avatars":
         short = (*short, "dataset.images=300")
     done = run_script(
-        "train.py", "-m", "model=ae,vae", *short, "hydra.sweep.dir=sweep", cwd=tmp_path
+        "train.py", "-m", "model=ae,vae", *short, "hydra.sweep.dir=sweep", JOB_NUMBER, cwd=tmp_path
     )
     assert done.returncode == 0, done.stderr
     metrics = json.loads((tmp_path / "sweep/0/metrics.json").read_text())

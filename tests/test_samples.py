@@ -173,6 +173,7 @@ def test_the_list_of_metrics_does_not_take_generated_for_real(two_sets):
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
 def test_nearest_against_brute_force(block, dtype, monkeypatch):
     monkeypatch.setattr(samples, "BLOCK", block)
+    monkeypatch.setattr(samples, "NUMBERS", 160 * block)
     generator = torch.Generator().manual_seed(0)
     images, others = (
         torch.randint(256, (n, 1, 4, 4), generator=generator).to(dtype) for n in (8, 70)
@@ -190,6 +191,7 @@ def test_nearest_against_brute_force(block, dtype, monkeypatch):
 def test_nearest_holds_a_block_at_once(monkeypatch):
     """However many examples there are, no tensor is larger than a block of training examples."""
     monkeypatch.setattr(samples, "BLOCK", 5)
+    monkeypatch.setattr(samples, "NUMBERS", 800)
     largest = []
 
     class Sizes(TorchDispatchMode):
@@ -202,7 +204,7 @@ def test_nearest_holds_a_block_at_once(monkeypatch):
     others = torch.randint(256, (3000, 1, 4, 4), dtype=torch.uint8)
     with Sizes():
         nearest(others[:7], others)
-    assert max(largest) == 10 * 5 * 16  # not 3000 * 16
+    assert max(largest) == 800  # not 3000 * 16
 
 
 def test_entropy_of_a_histogram():

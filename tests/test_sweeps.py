@@ -517,5 +517,5 @@ def test_a_search_by_the_evaluation(multirun):
     code, _ = multirun(*arguments, "hydra.sweeper.trials=1", "hydra.sweep.dir=s")
     assert code == 0
     (trial,) = open_study(Path("s/study.db")).trials
-    assert trial.value == metrics("s/0")["prior/fd_cnn"]
-    assert json.loads(Path("s/0/evaluation.json").read_text())["split"] == "val"
+    assert trial.value == metrics(of_job("s", 0))["prior/fd_cnn"]
+    assert json.loads((of_job("s", 0) / "evaluation.json").read_text())["split"] == "val"

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import scipy.sparse
 import torch
-from conftest import SHORT, choices, compose_train, run_script
+from conftest import JOB_NUMBER, SHORT, choices, compose_train, run_script
 from omegaconf import OmegaConf
 from test_train import short_run
 
@@ -374,7 +374,7 @@ def test_a_run_finds_a_file_that_has_moved(tmp_path, monkeypatch):
     x = load_run(tmp_path / "run").data.test.x()
     (tmp_path / "elsewhere").mkdir()
     path.rename(tmp_path / "elsewhere/cells.csv")
-    with pytest.raises(InputError, match=r"cells\.csv: no such file.*set AUTOENCODERS_DATA to"):
+    with pytest.raises(InputError, match=r"cells\.csv: no longer there.*set AUTOENCODERS_DATA to"):
         load_run(tmp_path / "run")
     monkeypatch.setenv("AUTOENCODERS_DATA", str(tmp_path / "elsewhere"))
     assert torch.equal(load_run(tmp_path / "run").data.test.x(), x)
@@ -383,7 +383,7 @@ def test_a_run_finds_a_file_that_has_moved(tmp_path, monkeypatch):
 @pytest.mark.slow  # four commands
 def test_the_commands_on_vectors(tmp_path):
     folder = tmp_path / "multirun"
-    short = (*SHORT, "evaluate=true", f"hydra.sweep.dir={folder}")
+    short = (*SHORT, "evaluate=true", f"hydra.sweep.dir={folder}", JOB_NUMBER)
     done = run_script("train.py", "-m", "model=ae,wae", "dataset=pbmc", *short, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     done = run_script("evaluate.py", f"run={folder / '1'}", cwd=tmp_path)

@@ -125,7 +125,7 @@ def test_gradients_are_accumulated_and_clipped(monkeypatch):
 
 def test_several_steps_of_the_discriminator_do_not_accumulate():
     model = small(WAEGAN, discriminator_steps=2)
-    with pytest.raises(InputError, match=r"discriminator_steps=2: .* accumulate_grad_batches=3"):
+    with pytest.raises(InputError, match=r"discriminator_steps=2: .*accumulate_grad_batches=3"):
         fit(model, batches(n=3), accumulate_grad_batches=3)
 
 

@@ -108,9 +108,10 @@ def describe(error: Exception, prefix: str = "") -> str | None:
     if isinstance(error, InputError):
         return _one_line(error)
     cause = error.__cause__
-    if isinstance(error, MissingConfigException) and error.options is not None:
+    if isinstance(error, MissingConfigException) and "/" in (error.missing_cfg_file or ""):
         group, _, choice = (error.missing_cfg_file or "").rpartition("/")
-        allowed = ", ".join(option for option in error.options)
+        # Of one in a list, such as logger=[csv,neptune], Hydra does not tell the others.
+        allowed = ", ".join(error.options or ["what --help lists"])
         return f"{group}={choice}: no such choice; allowed: {allowed}"
     if isinstance(error, OverrideParseException):
         return f"{error.override}: not an override that can be read: {_one_line(error)}"

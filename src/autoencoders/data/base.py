@@ -17,7 +17,9 @@ from torch.utils.data.distributed import DistributedSampler
 
 from autoencoders.errors import InputError
 
-REFERENCE = 10_000  # examples that principal components are fitted on, at most
+# What principal components are fitted on, at most: examples, and numbers in all of them, so that
+# large images take no more memory.
+REFERENCE, REFERENCE_NUMBERS = 10_000, 20_000_000
 
 Batch = tuple[Tensor, Tensor]  # x (B, *shape), as `to_floats` gives it, and labels (B,)
 
@@ -182,7 +184,8 @@ class DataModule(pl.LightningDataModule):
                 f" examples to train on; allowed: at most {len(everything) - 2}"
             )
         some = torch.randperm(len(everything), generator=torch.Generator().manual_seed(0))
-        self.reference = everything.subset(some[:REFERENCE].sort().values)
+        many = max(2, min(REFERENCE, REFERENCE_NUMBERS // everything.values[0].numel()))
+        self.reference = everything.subset(some[:many].sort().values)
         self.train, self.val = self.split(everything, size)
 
     def split(self, everything: Examples, size: int) -> tuple[Examples, Examples]:

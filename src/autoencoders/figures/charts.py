@@ -9,10 +9,13 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import ListedColormap, LogNorm, Normalize
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 from torch import Tensor
 
 from autoencoders.figures.style import INK, PALETTE, headed, label_plainly
+
+# Of a decade: matplotlib's own labels there are formulas, which a figure is saved without.
+LOG_TICKS = (1, 2, 5)
 
 
 def bars(
@@ -97,7 +100,10 @@ def parallel_coordinates(
     axes.set_ylim(-0.05, 1.15)
     axes.axis("off")
     norm = (LogNorm if scales[-1].log else Normalize)(min(objective[1]), max(objective[1]))
-    colours = figure.colorbar(ScalarMappable(norm, dark), ax=axes, shrink=0.8)
+    ticks = LogLocator(subs=LOG_TICKS) if scales[-1].log else None
+    mappable = ScalarMappable(norm, dark)
+    colours = figure.colorbar(mappable, ax=axes, shrink=0.8, ticks=ticks, format="{x:g}")
+    colours.minorticks_off()
     if scales[-1].log:
         label_plainly(colours.ax.yaxis)
     colours.set_label(f"{objective[0]}, the darker the better")
@@ -165,6 +171,9 @@ def loss_curves(history: Mapping[str, Mapping[int, float]], title: str, note: st
             values += points.values()
         if min(values) > 0 and max(values) > 10 * min(values):
             axes.set_yscale("log")
+            axes.yaxis.set_major_locator(LogLocator(subs=LOG_TICKS))
+            axes.yaxis.set_major_formatter("{x:g}")
+            axes.yaxis.set_minor_formatter(NullFormatter())
             label_plainly(axes.yaxis)
         axes.set_title(term.replace("_", " "), fontsize=11, color=INK)
         axes.set_xlabel("epoch")

@@ -39,7 +39,9 @@ def footnote(figure: Figure, note: str) -> None:
     """In as many lines as the width asks for; the figure grows by those after the first."""
     # Lines break between items, not within one: "10 epochs" stays together.
     items = re.sub(r"(?<![,;]) ", "\N{NO-BREAK SPACE}", note)
-    lines = textwrap.wrap(items, int(16 * figure.get_figwidth()), break_long_words=False)
+    lines = textwrap.wrap(
+        items, int(16 * figure.get_figwidth()), break_long_words=False, break_on_hyphens=False
+    )
     figure.set_figheight(figure.get_figheight() + LINE * max(len(lines) - 1, 0))
     text = "\n".join(lines).replace("\N{NO-BREAK SPACE}", " ")
     figure.supxlabel(text, fontsize=8, color=INK)

@@ -34,7 +34,8 @@ def moments(
             panel.set_xlabel(f"{moment}, {of} examples", fontsize=9)
             panel.set_ylabel(f"{moment}, {name}", fontsize=9)
         totals = real.sum(1).numpy(), values.sum(1).numpy()
-        edges = np.linspace(*np.quantile(np.concatenate(totals), [0.002, 0.998]), 41)
+        low, high = np.quantile(np.concatenate(totals), [0.002, 0.998])
+        edges = np.linspace(low, high, 41)
         right.hist(totals[0], edges, density=True, color=PALETTE[6], label=f"{of} examples")
         right.hist(
             totals[1], edges, density=True, color=PALETTE[0], label=name, histtype="step", lw=2
