@@ -475,7 +475,7 @@ def test_jobs_of_several_processes_take_turns(multirun, tmp_path):
     assert multirun(*arguments)[0] == 1
     assert metrics(of_job("sweep", 1))["epochs"] == 1
     assert [path.name for path in tmp_path.iterdir()] == ["sweep"]
-    kept = {"0_model.lr=1e30", "1_model.lr=1e-3", "multirun.yaml", ".lock"}
+    kept = {"0_model.lr=1e+30", "1_model.lr=0.001", "multirun.yaml", ".lock"}
     assert {path.name for path in Path("sweep").iterdir()} == kept
 
 
