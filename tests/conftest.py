@@ -179,9 +179,6 @@ def small_data(dataset: str, data_dir: Path) -> list[str]:
     return [f"dataset={dataset}", f"dataset.data_dir={data_dir}", *own.get(dataset, [])]
 
 
-WITHOUT_REAL_DATA = {"celeba", "folder", "table"}
-
-
 @pytest.fixture(scope="session")
 def real_data_dir() -> Path:
     """The real MNIST and FashionMNIST, where they lie."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import ROOT, SHORT, build, choices, compose_train
+from conftest import ROOT, SHORT, build, compose_train
 
 from autoencoders.data import Digits
 from autoencoders.models.base import inference
@@ -17,7 +17,7 @@ from autoencoders.training.checkpoint_files import load_weights
 
 pytestmark = pytest.mark.slow
 
-MODELS = choices("model")
+MODELS = ["ae", "beta_tcvae", "vae", "wae", "wae_mmd"]  # a kind of step or loss each
 PATHS = (ROOT, ROOT / "src", ROOT / "tests")
 WORKER = Path(__file__).with_name("ddp_worker.py")
 TORCHRUN = (sys.executable, "-m", "torch.distributed.run")

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import struct
+import time
 
 import pytest
 from conftest import choices, compose_evaluate, compose_train
@@ -46,9 +47,11 @@ class FromWandB:
         pb = pytest.importorskip("wandb.proto.wandb_internal_pb2")
         self.files = sorted(folder.glob("wandb/offline-run-*/run-*.wandb"))
         self.history, self.summary, self.settings = [], {}, {}
+        self.ended = 0  # runs of which all is written
         for file in self.files:
             for content in records(file.read_bytes()):
                 record = pb.Record.FromString(content)
+                self.ended += record.WhichOneof("record_type") == "exit"
                 self.history.append(self.values(record.history.item))
                 self.summary |= self.values(record.summary.update)
                 self.settings |= self.values(record.config.update)
@@ -146,7 +149,10 @@ def run(request, tmp_path_factory):
             short_run(folder, several)
     short_run(folder, several, resume=True)
     if request.param == "wandb":
-        pytest.importorskip("wandb").finish()  # as the end of the process does: all is written
+        pytest.importorskip("wandb").finish()  # as the end of the process does
+        deadline = time.monotonic() + 60  # a process of its own writes
+        while FromWandB(folder).ended < 2 and time.monotonic() < deadline:
+            time.sleep(0.5)
     return folder, READERS[request.param](folder)
 
 

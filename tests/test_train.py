@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import pytest
 import torch
-from conftest import ROOT, SHORT, WITHOUT_REAL_DATA, choices, compose_train, small_data
+from conftest import ROOT, SHORT, choices, compose_train, small_data
 from omegaconf import OmegaConf
 from pytorch_lightning.callbacks import Callback
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -355,7 +355,7 @@ def error_of_the_mean(data):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
-@pytest.mark.parametrize("dataset", sorted({*choices("dataset")} - WITHOUT_REAL_DATA))
+@pytest.mark.parametrize("dataset", ["digits", "fmnist", "mnist"])
 def test_models_learn_the_real_data(name, dataset, real_data_dir, tmp_path):
     short_run(
         tmp_path,
