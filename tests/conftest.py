@@ -32,6 +32,7 @@ import autoencoders.data
 from autoencoders.data import MNIST, DataModule
 from autoencoders.errors import describe
 from autoencoders.models import AutoEncoder
+from autoencoders.runs import jobs
 
 ROOT = Path(__file__).parents[1]
 
@@ -150,6 +151,7 @@ MNIST_LIKE = [MNIST, *exported(autoencoders.data, MNIST)]
 def no_command(monkeypatch: pytest.MonkeyPatch) -> None:
     """No command has been started in this process, whatever an earlier test has run."""
     monkeypatch.setattr(HydraConfig.instance(), "cfg", None)
+    monkeypatch.setattr(jobs, "JOBS", {})
 
 
 JOB_NUMBER = "hydra.sweep.subdir=${hydra.job.num}"  # a short name for a job's folder

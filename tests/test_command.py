@@ -66,6 +66,7 @@ def test_ctrl_c_saves_and_the_printed_command_resumes(train_py, tmp_path):
     assert "holds a finished run" in refused.stderr.splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_sigterm_keeps_the_finished_epochs(tmp_path):
     status, out, err = interrupt(signal.SIGTERM, tmp_path)
     assert status == 128 + signal.SIGTERM
@@ -95,6 +96,7 @@ def test_a_run_that_diverges(train_py, tmp_path):
     assert all(value.isfinite().all() for value in weights.values())
 
 
+@pytest.mark.slow
 def test_a_run_cut_off_before_its_first_checkpoint_starts_again(train_py, tmp_path):
     assert train_py(*SHORT, "hydra.run.dir=run").returncode == 0
     metrics = json.loads((tmp_path / "run/metrics.json").read_text())

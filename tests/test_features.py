@@ -74,6 +74,7 @@ def test_a_file_that_is_not_the_one_on_record(tmp_path, monkeypatch):
         load_cnn("mnist")
 
 
+@pytest.mark.slow
 def test_the_command_rebuilds_an_extractor(tmp_path, monkeypatch, capsys):
     for module in (cnn, training):
         monkeypatch.setattr(module, "FOLDER", tmp_path)

@@ -95,6 +95,7 @@ def test_numbers_that_json_cannot_hold_are_named(capsys):
     assert capsys.readouterr().out.split(": ")[1] == "test/kl, latent/mmd\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
 def test_a_terminal_without_bullets(encoding, tmp_path):
     folder = "hydra.run.dir='x [/red] y'"

@@ -144,6 +144,7 @@ def test_a_failed_job_leaves_its_error_and_typed_again_it_is_tried_again(multiru
     assert "training has diverged" in (of_job("sweep", 3) / "error.txt").read_text()
 
 
+@pytest.mark.slow
 def test_ctrl_c_prints_a_command_that_finishes_the_multirun(multirun, tmp_path):
     """Pasted as it is, from a folder with an awkward name; then everything has been done."""
     name = 'it\'s, "my" sweep?'
@@ -281,6 +282,7 @@ def trials():
     return open_study(Path("a?b/study.db")).trials
 
 
+@pytest.mark.slow
 def test_a_search_goes_on_and_searches_on(multirun, tmp_path):
     assert multirun(*SEARCH, "hydra.sweeper.trials=2")[0] == 0
     assert [path.name for path in tmp_path.iterdir()] == ["a?b"]

@@ -78,6 +78,7 @@ def test_after_evaluating_the_best(run, digits):
     assert metrics["epochs"] == content["epoch"] + 1 == 1
 
 
+@pytest.mark.slow
 def test_after_evaluating_altered_weights(run, digits):
     """And after somebody has written another number into metrics.json."""
     kind, folder = run
