@@ -17,7 +17,7 @@ from autoencoders.training.checkpoint_files import load_weights
 
 pytestmark = pytest.mark.slow
 
-MODELS = ["ae", "beta_tcvae", "vae", "wae", "wae_mmd"]  # a kind of step or loss each
+MODELS = ["vae", "wae", "wae_mmd"]  # a kind of step or loss each
 PATHS = (ROOT, ROOT / "src", ROOT / "tests")
 WORKER = Path(__file__).with_name("ddp_worker.py")
 TORCHRUN = (sys.executable, "-m", "torch.distributed.run")
