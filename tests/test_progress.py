@@ -48,7 +48,7 @@ def test_the_bar_is_one_line_of_80_columns(model, monkeypatch):
 
 
 def test_what_fits_into_a_line():
-    terms = {"discriminator_loss": 1.2, "loss": 512.34, "reconstruction": 505.4, "val/mse": 0.0185}
+    terms = {"loss": 512.34, "reconstruction": 505.4, "discriminator_loss": 1.2, "val/mse": 0.0185}
     first = "loss 512.3 val/mse 0.0185 "
     assert fitted(terms, 80) == first + "reconstruction 505.4 discriminator_loss 1.2"
     assert fitted(terms, 60) == first + "recon 505.4 discr_loss 1.2"

@@ -78,7 +78,7 @@ class WAEGAN(ManualSteps):
         out = self(x)
         for _ in range(self.discriminator_steps):
             of_discriminator = self.step_discriminator(out.z.detach())
-        return of_discriminator | self.step_autoencoder(x, out)
+        return self.step_autoencoder(x, out) | of_discriminator
 
     def step_discriminator(self, z: Tensor) -> Losses:
         """D's step, on codes (B, latent_dim) that carry no gradient to the encoder."""

@@ -81,11 +81,9 @@ class ProgressBar(RichProgressBar):
 
 
 def fitted(metrics: Mapping[str, float], width: int) -> str:
-    """As many metrics as fit into a line: the loss and `val/mse` before the terms, those that the
-    loss is made of before others; names in short where the whole ones have no room."""
-    names = list(metrics)
-    start = names.index("loss") if "loss" in names else 0
-    names = sorted([*names[start:], *names[:start]], key=lambda n: n not in ("loss", "val/mse"))
+    """As many metrics as fit into a line: the loss and `val/mse` before the terms, in their order;
+    names in short where the whole ones have no room."""
+    names = sorted(metrics, key=lambda name: name not in ("loss", "val/mse"))
     values = [f"{metrics[name]:.4g}" for name in names]
     short = [re.sub(r"([a-z]{5})[a-z]+", r"\1", name) for name in names]  # recon, penal
     for known_as in (names, short):
