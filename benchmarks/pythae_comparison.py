@@ -20,10 +20,9 @@ import torch
 from common import WARM_UP, now, print_table, train_seconds
 from pythae.data.datasets import BaseDataset
 from pythae.models import VAE, WAE_MMD, VAEConfig, WAE_MMD_Config
-from pythae.models.base.base_utils import ModelOutput
-from pythae.models.nn import BaseDecoder, BaseEncoder
 from pythae.trainers import BaseTrainer, BaseTrainerConfig
 from pythae.trainers.training_callbacks import TrainingCallback
+from pythae_networks import PythaeDecoder, PythaeEncoder
 from torch import Tensor
 
 from autoencoders.networks import Tutorial
@@ -34,26 +33,6 @@ MODELS = {
     "vae": (VAE, VAEConfig, {"reconstruction_loss": "bce"}),
     "wae_mmd": (WAE_MMD, WAE_MMD_Config, {}),
 }
-
-
-class PythaeEncoder(BaseEncoder):
-    def __init__(self, heads: int) -> None:
-        super().__init__()
-        self.network = NETWORK.encoder(SHAPE, heads * LATENT)
-        self.latent_dim = LATENT
-
-    def forward(self, x: Tensor) -> ModelOutput:
-        mean, *log_var = self.network(x).split(LATENT, dim=1)
-        return ModelOutput(embedding=mean, **({"log_covariance": log_var[0]} if log_var else {}))
-
-
-class PythaeDecoder(BaseDecoder):
-    def __init__(self) -> None:
-        super().__init__()
-        self.network = NETWORK.decoder(LATENT, SHAPE)
-
-    def forward(self, z: Tensor) -> ModelOutput:
-        return ModelOutput(reconstruction=self.network(z).sigmoid())
 
 
 class PythaeClock(TrainingCallback):
@@ -75,8 +54,9 @@ def pythae_seconds(name: str, images: Tensor, folder: str) -> float:
     """Seconds a step of Pythae's trainer, after the warm-up."""
     model_class, config_class, options = MODELS[name]
     config = config_class(input_dim=SHAPE, latent_dim=LATENT, **options)
-    encoder = PythaeEncoder(heads=2 if name == "vae" else 1)
-    model = model_class(config, encoder=encoder, decoder=PythaeDecoder())
+    heads = 2 if name == "vae" else 1
+    encoder = PythaeEncoder(NETWORK, SHAPE, LATENT, heads)
+    model = model_class(config, encoder=encoder, decoder=PythaeDecoder(NETWORK, SHAPE, LATENT))
     training = BaseTrainerConfig(
         output_dir=folder,
         num_epochs=1,
