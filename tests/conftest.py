@@ -10,7 +10,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -32,7 +33,7 @@ import autoencoders.data
 from autoencoders.data import MNIST, DataModule
 from autoencoders.errors import describe
 from autoencoders.models import AutoEncoder
-from autoencoders.runs import jobs
+from autoencoders.runs import finish, jobs
 
 ROOT = Path(__file__).parents[1]
 
@@ -104,6 +105,21 @@ def build(cfg: DictConfig) -> tuple[DataModule, AutoEncoder]:
     data = instantiate(cfg.dataset, _convert_="all")
     of_data = {"shape": data.shape, "bounded": data.bounded}
     return data, instantiate(cfg.model, network=cfg.network, **of_data, _convert_="all")
+
+
+@contextmanager
+def without_figures() -> Iterator[None]:
+    """Runs of this process draw no figures, which takes longer than to train them as briefly."""
+    with pytest.MonkeyPatch.context() as patch:
+        for draw in ("of_training", "of_model", "of_evaluation"):
+            patch.setattr(finish, draw, lambda *_: {})
+        yield
+
+
+@pytest.fixture
+def no_figures() -> Iterator[None]:
+    with without_figures():
+        yield
 
 
 def write_idx(path: Path, values: Tensor) -> None:

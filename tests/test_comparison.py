@@ -614,7 +614,7 @@ def test_what_is_added_is_measured_printed_and_compared(tmp_path, monkeypatch, c
     )
     check_settings(compose_train(*SHORT, *overrides))
     folder = tmp_path / "run"
-    reached = short_run(folder, *overrides)
+    reached = short_run(folder, *overrides, figures=True)
     hydra = OmegaConf.load(folder / ".hydra/hydra.yaml")
     hydra.hydra.runtime.choices = {"dataset": "digits"}
     OmegaConf.save(hydra, folder / ".hydra/hydra.yaml")

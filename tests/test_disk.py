@@ -127,7 +127,7 @@ def test_files_are_replaced_together_or_not_at_all(tmp_path):
     assert sorted(os.listdir(tmp_path)) == ["figures", "metrics.json"]
 
 
-def test_a_disk_that_fills_up_during_training(tmp_path, fail_at):
+def test_a_disk_that_fills_up_during_training(tmp_path, fail_at, no_figures):
     """The second epoch's checkpoint finds no room: the first's stays, and resumes."""
     cfg = compose_train(*SHORT, "trainer.precision=32-true")
     fail_at(3, FULL)  # the first epoch writes best.ckpt and last.ckpt

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import ROOT, SHORT
+from conftest import ROOT, SHORT, without_figures
 from hydra.core.global_hydra import GlobalHydra
 from pytorch_lightning.callbacks import Callback
 from test_train import short_run
@@ -63,7 +63,8 @@ def test_an_extended_run_is_one_of_the_whole_length(command, monkeypatch):
     assert not Path("run/metrics.json").exists()
 
     command("resume=run")
-    command(*RUN, *EVALUATED, "hydra.run.dir=at-once", "trainer.max_epochs=4")
+    with without_figures():
+        command(*RUN, *EVALUATED, "hydra.run.dir=at-once", "trainer.max_epochs=4")
     ours, theirs = (saved(Path(run, "checkpoints/last.ckpt")) for run in ("run", "at-once"))
     assert ours["epoch"] == 3
     for name, value in theirs["state_dict"].items():

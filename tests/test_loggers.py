@@ -116,7 +116,8 @@ class FromMLflow:
 
 
 READERS = {"csv": FromCSV, "wandb": FromWandB, "mlflow": FromMLflow}
-SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("wandb", "mlflow")]
+WITH_IMAGES = ("wandb", "mlflow")
+SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in WITH_IMAGES]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -147,7 +148,7 @@ def run(request, tmp_path_factory):
         patch.setattr(WAEGAN, "training_step", crash)
         with pytest.raises(RuntimeError, match="the power fails"):
             short_run(folder, several)
-    short_run(folder, several, resume=True)
+    short_run(folder, several, resume=True, figures=request.param in WITH_IMAGES)
     if request.param == "wandb":
         pytest.importorskip("wandb").finish()  # as the end of the process does
         deadline = time.monotonic() + 60  # a process of its own writes
@@ -211,7 +212,7 @@ def test_two_jobs_of_one_process_are_two_runs_of_wandb(tmp_path):
     wandb.finish()
 
 
-def test_an_evaluation_goes_where_it_is_told(run):
+def test_an_evaluation_goes_where_it_is_told(run, no_figures):
     """And not where the run's own config says, which may have come from anywhere."""
     folder, reader = run
     if not isinstance(reader, FromCSV):
@@ -225,9 +226,7 @@ def test_an_evaluation_goes_where_it_is_told(run):
 
 def test_none_leaves_the_runs_own_files_alone(tmp_path, recwarn):
     short_run(tmp_path, "logger=none")
-    assert {path.name for path in tmp_path.iterdir()} == {
-        *(".hydra", "checkpoints", "figures", "metrics.json")
-    }
+    assert {path.name for path in tmp_path.iterdir()} == {".hydra", "checkpoints", "metrics.json"}
     assert not [w for w in recwarn if "logger" in str(w.message)]
 
 

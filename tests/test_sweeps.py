@@ -33,7 +33,7 @@ AGAIN = "continue with: "
 
 
 @pytest.fixture
-def multirun(tmp_path, monkeypatch, capfd):
+def multirun(tmp_path, monkeypatch, capfd, no_figures):
     """Runs `python train.py -m <arguments>` in this process, from an empty folder; returns its exit
     status, or the line that it ends with, and what it has printed."""
     monkeypatch.chdir(tmp_path)
