@@ -5,7 +5,7 @@ import re
 import signal
 
 import pytest
-from conftest import SHORT, choices, interrupt
+from conftest import SHORT, choices, interrupt, run_here
 
 from autoencoders.runs import load_run
 from autoencoders.training.checkpoint_files import read_checkpoint, saved_epochs
@@ -29,19 +29,18 @@ def test_the_command_prints_its_table_and_paths(train_py, tmp_path):
     assert (folder / ".hydra/config.yaml").exists()
 
 
-def test_a_multirun_leaves_a_folder_a_job(train_py, tmp_path):
-    done = train_py("-m", "model=ae,vae", *SHORT)
-    assert done.returncode == 0, done.stderr
+def test_a_multirun_leaves_a_folder_a_job(tmp_path, no_figures):
+    printed = run_here("train.py", "-m", "model=ae,vae", *SHORT, cwd=tmp_path)
     folders = run_folders(tmp_path / "outputs/multirun")
     assert [folder.name for folder in folders] == ["0_model=ae", "1_model=vae"]
     for folder in folders:
         mse = json.loads((folder / "metrics.json").read_text())["val/mse"]
-        assert f"\njob {folder.name} finished: val/mse {mse:.4g}\n" in done.stdout
-    assert "Test of" not in done.stdout
+        assert f"\njob {folder.name} finished: val/mse {mse:.4g}\n" in printed
+    assert "Test of" not in printed
     assert [type(load_run(folder).model).__name__ for folder in folders] == ["AE", "VAE"]
 
 
-def test_ctrl_c_saves_and_the_printed_command_resumes(train_py, tmp_path):
+def test_ctrl_c_saves_and_the_printed_command_resumes(tmp_path, no_figures):
     status, out, err = interrupt(signal.SIGINT, tmp_path)
     assert status != 0
     (checkpoint,) = tmp_path.rglob("last.ckpt")
@@ -54,16 +53,13 @@ def test_ctrl_c_saves_and_the_printed_command_resumes(train_py, tmp_path):
     config = checkpoint.parents[1] / ".hydra/config.yaml"
     config.write_text(config.read_text().replace("max_epochs: 100", f"max_epochs: {epochs + 1}"))
     before = config.read_text()
-    done = train_py(argument)
-    assert done.returncode == 0, done.stderr
+    run_here("train.py", argument, cwd=tmp_path)
     metrics = json.loads((checkpoint.parents[1] / "metrics.json").read_text())
     assert metrics["epochs"] == epochs + 1
     assert config.read_text() == before
     assert len(list(tmp_path.rglob("config.yaml"))) == 1
-
-    refused = train_py(argument)
-    assert refused.returncode == 1
-    assert "holds a finished run" in refused.stderr.splitlines()[-1]
+    with pytest.raises(SystemExit, match="holds a finished run"):
+        run_here("train.py", argument, cwd=tmp_path)
 
 
 @pytest.mark.slow
@@ -86,11 +82,10 @@ def test_help_shows_groups_choices_and_examples(train_py):
     assert sum(line.startswith("  python train.py") for line in done.stdout.splitlines()) == 6
 
 
-def test_a_run_that_diverges(train_py, tmp_path):
-    done = train_py(*SHORT, "model.lr=1e30", "model.schedule=constant")
-    assert done.returncode == 1
-    last = done.stderr.rstrip().splitlines()[-1]
-    assert re.match(r"error: \S+ is (nan|inf) in epoch 1: training has diverged", last)
+def test_a_run_that_diverges(tmp_path):
+    line = r"error: \S+ is (nan|inf) in epoch 1: training has diverged"
+    with pytest.raises(SystemExit, match=line):
+        run_here("train.py", *SHORT, "model.lr=1e30", "model.schedule=constant", cwd=tmp_path)
     (checkpoint,) = tmp_path.rglob("last.ckpt")
     weights = read_checkpoint(checkpoint)["state_dict"]
     assert all(value.isfinite().all() for value in weights.values())

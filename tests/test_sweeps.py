@@ -197,7 +197,8 @@ def test_a_folder_of_another_run_is_refused(lacking, multirun, finished):
 
 def test_the_folder_of_exactly_this_config_is_taken_up(multirun, finished):
     """Wherever it comes from; one that another job of the multirun has left is not."""
-    arguments = (*SHORT, "evaluate=true", "evaluation.images=40", "hydra.sweep.dir=ex")
+    evaluated = ("evaluate=true", "evaluation.images=40", "verbose=true")
+    arguments = (*SHORT, *evaluated, "hydra.sweep.dir=ex")
     shutil.copytree(finished, "ex/0")
     kept = contents("ex/0")
     code, out = multirun("seed=0", *arguments)
