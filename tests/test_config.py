@@ -27,16 +27,6 @@ DATA_SETS = choices("dataset")
 
 
 @pytest.mark.parametrize("dataset", DATA_SETS)
-@pytest.mark.parametrize("model", MODELS)
-def test_every_model_composes_with_every_data_set(model, dataset):
-    data, built = build(compose_train(f"model={model}", *small_data(dataset, DATA), *SMALL))
-    x = built.sample(2)
-    assert x.shape == (2, *data.shape)
-    assert x.isfinite().all()
-    assert built.latent_dim == 3
-
-
-@pytest.mark.parametrize("dataset", DATA_SETS)
 @pytest.mark.parametrize("network", NETWORKS)
 def test_every_network_takes_every_data_set_or_says_what_it_takes(network, dataset):
     cfg = compose_train(f"network={network}", *small_data(dataset, DATA), "model.cost=mse", *SMALL)
@@ -138,7 +128,7 @@ SCALARS = st.one_of(
 @pytest.mark.parametrize(
     ("group", "choice"), [*(("model", m) for m in MODELS), *(("network", n) for n in NETWORKS)]
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(drawn=st.data())
 def test_a_key_is_taken_or_refused_in_one_line(group, choice, drawn):
     """A constructor takes a value and keeps it, or names the key; nothing else happens."""

@@ -31,7 +31,10 @@ def test_every_model_trains(dataset, folder):
         assert trainer.callback_metrics["val/mse"].isfinite(), name
         pairs = zip(before, model.parameters(), strict=True)
         assert any((a != b).any() for a, b in pairs), name
-        assert model.sample(2).shape == (2, *data.shape), name
+        x = model.sample(2)
+        assert x.shape == (2, *data.shape), name
+        assert x.isfinite().all(), name
+        assert model.latent_dim == 3, name
 
 
 @pytest.mark.slow  # four commands

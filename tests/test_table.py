@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import scipy.sparse
 import torch
-from conftest import JOB_NUMBER, SHORT, choices, compose_train, run_script
+from conftest import JOB_NUMBER, SHORT, compose_train, run_script
 from omegaconf import OmegaConf
 from test_train import short_run
 
@@ -335,12 +335,11 @@ def test_without_scanpy(monkeypatch):
 # Whole runs ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("model", choices("model"))
-@pytest.mark.parametrize("kind", ["table", "pbmc"])
-def test_every_model_trains_on_vectors(model, kind, tmp_path):
+@pytest.mark.parametrize("model", ["vae", "wae"])
+def test_a_run_on_counts_is_read_back_with_its_numbers(model, tmp_path):
     path = write(tmp_path / "cells.csv", counts())
     table = (f"dataset.path={path}", "dataset.labels=cell_type", "dataset.val_size=20")
-    chosen = (f"model={model}", f"dataset={kind}", *(table if kind == "table" else ()))
+    chosen = (f"model={model}", "dataset=table", *table)
     short_run(tmp_path / "run", *chosen, "trainer.limit_train_batches=2", "trainer.max_epochs=1")
     metrics = json.loads((tmp_path / "run/metrics.json").read_text())
     run = load_run(tmp_path / "run")

@@ -4,7 +4,7 @@ import json
 
 import pytest
 import torch
-from conftest import choices, compose_evaluate
+from conftest import choices, compose_evaluate, without_figures
 from independent import assert_numbers, evaluation_metrics, reconstruction_metrics
 from test_train import short_run
 
@@ -12,7 +12,10 @@ from autoencoders.data import Digits
 from autoencoders.runs.config import evaluation_settings
 from evaluate import evaluate
 
-MODELS = choices("model")
+QUICK = ("vae", "wae")  # a posterior to draw from; a third network
+MODELS = [
+    pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in choices("model")
+]
 SAMPLERS = evaluation_settings(compose_evaluate())[1]
 WITHOUT_WEIGHTS = {  # what no weights tell
     *("train_seconds", "images_per_second", "peak_memory_gib", "evaluation_seconds"),
@@ -49,9 +52,10 @@ def numbers_of(folder, checkpoint, kind, data, stages=("val", "test")):
 def run(request, tmp_path_factory):
     """A run of each model whose best epoch is its first, evaluated on all test images."""
     folder = tmp_path_factory.mktemp(request.param)
-    overrides = ("network.hidden_dim=4", "model.latent_dim=4", "++trainer.limit_train_batches=1.0")
+    overrides = ("network.hidden_dim=4", "model.latent_dim=4", "dataset.batch_size=64")
     never_better = ("monitor=val/active_units", "trainer.max_epochs=3")
-    short_run(folder, f"model={request.param}", "evaluate=true", *overrides, *never_better)
+    whole = ("++trainer.limit_train_batches=1.0", "evaluate=true")
+    short_run(folder, f"model={request.param}", *overrides, *never_better, *whole)
     return request.param, folder
 
 
@@ -71,7 +75,8 @@ def test_after_training(run, digits):
 
 def test_after_evaluating_the_best(run, digits):
     kind, folder = run
-    evaluate(compose_evaluate(), folder, "best")
+    with without_figures():
+        evaluate(compose_evaluate(), folder, "best")
     metrics = json.loads((folder / "best/metrics.json").read_text())
     numbers, content = numbers_of(folder, "best", kind, digits)
     assert_numbers(metrics, numbers)
@@ -91,7 +96,8 @@ def test_after_evaluating_altered_weights(run, digits):
     torch.save(content, last)
     before = json.loads((folder / "metrics.json").read_text())
     (folder / "metrics.json").write_text(json.dumps({**before, "test/mse": 123.0}))
-    evaluate(compose_evaluate(), folder, "last")
+    with without_figures():
+        evaluate(compose_evaluate(), folder, "last")
     after = json.loads((folder / "metrics.json").read_text())
     numbers, _ = numbers_of(folder, "last", kind, digits, stages=("test",))
     assert_numbers(after, numbers)
