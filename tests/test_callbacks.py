@@ -91,21 +91,27 @@ def crash_in(patch, name, epoch):
     patch.setattr(WAEGAN, name, crash)
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A run with averaged weights that nothing disturbs."""
+    folder = tmp_path_factory.mktemp("whole")
+    short_run(folder, *EMA_RUN)
+    return folder
+
+
 @pytest.mark.parametrize(("where", "epoch"), [("training_step", 2), ("test_step", 0)])
-def test_a_resumed_average_ends_as_an_undisturbed_one(where, epoch, tmp_path, monkeypatch):
-    whole, cut = tmp_path / "whole", tmp_path / "cut"
-    short_run(whole, *EMA_RUN)
+def test_a_resumed_average_ends_as_an_undisturbed_one(where, epoch, whole, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         crash_in(patch, where, epoch)
         with pytest.raises(RuntimeError, match="the power fails"):
-            short_run(cut, *EMA_RUN)
+            short_run(tmp_path, *EMA_RUN)
     memory = Memory()
-    short_run(cut, *EMA_RUN, resume=True, extra_callbacks=[memory])
+    short_run(tmp_path, *EMA_RUN, resume=True, extra_callbacks=[memory])
     parts = ("state_dict", "current_model_state", "averaging_state", "optimizer_states")
     for part in parts:
-        assert_identical(saved(whole)[part], saved(cut)[part])
-    assert_equal(saved(cut)["state_dict"], memory.tested)
-    assert metrics_of(whole)["test/mse"] == metrics_of(cut)["test/mse"]
+        assert_identical(saved(whole)[part], saved(tmp_path)[part])
+    assert_equal(saved(tmp_path)["state_dict"], memory.tested)
+    assert metrics_of(whole)["test/mse"] == metrics_of(tmp_path)["test/mse"]
 
 
 STOPPED = ("callbacks=early_stopping", "callbacks.early_stopping.patience=2", NO_BETTER)
