@@ -702,7 +702,7 @@ def test_bad_input_gets_one_clear_line_and_leaves_nothing(
 
 @pytest.mark.parametrize(
     "command",
-    ["train.py trainer.accelerator=abacus", "compare.py points=3", "evaluate.py run=nowhere"],
+    ["train.py resume=nowhere", "compare.py points=3", "evaluate.py run=nowhere"],
 )
 def test_bad_input_ends_the_program(command, tmp_path):
     """The same in a process of its own."""
