@@ -28,6 +28,7 @@ def test_a_shipped_file_is_the_one_on_record(name):
     assert cnn.sha256(path) == json.loads(RECORD.read_text())[name]["sha256"]
 
 
+@pytest.mark.slow  # ten thousand images each
 @pytest.mark.parametrize(("name", "least"), [("mnist", 0.993), ("fmnist", 0.925)])
 def test_accuracy_on_the_real_test_sets(name, least, real_data_dir):
     data = DATA_SETS[name](data_dir=real_data_dir)
