@@ -95,7 +95,7 @@ OVERRIDES = {
     "trainer.accelerator=abacus": ["trainer: "],
     "trainer.strategy=magic": ["trainer: "],
     "+trainer.limit_train_batches=-1": ["trainer.limit_train_batches=-1: must be greater than 0"],
-    "experiment=mine": ["experiment=mine: no such choice; allowed: paper, tutorial"],
+    "experiment=mine": ["experiment=mine: no such choice; allowed: best, paper, tutorial"],
     "seed=-1": ["seed=-1: must be greater than or equal to 0"],
     "seed=1.5": ["seed=1.5: must be a valid integer"],
     "+seed=3": ["seed"],

@@ -227,8 +227,20 @@ def test_the_papers_recipe(model):
     assert rates == pytest.approx([1e-3, 1e-3, 5e-4, 5e-4, 1e-4, 1e-4])
 
 
+@pytest.mark.parametrize(("dataset", "latent_dim"), [("mnist", 16), ("fmnist", 24)])
+def test_the_best_recipe_depends_on_model_and_data(dataset, latent_dim):
+    cfg = compose_train("experiment=best", "model=ae", f"dataset={dataset}")
+    assert cfg.dataset._target_ == compose_train(f"dataset={dataset}").dataset._target_
+    assert cfg.model.latent_dim == latent_dim
+    assert cfg.network._target_ == "autoencoders.networks.MLP"
+    assert list(cfg.evaluation.samplers) == ["prior", "mixture"]
+    # Typed keys come last.
+    typed = compose_train("experiment=best", "model=ae", f"dataset={dataset}", "model.latent_dim=3")
+    assert typed.model.latent_dim == 3
+
+
 def test_the_recipes_default_to_mnist():
-    for experiment in ("tutorial", "paper"):
+    for experiment in ("tutorial", "paper", "best"):
         cfg = compose_train(f"experiment={experiment}")
         assert cfg.dataset._target_ == "autoencoders.data.MNIST"
 
