@@ -20,9 +20,9 @@ def test_the_bar_is_one_line_of_80_columns(model, monkeypatch):
     cfg = compose_train(f"model={model}", "network.hidden_dim=2", "dataset.batch_size=16")
     data, model = build(cfg)
     screen = io.StringIO()
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)  # or there are plain lines instead
     bar = ProgressBar({"file": screen, "force_terminal": True, "width": 80})
     monkeypatch.setattr("autoencoders.training.progress.PAUSE", 0)
-    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)  # or there are plain lines too
     trainer = pl.Trainer(
         max_epochs=1,
         accelerator="cpu",

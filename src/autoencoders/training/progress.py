@@ -28,6 +28,8 @@ class ProgressBar(RichProgressBar):
 
     def __init__(self, console_kwargs: dict[str, Any] | None = None) -> None:
         super().__init__(console_kwargs=console_kwargs)
+        if not sys.stdout.isatty():
+            self.disable()
         self._drawn = 0.0
 
     def configure_columns(self, trainer: pl.Trainer) -> list[Any]:
