@@ -50,6 +50,14 @@ COLUMNS = {
     "prior/recall": "recall, prior",
     "latent/knn_accuracy": "kNN accuracy",
 }
+# Where samples are held against reconstructions: precision, recall and coverage in one cell.
+OVERLAP = ("precision", "recall", "coverage")
+BEST_COLUMNS = {
+    **{key: COLUMNS[key] for key in COLUMNS if key == "test/mse" or key.endswith("/fd_cnn")},
+    "reconstruction/overlap": "P, R, C, reconstructions",
+    "prior/overlap": "P, R, C, prior",
+    "mixture/overlap": "P, R, C, mixture",
+}
 # Of data for which no classifier ships.
 PCA_COLUMNS = {
     key.replace("fd_cnn", "fd_pca"): name.replace("FD-CNN", "FD-PCA")
@@ -161,15 +169,15 @@ def table(recipe: str, dataset: str) -> str:
         return "No run is kept yet.\n"
     by_pca = any("prior/fd_pca" in r.metrics for results in groups.values() for r in results)
     columns = {"test/mse": "MSE"} | (TUTORIAL_COLUMNS if published else {})
-    columns |= PCA_COLUMNS if by_pca else COLUMNS
+    columns |= PCA_COLUMNS if by_pca else BEST_COLUMNS if recipe == "best" else COLUMNS
     lines = [_line(["`model=`", *columns.values()]), "|" + " --- |" * (len(columns) + 1)]
     for model, results in groups.items():
-        values = {key: [r.metrics[key] for r in results if key in r.metrics] for key in columns}
+        of_runs = [r.metrics for r in results]
         if model in published:
-            values["published"] = [published[model]]
-        lines.append(_line([f"`{model}`", *map(_cell, values.values())]))
-    floors = [next(iter(groups.values()))[0].metrics.get(_floor(key)) for key in columns]
-    cells = [_cell([] if floor is None else [floor]) for floor in floors]
+            of_runs[0] = {**of_runs[0], "published": published[model]}
+        lines.append(_line([f"`{model}`", *(_cell(key, of_runs) for key in columns)]))
+    one = next(iter(groups.values()))[0].metrics
+    cells = [_cell(_floor(key), [one]) for key in columns]
     return "\n".join([*lines, _line(["*real images*", *cells])]) + "\n"
 
 
@@ -178,11 +186,20 @@ def _floor(key: str) -> str:
     return f"floor/{measure}" if kind in ("reconstruction", "prior", "mixture") else ""
 
 
-def _cell(values: list[float]) -> str:
+def _cell(key: str, of_runs: list[dict[str, float]]) -> str:
+    of, _, measure = key.partition("/")
+    if measure == "overlap":  # without spreads, which three in a cell have no room for
+        means = [_mean_and_spread(f"{of}/{part}", of_runs)[0] for part in OVERLAP]
+        return ", ".join(means)
+    return "".join(_mean_and_spread(key, of_runs))
+
+
+def _mean_and_spread(key: str, of_runs: list[dict[str, float]]) -> tuple[str, str]:
+    values = [metrics[key] for metrics in of_runs if key in metrics]
     if not values:
-        return ""
+        return "", ""
     spread = f" ± {statistics.stdev(values):.2g}" if len(values) > 1 else ""
-    return _number(statistics.fmean(values)) + spread
+    return _number(statistics.fmean(values)), spread
 
 
 def _number(value: float) -> str:

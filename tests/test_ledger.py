@@ -57,6 +57,23 @@ def test_a_table_by_hand(tmp_path, monkeypatch):
     assert lines[5].startswith("| *real images* |  | 0.5 |")
 
 
+def test_the_table_of_the_best_holds_samples_against_reconstructions(tmp_path, monkeypatch):
+    monkeypatch.setattr(ledger, "HERE", tmp_path)
+    for seed in (0, 1):
+        folder = tmp_path / f"best/mnist-ae-seed{seed}"
+        kept(folder, seed, 0.01)
+        metrics = {"mixture/fd_cnn": 0.2 + 0.2 * seed}
+        metrics |= {"floor/precision": 1.0, "floor/recall": 0.99, "floor/coverage": 0.98}
+        metrics |= {"mixture/precision": 0.9 + 0.02 * seed, "mixture/recall": 0.8}
+        metrics |= {"mixture/coverage": 0.7}
+        (folder / "metrics.json").write_text(json.dumps(metrics))
+    heading, _, row, real = ledger.table("best", "mnist").splitlines()
+    cells = dict(zip(heading.split(" | "), row.split(" | "), strict=True))
+    assert cells["FD-CNN, mixture"] == "0.3 ± 0.14"  # the standard deviation is 0.2 / sqrt(2)
+    assert cells["P, R, C, mixture |"] == "0.91, 0.8, 0.7 |"
+    assert real.endswith("| 1, 0.99, 0.98 |")
+
+
 def test_what_is_published_stands_beside_ours(tmp_path, monkeypatch):
     monkeypatch.setattr(ledger, "HERE", tmp_path)
     kept(tmp_path / "tutorial-10/mnist-ae-seed0", 0, 0.0064)
