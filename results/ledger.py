@@ -8,7 +8,8 @@
 A kept run is results/<recipe>/<dataset>-<model>-seed<n>/: run.json (command, seed, commit, machine,
 date), metrics.json, evaluation.json and figures of modest size, no weights. A comparison's figures
 lie beside its runs, in results/<recipe>/<dataset>/. A table stands in README.md or docs/ between
-`<!-- results: <recipe> <dataset> -->` and `<!-- /results -->`.
+`<!-- results: <recipe> <dataset> -->` and `<!-- /results -->`; with `probes` behind the data set it
+is one of what a linear probe tells of each factor.
 """
 
 import argparse
@@ -32,7 +33,8 @@ from PIL import Image
 
 HERE = Path(__file__).parent
 PAGES = [HERE.parent / "README.md", *sorted((HERE.parent / "docs").glob("*.md"))]
-BLOCK = re.compile(r"(<!-- results: (\S+) (\S+) -->\n).*?(<!-- /results -->)", re.DOTALL)
+BLOCK = re.compile(r"(<!-- results: (\S+) (\S+)( probes)? -->\n).*?(<!-- /results -->)", re.DOTALL)
+PROBE = "latent/probe_accuracy_"  # and a factor's name
 OWN = ("hydra.run.dir=", "evaluate=", "seed=", "dataset.data_dir=")  # a reader's own to choose
 # Test MSE per pixel as the WAE tutorial publishes it, by data set and model.
 PUBLISHED = {
@@ -181,6 +183,19 @@ def table(recipe: str, dataset: str) -> str:
     return "\n".join([*lines, _line(["*real images*", *cells])]) + "\n"
 
 
+def probes(recipe: str, dataset: str) -> str:
+    """A row for each factor, a column for each model: how often a linear probe is right."""
+    results = read(recipe, dataset)
+    groups = by_model(results)
+    keys = [key for result in results[:1] for key in result.metrics if key.startswith(PROBE)]
+    lines = [_line(["factor", *(f"`{model}`" for model in groups)])]
+    lines.append("|" + " --- |" * (len(groups) + 1))
+    for key in keys:
+        cells = [_cell(key, [r.metrics for r in of_model]) for of_model in groups.values()]
+        lines.append(_line([key.removeprefix(PROBE).replace("_", " "), *cells]))
+    return "\n".join(lines) + "\n"
+
+
 def _floor(key: str) -> str:
     kind, _, measure = key.partition("/")
     return f"floor/{measure}" if kind in ("reconstruction", "prior", "mixture") else ""
@@ -212,7 +227,9 @@ def _line(cells: list[str]) -> str:
 
 def with_tables(text: str) -> str:
     """A page with the tables that results/ makes."""
-    return BLOCK.sub(lambda m: f"{m[1]}{table(m[2], m[3])}{m[4]}", text)
+    return BLOCK.sub(
+        lambda m: f"{m[1]}{probes(m[2], m[3]) if m[4] else table(m[2], m[3])}{m[5]}", text
+    )
 
 
 def expected(values: list[float]) -> tuple[float, float]:
