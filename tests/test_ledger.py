@@ -103,6 +103,19 @@ def test_figures_are_kept_at_a_modest_size(run, tmp_path, monkeypatch):
         assert max(ImageStat.Stat(differences).mean) < 8
 
 
+def test_a_table_of_probes_has_a_row_for_each_factor(tmp_path, monkeypatch):
+    monkeypatch.setattr(ledger, "HERE", tmp_path)
+    for seed, accuracy in enumerate((0.5, 0.7)):
+        folder = tmp_path / f"short/faces-ae-seed{seed}"
+        kept(folder, seed, 0.4)
+        metrics = {"latent/probe_accuracy_facial_hair": accuracy, "latent/probe_accuracy": 0.9}
+        (folder / "metrics.json").write_text(json.dumps(metrics))
+    page = "<!-- results: short faces probes -->\nold\n<!-- /results -->\n"
+    _, heading, _, *rows, _ = ledger.with_tables(page).splitlines()
+    assert heading == "| factor | `ae` |"
+    assert rows == ["| facial hair | 0.6 ± 0.14 |"]  # the standard deviation is 0.2 / sqrt(2)
+
+
 def test_a_table_of_vectors_names_its_features(tmp_path, monkeypatch):
     monkeypatch.setattr(ledger, "HERE", tmp_path)
     kept(tmp_path / "short/pbmc-ae-seed0", 0, 0.4)
