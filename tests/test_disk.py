@@ -175,6 +175,7 @@ def test_a_command_on_a_full_disk(arguments, room, small_disk, finished):
     print(line)
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_an_evaluation_with_one_line(run):
     before = {path: path.read_bytes() for path in run.rglob("*.*") if path.is_file()}
     process = subprocess.Popen(

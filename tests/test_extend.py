@@ -38,6 +38,7 @@ def saved(path):
     return torch.load(path, weights_only=True)
 
 
+@pytest.mark.slow
 def test_an_extended_run_is_one_of_the_whole_length(command, monkeypatch):
     """Though the power fails half way through the extension."""
     command(*RUN, *EVALUATED, "hydra.run.dir=run")

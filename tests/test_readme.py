@@ -198,6 +198,7 @@ for block in blocks:
 """
 
 
+@pytest.mark.slow
 def test_what_the_docs_add_runs(extended):
     groups = ("dataset", "model", "network", "sampler")
     datasets, models, networks, samplers = (added(extended, group) for group in groups)
