@@ -90,6 +90,7 @@ def composed(root: Path, script: str, *overrides: str) -> DictConfig:
         return compose(script, list(overrides), return_hydra_config=True)
 
 
+@pytest.mark.slow
 def test_every_command_composes(extended):
     parser = OverridesParser.create()
     jobs = set()

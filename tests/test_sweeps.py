@@ -107,6 +107,7 @@ def wait_for(process, folder, name, count=1):
         time.sleep(0.05)
 
 
+@pytest.mark.slow
 def test_a_failed_job_leaves_its_error_and_typed_again_it_is_tried_again(multirun, finished):
     """A job that finishes, one that diverges, one that fails before its first checkpoint."""
     command = (*TINY, "model=wae", "model.lr=0.001,1e30", "ckpt_path=w.ckpt,null")
