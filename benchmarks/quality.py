@@ -310,8 +310,8 @@ def main() -> None:
     logging.disable(logging.WARNING)
     warnings.filterwarnings("ignore")
     dataset = options.dataset or ("mnist" if options.full else "digits")
-    epochs = options.epochs or (16 if options.full else 32)
-    sampler_epochs = options.sampler_epochs or 40
+    epochs = options.epochs or (16 if options.full else 8)
+    sampler_epochs = options.sampler_epochs or (40 if options.full else 10)
     seeds = options.seeds or (3 if options.full else 1)
 
     of_seeds = [
