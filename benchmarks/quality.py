@@ -27,6 +27,7 @@ import matplotlib.pyplot as plt
 import pytorch_lightning as pl
 import torch
 from common import compose_run, now, print_table
+from matplotlib.ticker import FormatStrFormatter, LogLocator, NullFormatter
 from pythae import models, samplers, trainers
 from pythae.data.datasets import BaseDataset
 from pythae.trainers.training_callbacks import TrainingCallback
@@ -290,6 +291,10 @@ def draw(systems: dict[System, list[Point]], title: str) -> Any:
                     label=f"{system.package}, {system.sampler}",
                 )
         axis.set(title=name, xlabel="seconds", xscale="log", yscale="log")
+        for side in (axis.xaxis, axis.yaxis):  # 1, 2, 5, 10, ... in plain numbers
+            side.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            side.set_major_formatter(FormatStrFormatter("%g"))
+            side.set_minor_formatter(NullFormatter())
         axis.grid(alpha=0.3)
         axis.legend(fontsize=7)
     axes[0].set_ylabel("FD-CNN of samples")
