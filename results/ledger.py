@@ -28,6 +28,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
 from omegaconf import OmegaConf
 from PIL import Image
 
@@ -139,11 +140,12 @@ def shrink(figure: Path, target: Path) -> None:
 
 
 def machine() -> str:
-    """The processor, and how many of its cores."""
+    """The GPU that trained, if there is one, and the processor with how many of its cores."""
     cpuinfo = Path("/proc/cpuinfo")
     text = cpuinfo.read_text(encoding="utf-8") if cpuinfo.exists() else ""
     names = [*re.findall(r"model name\s*: (.*)", text), platform.processor()]
-    return f"{os.cpu_count()} cores of {names[0]}"
+    gpu = [torch.cuda.get_device_name()] if torch.cuda.is_available() else []
+    return ", ".join([*gpu, f"{os.cpu_count()} cores of {names[0]}"])
 
 
 def read(recipe: str, dataset: str) -> list[Result]:

@@ -103,6 +103,15 @@ def test_figures_are_kept_at_a_modest_size(run, tmp_path, monkeypatch):
         assert max(ImageStat.Stat(differences).mean) < 8
 
 
+def test_a_gpu_is_named_with_the_machine(monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    processor = ledger.machine()
+    assert " cores of " in processor
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.get_device_name", lambda: "NVIDIA H200")
+    assert ledger.machine() == f"NVIDIA H200, {processor}"
+
+
 def test_a_table_of_probes_has_a_row_for_each_factor(tmp_path, monkeypatch):
     monkeypatch.setattr(ledger, "HERE", tmp_path)
     for seed, accuracy in enumerate((0.5, 0.7)):
