@@ -716,7 +716,7 @@ def test_bad_input_ends_the_program(command, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("argument", sorted(set(signature(Trainer.__init__).parameters) - {"self"}))
-def test_any_argument_of_the_trainer_trains_or_gets_one_line(argument, tmp_path):
+def test_any_argument_of_the_trainer_trains_or_gets_one_line(argument, tmp_path, no_figures):
 
     def try_out(override, folder):
         cfg = compose_train(
