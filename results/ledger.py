@@ -71,7 +71,7 @@ FIGURES = (
     *("reconstructions.png", "samples.png", "latent_space.png"),
     *("embeddings.png", "feature_moments.png", "marker_features.png"),  # of vectors
 )
-WIDTH, COLOURS = 640, 32  # of a kept figure: 100 kB at most
+WIDTH, COLOURS = 640, 64  # of a kept figure: 100 kB at most
 ONE_SEED = 0.1  # how far a run may lie from one of another machine, where no spread is known
 SEVERAL_SEEDS = 4  # standard deviations
 
@@ -132,11 +132,12 @@ def record_exhibits(comparison: Path, recipe: str, dataset: str) -> Path:
 
 
 def shrink(figure: Path, target: Path) -> None:
-    """Save a figure at a modest size: fewer pixels, and colours from a palette."""
+    """Save a figure at a modest size: fewer pixels, and colours from a palette (an octree's, which
+    keeps the colour of a small bar too)."""
     with Image.open(figure) as image:
         small = image.convert("RGB")
         small.thumbnail((WIDTH, 2 * WIDTH))
-        small.quantize(COLOURS).save(target, optimize=True)
+        small.quantize(COLOURS, Image.Quantize.FASTOCTREE).save(target, optimize=True)
 
 
 def machine() -> str:

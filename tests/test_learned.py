@@ -64,13 +64,11 @@ def test_the_velocity_of_a_gaussian_is_the_known_one():
     """Of codes from N(0, s^2): E[code - noise | x_t] is linear in x_t, in closed form."""
     z = torch.randn(4000, 1, generator=torch.Generator().manual_seed(0))
     z = (z - z.mean()) / z.std(correction=0)
-    fitted = FlowMatching(**QUICK, epochs=50).fit(z, seed=0)
-    from autoencoders.samplers.flow_matching import velocity
-
+    fitted = FlowMatching(**QUICK, epochs=50, components=1).fit(z, seed=0)
     x = torch.linspace(-1.5, 1.5, 7)[:, None]
     for t in (0.2, 0.5, 0.8):
         with torch.no_grad():
-            found = velocity(fitted._network, x, torch.full_like(x, t))
+            found = fitted._network(x, torch.full_like(x, t))
         expected = (2 * t - 1) / (t**2 + (1 - t) ** 2) * x
         torch.testing.assert_close(found, expected, atol=0.25, rtol=0)
 
@@ -126,10 +124,8 @@ def test_training_stops_without_progress_and_keeps_the_best(monkeypatch):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_divergence_is_one_line(kind):
-    z = moons()
-    z[7] = torch.nan
     with pytest.raises(InputError, match=f"the sampler {kind.__name__} has diverged"):
-        kind(**QUICK, epochs=1).fit(z)
+        kind(**QUICK | {"lr": 1e30}, epochs=1).fit(moons())
 
 
 def test_a_flow_without_zuko(monkeypatch):

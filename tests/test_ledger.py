@@ -103,6 +103,19 @@ def test_figures_are_kept_at_a_modest_size(run, tmp_path, monkeypatch):
         assert max(ImageStat.Stat(differences).mean) < 8
 
 
+def test_a_kept_figure_keeps_the_colour_of_a_small_bar(tmp_path):
+    """Among many shades of other colours, as the edges of letters and bars have."""
+    blue = (0, 114, 178)
+    figure = Image.merge("RGB", [Image.linear_gradient("L").rotate(90 * i) for i in range(3)])
+    figure.paste((0, 158, 115), (40, 40, 140, 240))
+    figure.paste(blue, (150, 238, 190, 240))
+    figure.save(tmp_path / "figure.png")
+    ledger.shrink(tmp_path / "figure.png", tmp_path / "kept.png")
+    with Image.open(tmp_path / "kept.png") as kept:
+        found = kept.convert("RGB").getpixel((170, 238))
+    assert max(abs(a - b) for a, b in zip(found, blue, strict=True)) < 20
+
+
 def test_a_gpu_is_named_with_the_machine(monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     processor = ledger.machine()
