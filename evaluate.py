@@ -4,12 +4,13 @@ import sys
 from pathlib import Path
 
 import hydra
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from autoencoders.errors import end_on_ctrl_c, one_line_errors
 from autoencoders.files import writing_into
-from autoencoders.runs.config import evaluation_settings
-from autoencoders.runs.folder import load_trained, lock, make_loggers, to_evaluate
+from autoencoders.runs.config import evaluation_of, evaluation_settings
+from autoencoders.runs.folder import load_config, load_trained, lock, make_loggers, to_evaluate
 from autoencoders.runs.jobs import quote_paths
 
 
@@ -62,6 +63,8 @@ def evaluate(cfg: DictConfig, run_folder: Path, checkpoint: str) -> dict[str, fl
 @hydra.main(version_base="1.3", config_path="conf", config_name="evaluate")
 def main(cfg: DictConfig) -> None:
     run_folder, checkpoint = to_evaluate(cfg)
+    typed = HydraConfig.get().overrides.task
+    cfg.evaluation = evaluation_of(load_config(run_folder), cfg, typed)
     with lock(run_folder), writing_into(run_folder):
         evaluate(cfg, run_folder, checkpoint)
 

@@ -38,7 +38,7 @@ from autoencoders.models import AE, VAE, WAEGAN
 from autoencoders.models.base import inference
 from autoencoders.networks import MLP
 from autoencoders.runs import load_run
-from autoencoders.runs.config import evaluation_settings
+from autoencoders.runs.config import evaluation_of, evaluation_settings
 from autoencoders.samplers import ClassMixture, Prior
 from train import train
 
@@ -435,15 +435,54 @@ def test_what_training_leaves(finished):
 
 
 def test_evaluate_py_finds_the_same_again_and_mends_a_damaged_file(run):
+    """With the settings that the run was trained with, which are not the defaults."""
     before = json.loads((run / "metrics.json").read_text())
     (run / "metrics.json").write_text('{"test/mse": NaN')
-    run_here("evaluate.py", "run=run", "evaluation.images=40", cwd=run.parent)
+    run_here("evaluate.py", "run=run", cwd=run.parent)
+    assert json.loads((run / "evaluation.json").read_text())["images"] == 40
     after = json.loads((run / "metrics.json").read_text())
     assert after.keys() == before.keys()
     for name in before.keys() - {"evaluation_seconds"}:
         assert after[name] == pytest.approx(before[name], rel=1e-5, abs=1e-7), name
     assert sorted(path.name for path in run.parent.iterdir()) == ["run"]  # no litter
     assert not list(run.rglob("*.partial*"))
+
+
+@pytest.mark.parametrize(
+    ("typed", "split", "components", "names"),
+    [
+        ((), "val", 300, ["prior", "mixture"]),
+        (("evaluation.split=test",), "test", 300, ["prior", "mixture"]),
+        (("evaluation.samplers.mixture.components=7",), "val", 7, ["prior", "mixture"]),
+        (("sampler=[mixture]",), "val", 10, ["mixture"]),
+        (("evaluation.samplers.mixture.components=7", "sampler=mixture"), "val", 7, ["mixture"]),
+        (("~evaluation.samplers.prior",), "val", 300, ["mixture"]),
+    ],
+    ids=str,
+)
+def test_a_run_is_evaluated_as_its_config_says(typed, split, components, names):
+    run = compose_train("evaluation.split=val", "evaluation.samplers.mixture.components=300")
+    evaluation = evaluation_of(run, compose_evaluate(*typed), typed)
+    assert evaluation.split == split
+    assert evaluation.samplers.mixture.components == components
+    assert sorted(evaluation.samplers) == sorted(names)
+
+
+def test_a_run_that_says_nothing_of_evaluations_gets_the_default():
+    run = compose_train()
+    del run.evaluation
+    evaluation = evaluation_of(run, composed := compose_evaluate(), [])
+    assert evaluation == composed.evaluation
+
+
+def test_a_sampler_that_the_run_does_not_know_is_taken_whole():
+    run = compose_train("sampler=prior")
+    typed = ["evaluation.samplers.mixture.components=3"]
+    evaluation = evaluation_of(run, compose_evaluate(*typed), typed)
+    assert evaluation.samplers.mixture == {
+        "_target_": "autoencoders.samplers.Mixture",
+        "components": 3,
+    }
 
 
 def test_another_checkpoint_gets_a_folder_of_its_own(run, no_figures):

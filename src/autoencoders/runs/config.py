@@ -1,7 +1,9 @@
 """The composed config: checked where no constructor does so, and what is read off it."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any, cast
 
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 from pydantic import (
     AfterValidator,
@@ -154,6 +156,37 @@ def hyperparameters(cfg: DictConfig) -> dict[str, Any]:
     }
     words = {key: " ".join(cfg.get(key) or []) for key in ("callbacks", "tags")}
     return {**kinds, **keys, **words, "batch_size": cfg.dataset.batch_size, "seed": cfg.seed}
+
+
+def evaluation_of(run: DictConfig, composed: DictConfig, typed: Sequence[str]) -> DictConfig:
+    """The `evaluation` of a run, with what is typed in its place.
+
+    Args:
+        run: the run's config.
+        composed: from conf/evaluate.yaml and what is typed, for a run that says nothing itself.
+        typed: the command's overrides.
+    """
+    if "evaluation" not in run:
+        return composed.evaluation
+    evaluation: Any = OmegaConf.create(OmegaConf.to_container(run.evaluation))
+    overrides = OverridesParser.create().parse_overrides(list(typed))
+    if any(override.key_or_group == "sampler" for override in overrides):
+        evaluation.samplers = composed.evaluation.samplers
+    for override in overrides:
+        group, _, key = override.key_or_group.partition(".")
+        if group != "evaluation":
+            continue
+        samplers, _, name = key.partition(".")
+        name = name.partition(".")[0]
+        if samplers == "samplers" and name and name not in evaluation.samplers:
+            key = f"samplers.{name}"  # all of it: the run knows nothing of this one
+        value = OmegaConf.select(composed.evaluation, key)
+        if override.is_delete():
+            parent, _, last = key.rpartition(".")
+            OmegaConf.select(evaluation, parent).pop(last, None)
+        else:
+            OmegaConf.update(evaluation, key, value, merge=False)
+    return evaluation
 
 
 def evaluation_settings(config: DictConfig) -> Any:
