@@ -73,6 +73,38 @@ def test_the_velocity_of_a_gaussian_is_the_known_one():
         torch.testing.assert_close(found, expected, atol=0.25, rtol=0)
 
 
+def test_paths_start_at_the_mixture():
+    """Also those of given codes, which start nearby: at a draw of the component of each."""
+    x, n = moons(4000), 4000
+    fitted = FlowMatching(**QUICK, epochs=1, components=4).fit(x, seed=0)
+    field = fitted._network
+    x = fitted._standardised(x)
+    mean = field.weights @ field.means
+    second = field.roots @ field.roots.mT + field.means[:, :, None] * field.means[:, None, :]
+    covariance = (field.weights[:, None, None] * second).sum(0) - mean.outer(mean)
+    free, bound = field.start(n, torch.Generator().manual_seed(0)), field.start_of(x)
+    for start in (free, bound):
+        torch.testing.assert_close(start.mean(0), mean, atol=0.06, rtol=0)
+        torch.testing.assert_close(torch.cov(start.T), covariance, atol=0.06, rtol=0)
+    assert sliced_wasserstein(free, bound) < 2 * sliced_wasserstein(free, field.start(n, None))
+    assert (x - bound).norm(dim=1).mean() < 0.5 * (x - free).norm(dim=1).mean()
+
+
+def test_the_field_adds_to_the_mixture_that_it_starts_at():
+    others = moons(2000, seed=1)
+    mixture = Mixture(components=3).fit(moons()).draw(2000, torch.Generator().manual_seed(0))
+    carried = fit(FlowMatching, components=3).draw(2000, torch.Generator().manual_seed(0))
+    distances = [torch.cdist(z, others).min(1).values.quantile(0.9) for z in (carried, mixture)]
+    assert distances[0] < 0.7 * distances[1]
+
+
+def test_more_components_than_codes(tmp_path):
+    few = moons(20)
+    fitted = FlowMatching(**QUICK, epochs=1).fit(few)
+    fitted.save(tmp_path / "few.safetensors")
+    assert FlowMatching.load(tmp_path / "few.safetensors").draw(3).isfinite().all()
+
+
 def test_two_stages_learn_the_noise_of_codes_on_a_line():
     """Codes (a, a) + small noise: the standard deviation of a second VAE's decoder falls to it."""
     generator = torch.Generator().manual_seed(0)

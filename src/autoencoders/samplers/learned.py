@@ -53,6 +53,10 @@ class Learned(BaseModel, extra="forbid"):
         """The network, untrained."""
         raise NotImplementedError
 
+    def prepare(self, network: nn.Module, x: Tensor) -> None:
+        """Fit what is not trained of the network to standardised codes (N, latent_dim); by default
+        there is nothing."""
+
     def loss(self, network: nn.Module, x: Tensor) -> Tensor:
         """What training minimises, of standardised codes (B, latent_dim): their mean."""
         raise NotImplementedError
@@ -108,6 +112,7 @@ class Learned(BaseModel, extra="forbid"):
     def _train(self, x: Tensor) -> nn.Module:
         held_out, train = x[: max(len(x) // 10, 1)], x[len(x) // 10 :]
         network = self.build(x.shape[1])
+        self.prepare(network, train)
         average = AveragedModel(network, avg_fn=_average)
         optimizer = torch.optim.Adam(network.parameters(), self.lr)
         steps = self.epochs * -(-len(train) // self.batch_size)

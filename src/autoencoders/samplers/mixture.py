@@ -112,7 +112,7 @@ def choose(x: Tensor, seed: int) -> Parameters:
         if components > len(train):
             break
         fitted = expectation_maximisation(train, components, seed)
-        log_likelihood = _log_joint(_monomials(held_out), fitted).logsumexp(1).mean().item()
+        log_likelihood = log_joint(monomials(held_out), fitted).logsumexp(1).mean().item()
         if not log_likelihood > most:
             break
         best, most = fitted, log_likelihood
@@ -134,16 +134,16 @@ def expectation_maximisation(x: Tensor, components: int, seed: int) -> Parameter
     statistics = []  # of each block: how much of 1, z and z z' each component has, (K, monomials)
     for block in blocks:
         nearest = torch.cdist(block, means).argmin(1)
-        statistics.append(F.one_hot(nearest, components).double().T @ _monomials(block))
+        statistics.append(F.one_hot(nearest, components).double().T @ monomials(block))
     total = torch.stack(statistics).sum(0)
     previous = -torch.inf
     for _ in range(PASSES):
         log_likelihood = 0.0
         for i, block in enumerate(blocks):
-            monomials = _monomials(block)
-            joint = _log_joint(monomials, _maximise(total, x.shape[1]))
+            of_block = monomials(block)
+            joint = log_joint(of_block, _maximise(total, x.shape[1]))
             evidence = joint.logsumexp(1, keepdim=True)
-            update = (joint - evidence).exp().T @ monomials
+            update = (joint - evidence).exp().T @ of_block
             total += update - statistics[i]
             statistics[i] = update
             log_likelihood += evidence.sum().item()
@@ -153,7 +153,7 @@ def expectation_maximisation(x: Tensor, components: int, seed: int) -> Parameter
     return _maximise(total, x.shape[1])
 
 
-def _monomials(x: Tensor) -> Tensor:
+def monomials(x: Tensor) -> Tensor:
     """1, z and the products of z's coordinates of codes (B, d), (B, 1 + d + d (d + 1) / 2).
 
     A Gaussian's log-density is linear in them, and their means are its sufficient statistics: both
@@ -163,8 +163,13 @@ def _monomials(x: Tensor) -> Tensor:
     return torch.cat([torch.ones_like(x[:, :1]), x, x[:, i] * x[:, j]], 1)
 
 
-def _log_joint(monomials: Tensor, mixture: Parameters) -> Tensor:
+def log_joint(of_codes: Tensor, mixture: Parameters) -> Tensor:
     """log w_k + log N(z; m_k, C_k) of codes' monomials, (B, K)."""
+    return of_codes @ log_joint_weights(mixture).T
+
+
+def log_joint_weights(mixture: Parameters) -> Tensor:
+    """What `log_joint` multiplies monomials by, (K, monomials)."""
     weights, means, covariances = mixture
     d = means.shape[1]
     roots = torch.linalg.cholesky(covariances)
@@ -174,7 +179,7 @@ def _log_joint(monomials: Tensor, mixture: Parameters) -> Tensor:
     constant = weights.log() - (d * math.log(2 * math.pi) + log_det + (means * linear).sum(1)) / 2
     i, j = torch.triu_indices(d, d)
     quadratic = precisions[:, i, j] * torch.where(i == j, -0.5, -1.0)
-    return monomials @ torch.cat([constant[:, None], linear, quadratic], 1).T
+    return torch.cat([constant[:, None], linear, quadratic], 1)
 
 
 def _maximise(statistics: Tensor, d: int) -> Parameters:
