@@ -155,6 +155,14 @@ def test_training_stops_without_progress_and_keeps_the_best(monkeypatch):
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_codes_that_are_no_numbers_are_one_line(kind):
+    z = moons()
+    z[7] = torch.nan
+    with pytest.raises(InputError, match=f"the sampler {kind.__name__} was given NaN"):
+        kind(**QUICK, epochs=1).fit(z)
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_divergence_is_one_line(kind):
     with pytest.raises(InputError, match=f"the sampler {kind.__name__} has diverged"):
         kind(**QUICK | {"lr": 1e30}, epochs=1).fit(moons())

@@ -8,7 +8,12 @@ from torch import Tensor, nn
 
 from autoencoders.networks import MLP
 from autoencoders.samplers.learned import Learned
-from autoencoders.samplers.mixture import expectation_maximisation, log_joint_weights, monomials
+from autoencoders.samplers.mixture import (
+    draw_of_components,
+    expectation_maximisation,
+    log_joint_weights,
+    monomials,
+)
 
 FREQUENCIES = 4  # of the features of time
 
@@ -18,10 +23,10 @@ class FlowMatching(Learned):
     a Gaussian mixture in the place of the noise.
 
     A network v(x, t) learns the velocity of x_t = (1 - t) start + t code, which is code - start. A
-    draw starts as the mixture's at t = 0 and follows v to t = 1. In training the start of a code's
-    path is a draw of the component that the code belongs to: over all codes that is the mixture
-    again, and paths are short (Albergo et al. 2023, arXiv 2310.03725, call it a data-dependent
-    coupling). Before training v is 0 everywhere, so that what it learns adds to the mixture.
+    draw starts as one of the mixture at t = 0 and follows v to t = 1. In training each code's path
+    starts at a draw of the component that the code belongs to. All starts together are draws of the
+    mixture again, and the paths are short: a data-dependent coupling (Albergo et al. 2023, arXiv
+    2310.03725). Before training v is 0, and draws are the mixture's.
 
     Args:
         components: of the mixture, no more than there are codes; 1 makes it a normal distribution.
@@ -32,39 +37,37 @@ class FlowMatching(Learned):
     components: PositiveInt = 100
     steps: PositiveInt = 20
 
-    def build(self, latent_dim: int) -> nn.Module:
+    _network: "VelocityField"
+
+    def build(self, latent_dim: int) -> "VelocityField":
         mlp = MLP(hidden_dim=self.hidden_dim, layers=self.layers, norm="none")
         return VelocityField(mlp, latent_dim, self.components)
 
-    def prepare(self, network: nn.Module, x: Tensor) -> None:
-        assert isinstance(network, VelocityField)
-        network.fit_start(x)
+    def prepare(self, network: nn.Module, x: Tensor, seed: int) -> None:
+        network.fit_start(x, seed)  # type: ignore[operator]
 
     def loss(self, network: nn.Module, x: Tensor) -> Tensor:
-        assert isinstance(network, VelocityField)
-        start, t = network.start_of(x), torch.rand(len(x), 1)
+        start, t = network.start_of(x), torch.rand(len(x), 1)  # type: ignore[operator]
         return (network(torch.lerp(start, x, t), t) - (x - start)).square().sum(1).mean()
 
     def generate(self, n: int, generator: torch.Generator | None) -> Tensor:
-        field = self._network
-        assert isinstance(field, VelocityField)
-        x = field.start(n, generator)
+        x = self._network.start(n, generator)
         dt = 1 / self.steps
         for step in range(self.steps):
             t = torch.full((n, 1), step * dt)
-            middle = x + dt / 2 * field(x, t)
-            x = x + dt * field(middle, t + dt / 2)
+            middle = x + dt / 2 * self._network(x, t)
+            x = x + dt * self._network(middle, t + dt / 2)
         return x
 
 
 class VelocityField(nn.Module):
     """v(x, t) of x (B, latent_dim) and t (B, 1), (B, latent_dim), and the mixture of K components
-    that it begins at.
+    where paths start.
 
     Attributes:
-        weights: (K,); means: (K, latent_dim); roots: of the covariances, (K, latent_dim,
-            latent_dim); joint: what makes log w_k + log N(x; m_k, C_k) of x's monomials, (K,
-            monomials).
+        weights: (K,); means: (K, latent_dim); roots: Cholesky factors of the covariances, (K,
+            latent_dim, latent_dim).
+        joint: see `log_joint_weights`, (K, monomials); training alone needs it.
     """
 
     weights: Tensor
@@ -78,36 +81,30 @@ class VelocityField(nn.Module):
         *_, last = (m for m in self.network.modules() if isinstance(m, nn.Linear))
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
-        of_x = monomials(torch.zeros(1, latent_dim)).shape[1]
         self.register_buffer("weights", torch.zeros(components))
         self.register_buffer("means", torch.zeros(components, latent_dim))
         self.register_buffer("roots", torch.zeros(components, latent_dim, latent_dim))
-        self.register_buffer("joint", torch.zeros(components, of_x))
-        self.joint[:, 0] = -math.inf
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
         angles = math.pi * t * torch.arange(1, FREQUENCIES + 1)
         return self.network(torch.cat([x, angles.cos(), angles.sin()], 1))
 
-    def fit_start(self, x: Tensor) -> None:
+    def fit_start(self, x: Tensor, seed: int) -> None:
         """Fit the mixture to standardised codes (N, latent_dim), in random order."""
-        k = min(len(self.weights), len(x))  # what is beyond keeps the weight 0
-        mixture = expectation_maximisation(x.double(), k, seed=0)
+        k = min(len(self.weights), len(x))  # further components keep the weight 0
+        mixture = expectation_maximisation(x.double(), k, seed)
         self.weights[:k] = mixture.weights
         self.means[:k] = mixture.means
         self.roots[:k] = torch.linalg.cholesky(mixture.covariances)
-        self.joint[:k] = log_joint_weights(mixture)
+        self.register_buffer("joint", log_joint_weights(mixture).float(), persistent=False)
 
     def start(self, n: int, generator: torch.Generator | None) -> Tensor:
         """n draws of the mixture, (n, latent_dim)."""
         k = self.weights.multinomial(n, replacement=True, generator=generator)
-        return self._of_components(k, generator)
+        return draw_of_components(k, self.means, self.roots, generator)
 
     def start_of(self, x: Tensor) -> Tensor:
         """For each of x (B, latent_dim) a draw of a component that it may belong to."""
         belongs = (monomials(x) @ self.joint.T).softmax(1)  # (B, K)
-        return self._of_components(belongs.multinomial(1).squeeze(1))
-
-    def _of_components(self, k: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        noise = torch.randn(len(k), self.means.shape[1], 1, generator=generator)
-        return self.means[k] + (self.roots[k] @ noise).squeeze(2)
+        k = belongs.multinomial(1).squeeze(1)
+        return draw_of_components(k, self.means, self.roots)

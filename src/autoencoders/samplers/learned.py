@@ -53,9 +53,8 @@ class Learned(BaseModel, extra="forbid"):
         """The network, untrained."""
         raise NotImplementedError
 
-    def prepare(self, network: nn.Module, x: Tensor) -> None:
-        """Fit what is not trained of the network to standardised codes (N, latent_dim); by default
-        there is nothing."""
+    def prepare(self, network: nn.Module, x: Tensor, seed: int) -> None:
+        """Fit to standardised codes (N, latent_dim) what the network holds beside its weights."""
 
     def loss(self, network: nn.Module, x: Tensor) -> Tensor:
         """What training minimises, of standardised codes (B, latent_dim): their mean."""
@@ -75,13 +74,15 @@ class Learned(BaseModel, extra="forbid"):
         """Train on codes (N, latent_dim), on the CPU.
 
         Raises:
-            InputError: the held-out loss is NaN or infinite from the start.
+            InputError: a code is NaN or infinite, or the held-out loss is from the start.
         """
         x = codes.cpu().float()
+        if not x.isfinite().all():
+            raise InputError(f"the sampler {type(self).__name__} was given NaN or infinite codes")
         self._centre, self._scale = x.mean(0), x.std(0, correction=0).clamp_min(LEAST_STD)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self._network = self._train(self._standardised(x)[torch.randperm(len(x))])
+            self._network = self._train(self._standardised(x)[torch.randperm(len(x))], seed)
         return self
 
     def draw(self, n: int, generator: torch.Generator | None = None) -> Tensor:
@@ -109,10 +110,10 @@ class Learned(BaseModel, extra="forbid"):
     def _standardised(self, codes: Tensor) -> Tensor:
         return (codes.cpu().float() - self._centre) / self._scale
 
-    def _train(self, x: Tensor) -> nn.Module:
+    def _train(self, x: Tensor, seed: int) -> nn.Module:
         held_out, train = x[: max(len(x) // 10, 1)], x[len(x) // 10 :]
         network = self.build(x.shape[1])
-        self.prepare(network, train)
+        self.prepare(network, train, seed)
         average = AveragedModel(network, avg_fn=_average)
         optimizer = torch.optim.Adam(network.parameters(), self.lr)
         steps = self.epochs * -(-len(train) // self.batch_size)

@@ -69,11 +69,9 @@ class Mixture:
         return self
 
     def draw(self, n: int, generator: torch.Generator | None = None) -> Tensor:
-        latent_dim = self.means.shape[1]
         k = self.weights.multinomial(n, replacement=True, generator=generator)
-        eps = torch.randn(n, latent_dim, 1, generator=generator, dtype=self.means.dtype)
         roots = torch.linalg.cholesky(self.covariances)
-        return (self.means[k] + (roots[k] @ eps).squeeze(2)).float()  # (n, latent_dim)
+        return draw_of_components(k, self.means, roots, generator).float()  # (n, latent_dim)
 
     def log_prob(self, codes: Tensor) -> Tensor:
         """log p(z) in nats of codes (N, latent_dim), (N,)."""
@@ -101,6 +99,14 @@ class Parameters(NamedTuple):
     weights: Tensor
     means: Tensor
     covariances: Tensor
+
+
+def draw_of_components(
+    k: Tensor, means: Tensor, roots: Tensor, generator: torch.Generator | None = None
+) -> Tensor:
+    """A draw of each of the components k (n,), (n, d); roots: of their covariances, (K, d, d)."""
+    eps = torch.randn(len(k), means.shape[1], 1, generator=generator, dtype=means.dtype)
+    return means[k] + (roots[k] @ eps).squeeze(2)
 
 
 def choose(x: Tensor, seed: int) -> Parameters:
@@ -169,7 +175,7 @@ def log_joint(of_codes: Tensor, mixture: Parameters) -> Tensor:
 
 
 def log_joint_weights(mixture: Parameters) -> Tensor:
-    """What `log_joint` multiplies monomials by, (K, monomials)."""
+    """The matrix that turns monomials into log w_k + log N(z; m_k, C_k), (K, monomials)."""
     weights, means, covariances = mixture
     d = means.shape[1]
     roots = torch.linalg.cholesky(covariances)
