@@ -131,17 +131,20 @@ def test_how_a_value_is_written(cell, text):
 @pytest.mark.parametrize(
     ("key", "value", "words"),
     [
-        ("samplers", {}, "different evaluation settings (samplers)"),
-        ("dataset", "MNIST", "different data sets"),
-        ("images", 59, "different evaluation settings (images)"),
-        ("seed", 7, "different evaluation settings (seed)"),
-        ("extractor", "0", "different evaluation settings (extractor)"),
+        ("samplers", {}, "<folder> evaluation.samplers.<name>.<setting>=..."),
+        ("dataset", "MNIST", "leave one out"),
+        ("images", 59, "run=<folder> evaluation.images=..."),
+        ("seed", 7, "run=<folder> evaluation.seed=..."),
+        ("extractor", "0", "run=<folder>"),
     ],
 )
 def test_runs_that_do_not_compare(runs, key, value, words):
+    """The line says what differs, and what to type that ends it."""
     runs[2].conditions[key] = value
-    with pytest.raises(InputError, match=re.escape(words)) as error:
+    what = "data sets" if key == "dataset" else f"evaluation settings ({key})"
+    with pytest.raises(InputError, match=re.escape(f"runs of different {what}")) as error:
         check_comparable(runs)
+    assert str(error.value).endswith(words)
     for run in (runs[0], runs[2]):
         assert str(run.folder) in str(error.value)
 

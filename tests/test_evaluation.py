@@ -454,7 +454,10 @@ def test_evaluate_py_finds_the_same_again_and_mends_a_damaged_file(run):
         ((), "val", 300, ["prior", "mixture"]),
         (("evaluation.split=test",), "test", 300, ["prior", "mixture"]),
         (("evaluation.samplers.mixture.components=7",), "val", 7, ["prior", "mixture"]),
-        (("sampler=[mixture]",), "val", 10, ["mixture"]),
+        (("sampler=[mixture]",), "val", 300, ["mixture"]),
+        (("sampler=[mixture,two_stage]",), "val", 300, ["mixture", "two_stage"]),
+        (("+sampler=two_stage",), "val", 300, ["mixture", "prior", "two_stage"]),
+        (("evaluation={split:test,images:7}",), "test", 300, ["prior", "mixture"]),
         (("evaluation.samplers.mixture.components=7", "sampler=mixture"), "val", 7, ["mixture"]),
         (("~evaluation.samplers.prior",), "val", 300, ["mixture"]),
     ],
@@ -466,6 +469,17 @@ def test_a_run_is_evaluated_as_its_config_says(typed, split, components, names):
     assert evaluation.split == split
     assert evaluation.samplers.mixture.components == components
     assert sorted(evaluation.samplers) == sorted(names)
+
+
+def test_a_runs_evaluation_may_refer_to_its_other_keys():
+    run = compose_train("evaluation.seed='${seed}'", "seed=5")
+    assert evaluation_of(run, compose_evaluate(), []).seed == 5
+
+
+@pytest.mark.parametrize("typed", ["evaluation=evaluation", "~evaluation"])
+def test_an_evaluation_is_no_choice(typed):
+    with pytest.raises(InputError, match="evaluation=: is no choice"):
+        evaluation_of(compose_train(), compose_evaluate(typed), [typed])
 
 
 def test_a_run_that_says_nothing_of_evaluations_gets_the_default():

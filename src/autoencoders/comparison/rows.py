@@ -52,9 +52,18 @@ def check_comparable(runs: list[FinishedRun]) -> None:
                 what = "data sets" if key == "dataset" else f"evaluation settings ({key})"
                 raise InputError(
                     f"runs of different {what} do not compare: {first.folder} has {value},"
-                    f" {run.folder} has {run.conditions.get(key)}; leave one out, or evaluate again"
-                    " with python evaluate.py run=<folder>"
+                    f" {run.folder} has {run.conditions.get(key)}; leave one out{_mending(key)}"
                 )
+
+
+def _mending(condition: str) -> str:
+    """What else makes runs comparable that differ in a condition of their evaluations."""
+    if condition == "dataset":
+        return ""
+    typed = {"extractor": "", "samplers": " evaluation.samplers.<name>.<setting>=..."}
+    return ", or evaluate again with python evaluate.py run=<folder>" + typed.get(
+        condition, f" evaluation.{condition}=..."
+    )
 
 
 def group_by_config(runs: list[FinishedRun]) -> list[list[FinishedRun]]:

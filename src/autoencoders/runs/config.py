@@ -1,5 +1,6 @@
 """The composed config: checked where no constructor does so, and what is read off it."""
 
+import re
 from collections.abc import Sequence
 from typing import Annotated, Any, cast
 
@@ -161,32 +162,48 @@ def hyperparameters(cfg: DictConfig) -> dict[str, Any]:
 def evaluation_of(run: DictConfig, composed: DictConfig, typed: Sequence[str]) -> DictConfig:
     """The `evaluation` of a run, with what is typed in its place.
 
+    `sampler=` chooses the samplers; one that the run has too keeps the run's settings.
+
     Args:
         run: the run's config.
-        composed: from conf/evaluate.yaml and what is typed, for a run that says nothing itself.
+        composed: from conf/evaluate.yaml and what is typed; its evaluation is taken for a run whose
+            config has none.
         typed: the command's overrides.
+
+    Raises:
+        InputError: what is typed makes an evaluation no group of settings.
     """
-    if "evaluation" not in run:
+    if not OmegaConf.is_dict(OmegaConf.select(composed, "evaluation.samplers")):
+        raise InputError("evaluation=: is no choice; type evaluation.images=1000 and the like")
+    if not OmegaConf.is_dict(OmegaConf.select(run, "evaluation.samplers")):
         return composed.evaluation
-    evaluation: Any = OmegaConf.create(OmegaConf.to_container(run.evaluation))
+    evaluation: Any = OmegaConf.create(OmegaConf.to_container(run.evaluation, resolve=True))
+    own = evaluation.samplers
     overrides = OverridesParser.create().parse_overrides(list(typed))
     if any(override.key_or_group == "sampler" for override in overrides):
-        evaluation.samplers = composed.evaluation.samplers
+        chosen = composed.evaluation.samplers
+        evaluation.samplers = {name: own.get(name, chosen[name]) for name in chosen}
     for override in overrides:
         group, _, key = override.key_or_group.partition(".")
         if group != "evaluation":
             continue
-        samplers, _, name = key.partition(".")
-        name = name.partition(".")[0]
-        if samplers == "samplers" and name and name not in evaluation.samplers:
-            key = f"samplers.{name}"  # all of it: the run knows nothing of this one
-        value = OmegaConf.select(composed.evaluation, key)
-        if override.is_delete():
-            parent, _, last = key.rpartition(".")
-            OmegaConf.select(evaluation, parent).pop(last, None)
-        else:
-            OmegaConf.update(evaluation, key, value, merge=False)
+        parts: Any = [key] if key else override.value()  # evaluation={split:val,images:100}
+        for part in parts:
+            _take_over(evaluation, composed.evaluation, part)
     return evaluation
+
+
+def _take_over(evaluation: Any, typed: Any, key: str) -> None:
+    """Set a key as it is typed: to its value there, or to nothing where it was deleted."""
+    sampler = re.match(r"samplers\.\w+", key)
+    if sampler and OmegaConf.select(evaluation, sampler[0]) is None:
+        key = sampler[0]  # all of it: the run has no settings of this one
+    parent, _, name = key.rpartition(".")
+    there, here = ((OmegaConf.select(c, parent) if parent else c) for c in (typed, evaluation))
+    if there is not None and name in there:
+        OmegaConf.update(evaluation, key, there[name], merge=False)
+    elif here is not None:
+        here.pop(name, None)
 
 
 def evaluation_settings(config: DictConfig) -> Any:
