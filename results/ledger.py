@@ -1,7 +1,7 @@
 """The results that README and docs report: kept, put into tables, held against a reader's own run.
 
-    python results/ledger.py record outputs/mnist/wae/<time> tutorial-10   # keep a finished run
-    python results/ledger.py exhibits outputs/comparisons/<time> tutorial-10 mnist   # its figures
+    python results/ledger.py record outputs/mnist/wae/<time> tutorial   # keep a run finished here
+    python results/ledger.py exhibits outputs/comparisons/<time> tutorial mnist   # its figures
     python results/ledger.py tables                                        # rewrite the tables
     python results/ledger.py check outputs/mnist/wae/<time>                # is my run as expected?
 
@@ -28,7 +28,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
 from omegaconf import OmegaConf
 from PIL import Image
 
@@ -71,7 +70,7 @@ FIGURES = (
     *("reconstructions.png", "samples.png", "latent_space.png"),
     *("embeddings.png", "feature_moments.png", "marker_features.png"),  # of vectors
 )
-WIDTH, COLOURS = 640, 64  # of a kept figure: 100 kB at most
+WIDTH, COLOURS = 640, 64  # of a kept figure: 150 kB at most
 ONE_SEED = 0.1  # how far a run may lie from one of another machine, where no spread is known
 SEVERAL_SEEDS = 4  # standard deviations
 
@@ -141,7 +140,9 @@ def shrink(figure: Path, target: Path) -> None:
 
 
 def machine() -> str:
-    """The GPU that trained, if there is one, and the processor with how many of its cores."""
+    """Of this machine, which records: the GPU, if there is one, and how many cores of what."""
+    import torch  # takes seconds, which tables need not wait for
+
     cpuinfo = Path("/proc/cpuinfo")
     text = cpuinfo.read_text(encoding="utf-8") if cpuinfo.exists() else ""
     names = [*re.findall(r"model name\s*: (.*)", text), platform.processor()]

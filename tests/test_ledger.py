@@ -23,6 +23,11 @@ def test_tables_are_those_of_results(page):
     assert ledger.with_tables(text) == text, "run python results/ledger.py tables"
 
 
+def test_kept_figures_are_small():
+    sizes = [path.stat().st_size for path in (ROOT / "results").rglob("*.png")]
+    assert max(sizes) < 150_000
+
+
 @pytest.mark.parametrize("folder", KEPT, ids=lambda folder: folder.name)
 def test_a_kept_run_tells_where_it_comes_from(folder):
     run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
