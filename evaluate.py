@@ -64,8 +64,8 @@ def evaluate(cfg: DictConfig, run_folder: Path, checkpoint: str) -> dict[str, fl
 def main(cfg: DictConfig) -> None:
     run_folder, checkpoint = to_evaluate(cfg)
     typed = HydraConfig.get().overrides.task
-    cfg.evaluation = evaluation_of(load_config(run_folder), cfg, typed)
     with lock(run_folder), writing_into(run_folder):
+        cfg.evaluation = evaluation_of(load_config(run_folder), cfg, typed)
         evaluate(cfg, run_folder, checkpoint)
 
 

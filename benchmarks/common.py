@@ -100,6 +100,12 @@ def train_seconds(steps: int, batch_size: int, *overrides: str, images: int = 0)
     return clock.seconds
 
 
+def memory_gib(name: str) -> float:
+    """Of this process, as Linux counts it: VmRSS now, VmHWM at its peak."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(name)) / 2**20
+
+
 def machine() -> str:
     """The processor, its cores and torch's version."""
     name = platform.processor() or platform.machine()

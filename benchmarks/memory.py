@@ -11,11 +11,10 @@ import argparse
 import subprocess
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 import torch
-from common import print_table
+from common import memory_gib, print_table
 
 from autoencoders.data import DataModule, Examples
 from autoencoders.evaluation import Settings, evaluate
@@ -48,12 +47,6 @@ class Noise(DataModule):
         else:
             values = torch.randn(n, *self.shape)
         return Examples(values, torch.arange(n) % 2)
-
-
-def memory_gib(name: str) -> float:
-    """Of this process, as Linux counts it: VmRSS now, VmHWM at its peak."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(name)) / 2**20
 
 
 def measure(kind: str, examples: int) -> tuple[float, float, float]:
