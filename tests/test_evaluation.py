@@ -477,8 +477,8 @@ def test_a_runs_evaluation_may_refer_to_its_other_keys():
 
 
 @pytest.mark.parametrize("typed", ["evaluation=evaluation", "~evaluation"])
-def test_an_evaluation_is_no_choice(typed):
-    with pytest.raises(InputError, match="evaluation=: is no choice"):
+def test_an_evaluation_holds_settings(typed):
+    with pytest.raises(InputError, match="evaluation=: must hold settings"):
         evaluation_of(compose_train(), compose_evaluate(typed), [typed])
 
 
