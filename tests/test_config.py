@@ -100,6 +100,17 @@ def test_a_data_sets_defaults_can_be_changed(dataset):
     assert cfg.model._target_ == "autoencoders.models.VAE"
 
 
+@pytest.mark.parametrize("model", ["wae", "wae_mmd"])
+def test_colour_images_bring_weights_that_suit_their_cost(model):
+    """50 times those of grey digits; what is typed, and other models' weights, stay."""
+    usual = compose_train(f"model={model}", "dataset=mnist").model.reg_weight
+    for dataset in ("avatars", "celeba", "folder"):
+        chosen = (f"model={model}", *small_data(dataset, DATA))
+        assert compose_train(*chosen).model.reg_weight == 50 * usual
+        assert compose_train(*chosen, "model.reg_weight=3").model.reg_weight == 3
+    assert compose_train("model=swae", "dataset=avatars").model.reg_weight == 100
+
+
 def test_colour_images_default_to_what_suits_them():
     for overrides in (["dataset=folder"], ["dataset=avatars", "model=ae"]):
         cfg = compose_train(*overrides)
