@@ -174,7 +174,7 @@ def evaluation_of(run: DictConfig, composed: DictConfig, typed: Sequence[str]) -
         InputError: what is typed makes an evaluation no group of settings.
     """
     if not OmegaConf.is_dict(OmegaConf.select(composed, "evaluation.samplers")):
-        raise InputError("evaluation=: must hold settings; type evaluation.images=1000 and the like")
+        raise InputError("evaluation=: must hold settings; type evaluation.images=100 and the like")
     if not OmegaConf.is_dict(OmegaConf.select(run, "evaluation.samplers")):
         return composed.evaluation
     evaluation: Any = OmegaConf.create(OmegaConf.to_container(run.evaluation, resolve=True))
