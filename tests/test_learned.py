@@ -74,20 +74,18 @@ def test_the_velocity_of_a_gaussian_is_the_known_one():
 
 
 def test_paths_start_at_the_mixture():
-    """Also those of given codes, which start nearby: at a draw of the component of each."""
-    x, n = moons(4000), 4000
-    fitted = FlowMatching(**QUICK, epochs=1, components=4).fit(x, seed=0)
-    field = fitted._network
-    x = fitted._standardised(x)
-    mean = field.weights @ field.means
-    second = field.roots @ field.roots.mT + field.means[:, :, None] * field.means[:, None, :]
-    covariance = (field.weights[:, None, None] * second).sum(0) - mean.outer(mean)
-    free, bound = field.start(n, torch.Generator().manual_seed(0)), field.start_of(x)
+    """Also those of given codes, which start nearby: at a draw of the component of each. A mixture
+    that expectation-maximisation has fitted has the codes' own mean and covariance."""
+    torch.manual_seed(0)
+    centres = torch.tensor([[0.0, 0.0]] * 7 + [[6.0, 0.0]] * 2 + [[0.0, 9.0]])  # unequal weights
+    z = centres.repeat(2000, 1) + torch.randn(20_000, 2)
+    fitted = FlowMatching(**QUICK, epochs=1, components=3).fit(z, seed=0)
+    field, x = fitted._network, fitted._standardised(z)
+    free, bound = field.start(len(x), None), field.start_of(x)
     for start in (free, bound):
-        torch.testing.assert_close(start.mean(0), mean, atol=0.06, rtol=0)
-        torch.testing.assert_close(torch.cov(start.T), covariance, atol=0.06, rtol=0)
-    assert sliced_wasserstein(free, bound) < 2 * sliced_wasserstein(free, field.start(n, None))
-    assert (x - bound).norm(dim=1).mean() < 0.5 * (x - free).norm(dim=1).mean()
+        torch.testing.assert_close(start.mean(0), x.mean(0), atol=0.04, rtol=0)
+        torch.testing.assert_close(torch.cov(start.T), torch.cov(x.T), atol=0.05, rtol=0)
+    assert (x - bound).norm(dim=1).mean() < 0.6 * (x - free).norm(dim=1).mean()
 
 
 def test_the_field_adds_to_the_mixture_that_it_starts_at():
