@@ -122,6 +122,7 @@ OVERRIDES = {
     "objective=foo": ["objective=foo: no such metric; allowed: train/..., val/..., test/"],
     "objective=prior/fd": ["objective=prior/fd: no such metric; allowed: ", "prior/fd_cnn"],
     "evaluate=false objective=prior/fd_cnn": ["which evaluate=false leaves out"],
+    "objective=prior/recall": ["objective=prior/recall: the more of it the better", "prior/fd_cnn"],
     "objective=test/foo": ["objective=test/foo: no such metric; allowed: ", "test/mse"],
     "dataset.val_size=0 monitor=train/loss objective=val/mse": ["objective=val/mse: there is no"],
     "model.latent_dim=1000000000": ["model.latent_dim=1000000000: must be less than or equal to"],

@@ -118,10 +118,18 @@ def _check_objective(config: DictConfig) -> None:
         return
     from autoencoders.evaluation.catalogue import columns  # torch takes seconds to import
 
-    known = [c.key for c in columns(config.evaluation.samplers) if not c.key.startswith(STAGES)]
+    measured = [c for c in columns(config.evaluation.samplers) if not c.key.startswith(STAGES)]
+    known = {column.key: column.better for column in measured}
+    allowed = ", ".join(
+        [*(f"{stage}..." for stage in STAGES), *(k for k in known if known[k] != "higher")]
+    )
     if objective not in known:
-        allowed = ", ".join([*(f"{stage}..." for stage in STAGES), *known])
         raise InputError(f"objective={objective}: no such metric; allowed: {allowed}")
+    if known[objective] == "higher":
+        raise InputError(
+            f"objective={objective}: the more of it the better, and a sweep looks for the least of"
+            f" its objective; allowed: {allowed}"
+        )
     if not config.evaluate and "/" in objective:
         raise InputError(
             f"objective={objective}: is measured after training, which evaluate=false leaves out"
