@@ -188,6 +188,15 @@ def test_nearest_against_brute_force(block, dtype, monkeypatch):
     assert (distances[5], indices[5]) == (0, 7)
 
 
+def test_nearest_of_values_far_from_the_origin():
+    """Such as counts: their squares are a million times their differences'."""
+    train = 5000 + torch.randn(3000, 20, generator=torch.Generator().manual_seed(0))
+    copied = torch.arange(0, 3000, 100)
+    distances, indices = nearest(train[copied], train)
+    assert torch.equal(indices, copied)
+    assert distances.max() == 0
+
+
 def test_nearest_holds_a_block_at_once(monkeypatch):
     """However many examples there are, no tensor is larger than a block of training examples."""
     monkeypatch.setattr(samples, "BLOCK", 5)

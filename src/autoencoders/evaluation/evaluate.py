@@ -171,9 +171,10 @@ def evaluate(
     judge = Judge(extractor, real, data.train, settings)
     begin("metrics of reconstructions")
     judge.examples(RECONSTRUCTION, decode(model, codes.mean))
+    judged: dict[str, Sample] = {}
     for name, values in generated.items():
         begin(f"metrics of samples: {name}")
-        judge.examples(name, values)
+        judged[name] = judge.examples(name, values)
         judge.density(name, fitted[name], codes.z)
     begin("metrics of codes")
     judge.codes(codes, train_codes, model, data, train)
@@ -190,7 +191,7 @@ def evaluate(
         codes,
         generated,
         {name: s for name, s in judge.class_shares.items() if name != RECONSTRUCTION},
-        closest(next(iter(generated.values()), real.values), data.train),
+        closest(next(iter(judged.values()), judge.real), data.train),
         fitted,
     )
 
@@ -219,13 +220,14 @@ class Judge:
             if metric.floor:
                 self._take(metric.floor, metric, self._judged(floors[metric.floor]))
 
-    def examples(self, name: str, values: Tensor) -> None:
+    def examples(self, name: str, values: Tensor) -> Sample:
         """Judge examples (n, *shape), as `Examples.values` holds them."""
         sample = self._sample(values)
         for metric in self.of_examples:
             self._take(name, metric, self._judged(sample))
         if sample.classes is not None:
             self.class_shares[name] = samples.class_shares(sample.classes)
+        return sample
 
     def density(self, name: str, sampler: Sampler, z: Tensor) -> None:
         """Judge how likely a sampler finds codes (N, latent_dim), where it has a density."""
@@ -290,10 +292,10 @@ def choose(examples: Examples, n: int, generator: torch.Generator) -> Examples:
     return examples.subset(torch.randperm(len(examples), generator=generator)[:n].sort().values)
 
 
-def closest(values: Tensor, train: Examples) -> Closest:
-    """Of generated examples (n, *shape) those nearest to a training example, of each class as many,
-    CLOSEST in all."""
-    distances, indices = samples.nearest(values[: samples.SEARCHED], train.values)
+def closest(generated: Sample, train: Examples) -> Closest:
+    """Of generated examples those nearest to a training example, of each class as many, CLOSEST in
+    all."""
+    values, (distances, indices) = generated.values, generated.nearest(train.values)
     chosen = first_of_each_class(distances.argsort(), train.labels[indices], CLOSEST)
     near = indices[chosen]
     return Closest(values[chosen], train.values[near], train.labels[near], distances[chosen])

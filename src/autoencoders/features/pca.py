@@ -46,11 +46,12 @@ class PCA(Extractor):
 
 
 def _meaningful(x: np.ndarray, most: int) -> int:
-    """How many of the first components of every other example have at least half as much variance
-    on the rest; at least 1, at most `most`."""
+    """How many of the first components of one half of the examples have at least half as much
+    variance on the other; at least 1, at most `most`."""
     from sklearn.decomposition import PCA as Decomposition
 
-    fitted, others = x[::2], x[1::2]
+    order = np.random.default_rng(0).permutation(len(x))  # a file may list two kinds in turn
+    fitted, others = x[order[::2]], x[order[1::2]]
     if len(others) < 2:
         return most
     pca = Decomposition(min(most, len(fitted)), random_state=0).fit(fitted)

@@ -44,33 +44,41 @@ def frechet_distance(real: Tensor, generated: Tensor) -> float:
     return max(distance.item(), 0.0)
 
 
-def kernel_distance(real: Tensor, generated: Tensor) -> float:
+def kernel_distance(
+    real: Tensor, generated: Tensor, real_similarity: Tensor | None = None
+) -> float:
     """Unbiased squared MMD under the kernel (x.y / d + 1)^3.
 
     Binkowski et al. 2018 (arXiv 1801.01401), section 4, over all pairs and not over subsets. Its
     mean is 0 where both sets come from one distribution, so that it may be below 0.
+
+    Args:
+        real_similarity: `similarity(real)`, where it is known already.
 
     Raises:
         ValueError: a set of one point.
     """
     if min(len(real), len(generated)) < 2:
         raise ValueError("a distance of distributions needs at least two points of each")
-
-    def total(x: Tensor, y: Tensor) -> Tensor:
-        base = (x @ y.T).div_(x.shape[1]).add_(1)
-        return (base * base).mul_(base).sum()  # a product is faster than a power
-
-    def within(x: Tensor) -> Tensor:
-        blocks = x.split(BLOCK)
-        # The matrix is symmetric: its blocks above the diagonal count twice.
-        above = [total(b, c) for b, c in itertools.combinations(blocks, 2)]
-        own = [total(b, b) for b in blocks]
-        diagonal = ((x * x).sum(1) / x.shape[1] + 1) ** 3
-        return (2 * sum(above) + sum(own) - diagonal.sum()) / (len(x) * (len(x) - 1))
-
-    across = torch.stack([total(block, generated) for block in real.split(BLOCK)]).sum()
+    across = torch.stack([_kernel_sum(block, generated) for block in real.split(BLOCK)]).sum()
     across = across / (len(real) * len(generated))
-    return (within(real) + within(generated) - 2 * across).item()
+    real_similarity = similarity(real) if real_similarity is None else real_similarity
+    return (real_similarity + similarity(generated) - 2 * across).item()
+
+
+def similarity(x: Tensor) -> Tensor:
+    """The kernel of `kernel_distance`, averaged over the pairs of different points of a set."""
+    blocks = x.split(BLOCK)
+    # The matrix is symmetric: its blocks above the diagonal count twice.
+    above = [_kernel_sum(b, c) for b, c in itertools.combinations(blocks, 2)]
+    own = [_kernel_sum(b, b) for b in blocks]
+    diagonal = ((x * x).sum(1) / x.shape[1] + 1) ** 3
+    return (2 * sum(above) + sum(own) - diagonal.sum()) / (len(x) * (len(x) - 1))
+
+
+def _kernel_sum(x: Tensor, y: Tensor) -> Tensor:
+    base = (x @ y.T).div_(x.shape[1]).add_(1)
+    return (base * base).mul_(base).sum()  # a product is faster than a power
 
 
 class Overlap(NamedTuple):
@@ -135,11 +143,14 @@ def nearest(values: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
         Root mean squared differences per dimension, (N,), and indices into `others`, (N,).
     """
     x = to_floats(values).flatten(1)
+    # Distances do not depend on the origin, but the digits that their expansion keeps do.
+    centre = x.mean(0)
+    x = x - centre
     least = torch.full((len(x),), torch.inf)
     index = torch.zeros(len(x), dtype=torch.long)
     many = max(1, NUMBERS // x.shape[1])
     for start in range(0, len(others), many):
-        y = to_floats(others[start : start + many]).flatten(1)
+        y = to_floats(others[start : start + many]).flatten(1) - centre
         squares = (y**2).sum(1)
         for rows in torch.arange(len(x)).split(BLOCK):
             # Up to |x|^2, which does not change which is least.
@@ -148,8 +159,8 @@ def nearest(values: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
             least[rows] = torch.where(closer, distances, least[rows])
             index[rows] = torch.where(closer, start + nearest_row, index[rows])
     # The difference itself: the expanded square has lost the digits of a small one.
-    batches = zip(x.split(BLOCK), index.split(BLOCK), strict=True)
-    differences = [a - to_floats(others[i]).flatten(1) for a, i in batches]
+    batches = zip(values.split(BLOCK), index.split(BLOCK), strict=True)
+    differences = [(to_floats(a) - to_floats(others[i])).flatten(1) for a, i in batches]
     return torch.cat([(d**2).mean(1).sqrt() for d in differences]), index
 
 
@@ -186,7 +197,8 @@ SEARCHED = 2000  # examples of a set whose nearest training example is looked fo
 
 
 class Sample:
-    """A set of examples, and what an extractor sees in it.
+    """A set of examples, what an extractor sees in it, and what several metrics need of it, which
+    is computed once.
 
     Args:
         values: (N, *shape), as `Examples.values` holds them.
@@ -199,12 +211,27 @@ class Sample:
         self.features = features
         self.classes = classes
         self._radii: dict[int, Tensor] = {}
+        self._similarity: Tensor | None = None
+        self._nearest: tuple[Tensor, Tensor] | None = None
 
     def radii(self, neighbours: int) -> Tensor:
-        """Of the features, computed once."""
+        """Of the features."""
         if neighbours not in self._radii:
             self._radii[neighbours] = radii(self.features, neighbours)
         return self._radii[neighbours]
+
+    def similarity(self) -> Tensor:
+        """Of the features."""
+        if self._similarity is None:
+            self._similarity = similarity(self.features)
+        return self._similarity
+
+    def nearest(self, train: Tensor) -> tuple[Tensor, Tensor]:
+        """Of the first SEARCHED examples, among all training values (N, *shape), always the same
+        ones."""
+        if self._nearest is None:
+            self._nearest = nearest(self.values[:SEARCHED], train)
+        return self._nearest
 
 
 class Judged(NamedTuple):
@@ -227,8 +254,9 @@ def frechet(distance: Quantity) -> Metric:
 
 
 def _kernel_distance(judged: Judged) -> dict[str, float]:
-    real, generated = judged.real.features, judged.generated.features
-    return {"kernel_distance": kernel_distance(real, generated)}
+    real, generated = judged.real, judged.generated
+    distance = kernel_distance(real.features, generated.features, real.similarity())
+    return {"kernel_distance": distance}
 
 
 def _overlap(judged: Judged) -> dict[str, float]:
@@ -246,7 +274,7 @@ def _classes(judged: Judged) -> dict[str, float]:
 
 
 def _nearest_train(judged: Judged) -> dict[str, float]:
-    distances, _ = nearest(judged.generated.values[:SEARCHED], judged.train)
+    distances, _ = judged.generated.nearest(judged.train)
     return {"nearest_train": distances.mean().item()}
 
 
