@@ -33,12 +33,14 @@ def evaluate(cfg: DictConfig, run_folder: Path, checkpoint: str) -> dict[str, fl
     import pytorch_lightning as pl
 
     from autoencoders import training
+    from autoencoders.evaluation import check
     from autoencoders.runs.finish import finish
     from autoencoders.runs.report import print_run
 
     training.quiet_lightning()
     evaluation = evaluation_settings(cfg)
     run = load_trained(run_folder, checkpoint)
+    check(run.data, evaluation[0])
     trainer = pl.Trainer(
         accelerator="auto",
         precision=training.choose_precision(run.cfg.trainer.precision, "auto"),

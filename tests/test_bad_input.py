@@ -350,6 +350,11 @@ COMMANDS: list[tuple[str, Spoil, list[str]]] = [
     ),
     ("evaluate.py run=run evaluation.neighbors=3", nothing, ["did you mean neighbours?"]),
     (
+        "evaluate.py run=run evaluation.split=val",
+        changed("dataset.val_size", 0),
+        ["evaluation.split=val: there is no validation set with dataset.val_size=0"],
+    ),
+    (
         "evaluate.py run=run evaluation.split=train",
         nothing,
         ["evaluation.split=train: must be 'test' or 'val'"],

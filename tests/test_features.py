@@ -122,7 +122,7 @@ def test_inception_without_its_package_or_weights(monkeypatch):
         raise OSError("<urlopen error [Errno -2] Name or service not known>")
 
     monkeypatch.setattr("torchmetrics.image.fid.NoTrainInceptionV3", no_network)
-    with pytest.raises(InputError, match=r"Name or service .*autoencoders\[inception\].*=cnn"):
+    with pytest.raises(InputError, match=r"Name or service .*\[inception\].*=cnn"):
         Inception()
 
 

@@ -236,7 +236,7 @@ def test_a_package_that_is_missing_is_named(name, tmp_path, monkeypatch):
     cfg = compose_train(f"logger={name}")
     with pytest.raises(InstantiationException) as error:
         make_loggers(cfg.logger, tmp_path, cfg)
-    line = f"logger.{name}: the package {name} is missing: pip install 'autoencoders[{name}]'"
+    line = f"logger.{name}: the package {name} is missing: pip install -e '.[{name}]'"
     assert describe(error.value) == line
 
 

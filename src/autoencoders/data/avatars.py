@@ -55,7 +55,7 @@ class Avatars(KeptImages):
     and kept in `data_dir`.
 
     The pictures are Pablo Stanley's Avataaars, "free for personal and commercial use", as robohash
-    distributes them (`pip install 'autoencoders[faces]'`).
+    distributes them (`pip install -e '.[faces]'`).
 
     Args:
         images: avatars, test set included.
@@ -118,7 +118,7 @@ def find_layers() -> dict[str, Layer]:
     if sets is None or not all((sets / folder).is_dir() for folder in LAYERS.values()):
         raise InputError(
             "dataset=avatars: composes pictures of the package robohash; it needs"
-            " pip install 'autoencoders[faces]'"
+            " pip install -e '.[faces]'"
         )
     return {name: read_layer(sets / folder) for name, folder in LAYERS.items()}
 

@@ -66,7 +66,7 @@ def _open_h5ad(path: Path, layer: str | None, labels: str | None) -> Iterator[Ma
         import anndata  # takes a second: only who needs it pays
     except ModuleNotFoundError as error:
         raise InputError(
-            f"dataset.path={path}: needs anndata: pip install 'autoencoders[expression]'"
+            f"dataset.path={path}: needs anndata: pip install -e '.[expression]'"
         ) from error
     try:
         with warnings.catch_warnings():  # of files that older versions have written

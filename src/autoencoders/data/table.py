@@ -170,7 +170,7 @@ class PBMC(Table):
         if scanpy is None or scanpy.origin is None:
             raise InputError(
                 "dataset=pbmc: the scanpy package carries these cells and is not installed:"
-                " pip install 'autoencoders[expression]'"
+                " pip install -e '.[expression]'"
             )
         return Path(scanpy.origin).parent / "datasets/10x_pbmc68k_reduced.h5ad"
 

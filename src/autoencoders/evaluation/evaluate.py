@@ -112,13 +112,18 @@ def check(data: DataModule, settings: Settings, objective: str = "") -> None:
         objective: a metric that is to be measured.
 
     Raises:
-        InputError: no features for this data set, no validation set to judge on, or an objective on
-            other features.
+        InputError: no such features of this data set, no validation set to judge on, or an
+            objective on other features.
     """
     if settings.split == "val" and not data.val_size:
         raise InputError(
             "evaluation.split=val: there is no validation set with dataset.val_size=0; set a larger"
             " dataset.val_size"
+        )
+    if settings.features == "inception" and (len(data.shape) != 3 or data.shape[0] not in (1, 3)):
+        raise InputError(
+            "evaluation.features=inception: takes grey or colour images; the data set's examples are"
+            f" of the shape {data.shape}; set evaluation.features=pca"
         )
     distance = load_extractor(settings.features, data.extractor).distance
     of, _, key = objective.rpartition("/")

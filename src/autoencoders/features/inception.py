@@ -11,7 +11,7 @@ from autoencoders.metrics.base import Quantity
 class Inception(Extractor):
     """torch-fidelity's Inception v3.
 
-    Its weights are downloaded at first use (`pip install 'autoencoders[inception]'`).
+    Its weights are downloaded at first use (`pip install -e '.[inception]'`).
 
     Args:
         network: uint8 images (N, 3, H, W) -> features (N, 2048), in place of the downloaded one.
@@ -43,7 +43,6 @@ def _download() -> nn.Module:
     except (ModuleNotFoundError, OSError) as error:
         reason = " ".join(str(error).split())
         raise InputError(
-            f"evaluation.features=inception: {reason}; it needs pip install"
-            " 'autoencoders[inception]' and a network at first use; evaluation.features=cnn needs"
-            " neither"
+            f"evaluation.features=inception: {reason}; it needs pip install -e '.[inception]' and a"
+            " network at first use; evaluation.features=cnn needs neither"
         ) from error

@@ -221,7 +221,7 @@ class MLflow(EpochLogger, MLFlowLogger):
 
 def _require(package: str) -> None:
     if find_spec(package) is None:
-        raise InputError(f"the package {package} is missing: pip install 'autoencoders[{package}]'")
+        raise InputError(f"the package {package} is missing: pip install -e '.[{package}]'")
 
 
 def _name(folder: Path) -> str:
