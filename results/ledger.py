@@ -30,6 +30,7 @@ from typing import Any, NamedTuple
 
 from omegaconf import OmegaConf
 from PIL import Image
+from scipy.stats import t as student_t
 
 HERE = Path(__file__).parent
 PAGES = [HERE.parent / "README.md", *sorted((HERE.parent / "docs").glob("*.md"))]
@@ -71,8 +72,8 @@ FIGURES = (
     *("embeddings.png", "feature_moments.png", "marker_features.png"),  # of vectors
 )
 WIDTH, COLOURS = 640, 64  # of a kept figure: 150 kB at most
-ONE_SEED = 0.1  # how far a run may lie from one of another machine, where no spread is known
-SEVERAL_SEEDS = 4  # standard deviations
+OUTSIDE = 0.01  # the share of other seeds' numbers that may lie outside of what is expected
+ONE_SEED = 0.1  # how far a number may lie from a kept one, where no spread is known
 
 
 class Result(NamedTuple):
@@ -81,6 +82,10 @@ class Result(NamedTuple):
     model: str
     command: str
     metrics: dict[str, float]
+
+    def says(self, key: str) -> bool:
+        """Whether the number is there and tells something: an AE has no prior to draw from."""
+        return key in self.metrics and not (self.model == "ae" and key.startswith("prior/"))
 
 
 def command_of(run: Path) -> str:
@@ -150,14 +155,20 @@ def machine() -> str:
     return ", ".join([*gpu, f"{os.cpu_count()} cores of {names[0]}"])
 
 
-def read(recipe: str, dataset: str) -> list[Result]:
-    """The kept runs of a recipe on a data set."""
+def read(recipe: str, dataset: str = "*") -> list[Result]:
+    """The kept runs of a recipe on a data set, or on all."""
     results = []
     for file in sorted((HERE / recipe).glob(f"{dataset}-*/run.json")):
         run = json.loads(file.read_text(encoding="utf-8"))
         metrics = json.loads(file.with_name("metrics.json").read_text(encoding="utf-8"))
         results.append(Result(run["model"], run["command"], metrics))
     return results
+
+
+def read_all() -> list[Result]:
+    """All kept runs."""
+    recipes = sorted(path.name for path in HERE.iterdir() if path.is_dir())
+    return [result for recipe in recipes for result in read(recipe)]
 
 
 def by_model(results: list[Result]) -> dict[str, list[Result]]:
@@ -182,9 +193,11 @@ def table(recipe: str, dataset: str) -> str:
         if model in published:
             of_runs[0] = {**of_runs[0], "published": published[model]}
         lines.append(_line([f"`{model}`", *(_cell(key, of_runs) for key in columns)]))
-    one = next(iter(groups.values()))[0].metrics
-    cells = [_cell(_floor(key), [one]) for key in columns]
-    return "\n".join([*lines, _line(["*real images*", *cells])]) + "\n"
+    everything = [r.metrics for results in groups.values() for r in results]
+    known = set.intersection(*map(set, everything))
+    mean = {key: statistics.fmean(metrics[key] for metrics in everything) for key in known}
+    cells = [_cell(_floor(key), [mean]) for key in columns]
+    return "\n".join([*lines, _line(["*real examples*", *cells])]) + "\n"
 
 
 def probes(recipe: str, dataset: str) -> str:
@@ -236,32 +249,62 @@ def with_tables(text: str) -> str:
     )
 
 
-def expected(values: list[float]) -> tuple[float, float]:
-    """The range in which another run's value should lie."""
-    mean = statistics.fmean(values)
-    known = len(values) > 2
-    half = SEVERAL_SEEDS * statistics.stdev(values) if known else ONE_SEED * abs(mean)
+def seeds_of(command: str) -> list[Result]:
+    """The kept runs of one command."""
+    words = sorted(shlex.split(command))
+    return [result for result in read_all() if sorted(shlex.split(result.command)) == words]
+
+
+class Spread(NamedTuple):
+    """Of a number between seeds.
+
+    relative: its standard deviation over its mean.
+    freedom: degrees of freedom of that estimate.
+    """
+
+    relative: float
+    freedom: int
+
+
+def spread(key: str) -> Spread | None:
+    """Pooled over all kept commands with several seeds: two or three of one tell too little."""
+    squares, freedom = 0.0, 0
+    by_command: dict[str, list[float]] = {}
+    for result in read_all():
+        if result.says(key):
+            by_command.setdefault(result.command, []).append(result.metrics[key])
+    for values in by_command.values():
+        mean = statistics.fmean(values)
+        if len(values) > 1 and mean:
+            squares += (len(values) - 1) * (statistics.stdev(values) / mean) ** 2
+            freedom += len(values) - 1
+    return Spread(math.sqrt(squares / freedom), freedom) if freedom else None
+
+
+def expected(values: list[float], between_seeds: Spread | None) -> tuple[float, float]:
+    """The range in which another seed's value should lie: Student's prediction interval."""
+    mean, n = statistics.fmean(values), len(values)
+    if between_seeds is None:
+        half = ONE_SEED * abs(mean)
+    else:
+        quantile = float(student_t.ppf(1 - OUTSIDE / 2, between_seeds.freedom))
+        half = quantile * between_seeds.relative * abs(mean) * math.sqrt(1 + 1 / n)
     return mean - half, mean + half
 
 
 def check(run: Path) -> bool:
     """Print a verdict for each number of a reader's run; whether all are as expected."""
     command = command_of(run)
-    kept = [
-        result
-        for recipe in sorted(path.name for path in HERE.iterdir() if path.is_dir())
-        for result in read(recipe, choices_of(run)["dataset"])
-        if sorted(shlex.split(result.command)) == sorted(shlex.split(command))
-    ]
+    kept = seeds_of(command)
     if not kept:
         sys.exit(f"error: results/ has no run of `{command}`; `ls results/*` shows what it has")
     metrics: dict[str, Any] = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
     fine = True
     for key in CHECKED:
-        values = [result.metrics[key] for result in kept if key in result.metrics]
+        values = [result.metrics[key] for result in kept if result.says(key)]
         if not values or key not in metrics:
             continue
-        low, high = expected(values)
+        low, high = expected(values, spread(key))
         inside = math.isfinite(metrics[key]) and low <= metrics[key] <= high
         fine &= inside
         verdict = "as expected" if inside else "OUTSIDE"

@@ -59,7 +59,7 @@ def test_a_table_by_hand(tmp_path, monkeypatch):
     assert lines[-1] == "after"
     assert lines[2].startswith("| `model=` | MSE | FD-CNN, reconstructions |")
     assert lines[4].startswith("| `ae` | 0.02 ± 0.01 |  |")
-    assert lines[5].startswith("| *real images* |  | 0.5 |")
+    assert lines[5].startswith("| *real examples* |  | 0.5 |")
 
 
 def test_the_table_of_the_best_holds_samples_against_reconstructions(tmp_path, monkeypatch):
@@ -152,7 +152,7 @@ def test_a_table_of_vectors_names_its_features(tmp_path, monkeypatch):
     assert "| FD-PCA, reconstructions | FD-PCA, prior |" in lines[0]
     assert "FD-CNN" not in lines[0]
     assert lines[2].startswith("| `ae` |  |  | 40 |")
-    assert lines[3].startswith("| *real images* |  | 2.5 | 2.5 | 2.5 |")
+    assert lines[3].startswith("| *real examples* |  | 2.5 | 2.5 | 2.5 |")
 
 
 def test_a_run_is_held_against_the_spread_of_the_seeds(run, tmp_path, monkeypatch, capsys):
@@ -168,15 +168,50 @@ def test_a_run_is_held_against_the_spread_of_the_seeds(run, tmp_path, monkeypatc
         scaled = {key: factor * value for key, value in metrics.items()}
         (again / "metrics.json").write_text(json.dumps(scaled))
     values = [own, 0.98 * own, 1.03 * own]
-    low, high = ledger.expected(values)
+    low, high = ledger.expected(values, ledger.spread("test/mse"))
     assert (low + high) / 2 == pytest.approx(statistics.fmean(values))
-    assert (high - low) / 8 == pytest.approx(statistics.stdev(values))
+    # Student's quantile for 99 % and 2 degrees of freedom is 9.925.
+    assert (high - low) / 2 == pytest.approx(
+        9.925 * statistics.stdev(values) * (4 / 3) ** 0.5, rel=1e-4
+    )
     assert ledger.check(run)
     assert "as expected" in capsys.readouterr().out
     metrics = json.loads((run / "metrics.json").read_text())
     (run / "metrics.json").write_text(json.dumps({**metrics, "test/mse": 2 * own}))
     assert not ledger.check(run)
     assert "test/mse" in capsys.readouterr().out
+
+
+def test_a_kept_run_is_as_expected_of_the_other_seeds():
+    """Each number of each kept run, held against its command's other seeds: few lie outside."""
+    inside = []
+    for command in {result.command for result in ledger.read_all()}:
+        runs = ledger.seeds_of(command)
+        for i, run in enumerate(runs):
+            others = [other.metrics for other in runs[:i] + runs[i + 1 :]]
+            for key in filter(run.says, ledger.CHECKED):
+                if others:
+                    kept = [metrics[key] for metrics in others]
+                    low, high = ledger.expected(kept, ledger.spread(key))
+                    inside.append(low <= run.metrics[key] <= high)
+    assert len(inside) > 100
+    assert statistics.fmean(inside) > 0.95
+
+
+def test_spread_is_pooled_and_leaves_out_what_an_ae_draws_from_the_prior(tmp_path, monkeypatch):
+    monkeypatch.setattr(ledger, "HERE", tmp_path)
+    for seed, mse in enumerate((1.0, 3.0)):  # mean 2, variance 2
+        kept(tmp_path / f"short/digits-ae-seed{seed}", seed, mse)
+    assert ledger.spread("test/mse") == pytest.approx((0.5**0.5, 1))
+    for seed, mse in enumerate((9.0, 10.0, 11.0)):  # mean 10, variance 1
+        kept(tmp_path / f"long/digits-ae-seed{seed}", seed, mse)
+        file = tmp_path / f"long/digits-ae-seed{seed}/run.json"
+        file.write_text(file.read_text().replace("model=ae", "model=ae trainer.max_epochs=9"))
+    assert ledger.spread("test/mse") == pytest.approx((((0.5 + 2 * 0.01) / 3) ** 0.5, 3))
+    assert ledger.spread("latent/knn_accuracy") is None
+    result = ledger.Result("ae", "", {"prior/fd_cnn": 9.0, "mixture/fd_cnn": 1.0})
+    assert not result.says("prior/fd_cnn")
+    assert result.says("mixture/fd_cnn")
 
 
 def test_a_run_that_nothing_is_known_of(run):

@@ -122,8 +122,8 @@ def check(data: DataModule, settings: Settings, objective: str = "") -> None:
         )
     if settings.features == "inception" and (len(data.shape) != 3 or data.shape[0] not in (1, 3)):
         raise InputError(
-            "evaluation.features=inception: takes grey or colour images; the data set's examples are"
-            f" of the shape {data.shape}; set evaluation.features=pca"
+            "evaluation.features=inception: takes grey or colour images; the data set's examples"
+            f" are of the shape {data.shape}; set evaluation.features=pca"
         )
     distance = load_extractor(settings.features, data.extractor).distance
     of, _, key = objective.rpartition("/")
