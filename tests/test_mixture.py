@@ -7,6 +7,7 @@ from safetensors.numpy import load_file
 from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 from sklearn.mixture import GaussianMixture
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from autoencoders.distributions import NormalPrior
 from autoencoders.samplers import Mixture, mixture
@@ -141,6 +142,29 @@ def test_the_order_of_blocks_leaves_the_fit_as_likely(monkeypatch):
     whole = Mixture(components=3).fit(z).log_prob(z).mean().item()
     monkeypatch.setattr(mixture, "BLOCK", 100)
     assert Mixture(components=3).fit(z).log_prob(z).mean().item() == pytest.approx(whole, abs=1e-3)
+
+
+def test_large_codes_are_taken_in_parts(monkeypatch):
+    """With the same fit and draws, and no tensor larger than the codes: all products of two of a
+    code's 20 coordinates would be ten times as many numbers."""
+    z = torch.randn(3000, 20, generator=torch.Generator().manual_seed(0))
+    whole = Mixture(components=3).fit(z)
+    monkeypatch.setattr(mixture, "NUMBERS", 10_000)
+    largest = []
+
+    class Sizes(TorchDispatchMode):
+        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+            result = function(*args, **(kwargs or {}))
+            if isinstance(result, torch.Tensor):
+                largest.append(result.numel())
+            return result
+
+    with Sizes():
+        parts = Mixture(components=3).fit(z)
+        draws = parts.draw(3000, torch.Generator().manual_seed(1))
+    assert max(largest) == z.numel()
+    torch.testing.assert_close(parts.covariances, whole.covariances)
+    torch.testing.assert_close(draws, whole.draw(3000, torch.Generator().manual_seed(1)))
 
 
 @pytest.mark.parametrize("components", [0, -1, 2.5])

@@ -96,7 +96,7 @@ class VelocityField(nn.Module):
         self.weights[:k] = mixture.weights
         self.means[:k] = mixture.means
         self.roots[:k] = torch.linalg.cholesky(mixture.covariances)
-        self.register_buffer("joint", log_joint_weights(mixture).float(), persistent=False)
+        self.register_buffer("joint", log_joint_weights(mixture), persistent=False)
 
     def start(self, n: int, generator: torch.Generator | None) -> Tensor:
         """n draws of the mixture, (n, latent_dim)."""
@@ -105,6 +105,7 @@ class VelocityField(nn.Module):
 
     def start_of(self, x: Tensor) -> Tensor:
         """For each of x (B, latent_dim) a draw of a component that it may belong to."""
-        belongs = (monomials(x) @ self.joint.T).softmax(1)  # (B, K)
+        # In double precision: near-singular components' weights of monomials cancel.
+        belongs = (monomials(x.double()) @ self.joint.T).softmax(1)  # (B, K)
         k = belongs.multinomial(1).squeeze(1)
         return draw_of_components(k, self.means, self.roots)

@@ -17,6 +17,7 @@ from autoencoders.files import write_whole
 
 CHOICES = (1, 3, 10, 30, 100, 200, 300)  # numbers of components that are tried
 BLOCK = 5000  # codes between two updates of the parameters
+NUMBERS = 2_000_000  # of the largest tensor that is held at once
 PASSES = 100  # over the codes, at most
 TOLERANCE = 1e-3  # nats per code that a pass gains, else it is the last
 SHARED = 2.0  # codes that each component gets beside its own, of their average covariance
@@ -105,8 +106,11 @@ def draw_of_components(
     k: Tensor, means: Tensor, roots: Tensor, generator: torch.Generator | None = None
 ) -> Tensor:
     """A draw of each of the components k (n,), (n, d); roots: of their covariances, (K, d, d)."""
-    eps = torch.randn(len(k), means.shape[1], 1, generator=generator, dtype=means.dtype)
-    return means[k] + (roots[k] @ eps).squeeze(2)
+    d = means.shape[1]
+    eps = torch.randn(len(k), d, 1, generator=generator, dtype=means.dtype)
+    many = max(1, NUMBERS // d**2)
+    parts = zip(k.split(many), eps.split(many), strict=True)
+    return torch.cat([means[i] + (roots[i] @ e).squeeze(2) for i, e in parts])
 
 
 def choose(x: Tensor, seed: int) -> Parameters:
@@ -118,7 +122,7 @@ def choose(x: Tensor, seed: int) -> Parameters:
         if components > len(train):
             break
         fitted = expectation_maximisation(train, components, seed)
-        log_likelihood = log_joint(monomials(held_out), fitted).logsumexp(1).mean().item()
+        _, log_likelihood = _expect(held_out, fitted)
         if not log_likelihood > most:
             break
         best, most = fitted, log_likelihood
@@ -137,26 +141,48 @@ def expectation_maximisation(x: Tensor, components: int, seed: int) -> Parameter
     some = x[: max(50 * components, 1000)].numpy()
     means = torch.from_numpy(kmeans_plusplus(some, components, random_state=seed % 2**32)[0])
     blocks = x.split(BLOCK)
-    statistics = []  # of each block: how much of 1, z and z z' each component has, (K, monomials)
-    for block in blocks:
-        nearest = torch.cdist(block, means).argmin(1)
-        statistics.append(F.one_hot(nearest, components).double().T @ monomials(block))
+    # Of each block: how much of 1, z and z z' each component has, (K, monomials).
+    statistics = [_nearest_mean(block, means) for block in blocks]
     total = torch.stack(statistics).sum(0)
     previous = -torch.inf
     for _ in range(PASSES):
         log_likelihood = 0.0
         for i, block in enumerate(blocks):
-            of_block = monomials(block)
-            joint = log_joint(of_block, _maximise(total, x.shape[1]))
-            evidence = joint.logsumexp(1, keepdim=True)
-            update = (joint - evidence).exp().T @ of_block
+            update, gained = _expect(block, _maximise(total, x.shape[1]))
             total += update - statistics[i]
             statistics[i] = update
-            log_likelihood += evidence.sum().item()
+            log_likelihood += gained
         if log_likelihood - previous < TOLERANCE * len(x):
             break
         previous = log_likelihood
     return _maximise(total, x.shape[1])
+
+
+def _nearest_mean(x: Tensor, means: Tensor) -> Tensor:
+    """The statistics of codes (N, d) that belong to the component of the nearest mean, (K,
+    monomials)."""
+    belongs = F.one_hot(torch.cdist(x, means).argmin(1), len(means)).to(x.dtype)
+    parts = zip(belongs.split(_many(x.shape[1])), x.split(_many(x.shape[1])), strict=True)
+    return torch.stack([of_part.T @ monomials(part) for of_part, part in parts]).sum(0)
+
+
+def _expect(x: Tensor, mixture: Parameters) -> tuple[Tensor, float]:
+    """The statistics of codes (N, d) that belong to components as the mixture says, (K, monomials),
+    and their log-likelihood, summed over codes."""
+    weights = log_joint_weights(mixture)
+    statistics, log_likelihood = torch.zeros_like(weights), 0.0
+    for part in x.split(_many(x.shape[1])):
+        of_part = monomials(part)
+        joint = of_part @ weights.T
+        evidence = joint.logsumexp(1, keepdim=True)
+        statistics += (joint - evidence).exp().T @ of_part
+        log_likelihood += evidence.sum().item()
+    return statistics, log_likelihood
+
+
+def _many(d: int) -> int:
+    """How many codes' monomials are held at once."""
+    return max(1, NUMBERS // ((d + 1) * (d + 2) // 2))
 
 
 def monomials(x: Tensor) -> Tensor:
@@ -167,11 +193,6 @@ def monomials(x: Tensor) -> Tensor:
     """
     i, j = torch.triu_indices(x.shape[1], x.shape[1])
     return torch.cat([torch.ones_like(x[:, :1]), x, x[:, i] * x[:, j]], 1)
-
-
-def log_joint(of_codes: Tensor, mixture: Parameters) -> Tensor:
-    """log w_k + log N(z; m_k, C_k) of codes' monomials, (B, K)."""
-    return of_codes @ log_joint_weights(mixture).T
 
 
 def log_joint_weights(mixture: Parameters) -> Tensor:
