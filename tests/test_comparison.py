@@ -200,6 +200,7 @@ def test_the_tables_agree(compared, multirun):
     everyone = [json.loads((multirun / f"{i}/metrics.json").read_text()) for i in range(4)]
     mean = statistics.fmean(run["floor/coverage"] for run in everyone)
     assert float(floor["mixture/coverage"]) == pytest.approx(mean)
+    assert float(floor["latent/mmd"]) == pytest.approx(metrics[0]["latent/mmd_floor"])
     lines = (folder / "comparison.md").read_text().splitlines()
     heads = [i for i, line in enumerate(lines) if line.startswith("| ---")]
     assert all(lines[i + 1].startswith(f"| {FLOOR}") for i in heads[:3])
@@ -317,6 +318,22 @@ def comparison(tmp_path):
 
     first, second = run("WAE", 1, 0.25, reg_weight=10), run("WAE", 2, 0.5, reg_weight=10)
     return Comparison([first, second, run("AE", 1, 0.3)])
+
+
+def test_draws_from_different_priors_are_no_floor(comparison):
+    """What two draws of the prior reach depends on latent_dim."""
+    runs = [run for row in comparison.rows for run in row.runs]
+
+    def floor(*values):
+        runs_with = [
+            run._replace(metrics={**run.metrics, "latent/mmd": 0.1, "latent/mmd_floor": value})
+            for run, value in zip(runs, values, strict=True)
+        ]
+        return Comparison(runs_with).floor
+
+    assert floor(0.02, 0.02, 0.02)["latent/mmd"].mean == pytest.approx(0.02)
+    assert "latent/mmd" not in (found := floor(0.02, 0.02, 0.3))
+    assert found["prior/precision"].mean == 0.9
 
 
 @pytest.fixture

@@ -67,7 +67,8 @@ class Comparison:
         dataset: its name in `dataset=`; label: that in figures and tables.
         samplers: the names of those that samples were drawn with.
         rows: the models', without the floor.
-        floor: what a perfect model would reach, see `Column`.
+        floor: what real examples reach, or draws from the prior where all runs have the same one,
+            see `Column`.
         columns: those that any row has a value of.
 
     Raises:
@@ -90,8 +91,8 @@ class Comparison:
             Row(label, group, {c.key: cell for c in self.columns if (cell := _cell(c, i, means))})
             for i, (label, group) in enumerate(zip(labels(groups), groups, strict=True))
         ]
-        floors = {c.key: _mean(c.floor, runs) for c in self.columns if c.floor}
-        self.floor = {key: Cell(cell.mean) for key, cell in floors.items() if cell is not None}
+        floors = {c.key: _floor(c.floor, runs) for c in self.columns if c.floor}
+        self.floor = {key: Cell(mean) for key, mean in floors.items() if mean is not None}
 
     @property
     def split(self) -> str:
@@ -239,6 +240,14 @@ def _mean(key: str, runs: list[FinishedRun]) -> Cell | None:
         return None
     std = statistics.stdev(values) if len(values) > 1 else None
     return Cell(statistics.fmean(values), std)
+
+
+def _floor(key: str, runs: list[FinishedRun]) -> float | None:
+    values = [run.metrics[key] for run in runs if key in run.metrics]
+    of_prior = key.endswith("_floor")
+    if not values or (of_prior and not math.isclose(min(values), max(values), rel_tol=1e-3)):
+        return None
+    return statistics.fmean(values)
 
 
 def _cell(column: Column, row: int, means: list[dict[str, Cell | None]]) -> Cell | None:
