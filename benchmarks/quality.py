@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 import matplotlib.pyplot as plt
 import pytorch_lightning as pl
 import torch
-from common import compose_run, now, print_table
+from common import compose_run, device, now, print_table
 from matplotlib.ticker import FormatStrFormatter, LogLocator, NullFormatter
 from pythae import models, samplers, trainers
 from pythae.data.datasets import BaseDataset
@@ -48,11 +48,12 @@ HIDDEN, LATENT, BATCH, LR = 32, 16, 256, 1e-3
 NETWORK = Strided(hidden_dim=HIDDEN)
 COMPONENTS, SAMPLER_BATCH = 10, 512
 
-# Pythae's models, with the weights that ours have by default. Its RAE leaves the decoder's weights
-# to Adam, whose decay is the gradient of half of their squares.
+# Pythae's models, with the weights that ours have by default. Its VAEs halve the squared error, so
+# that half of the KL divergence stands beside it. Its RAE leaves the decoder's weights to Adam,
+# whose decay is the gradient of half of their squares.
 PYTHAE = {
     "ae": (models.AE, models.AEConfig, {}),
-    "vae": (models.VAE, models.VAEConfig, {"reconstruction_loss": "mse"}),
+    "vae": (models.BetaVAE, models.BetaVAEConfig, {"reconstruction_loss": "mse", "beta": 0.5}),
     "rae": (models.RAE_L2, models.RAE_L2_Config, {"embedding_weight": 0.1}),
     "wae_mmd": (models.WAE_MMD, models.WAE_MMD_Config, {"reg_weight": 200.0}),
 }
@@ -148,7 +149,7 @@ def train_ours(name: str, dataset: str, epochs: int, seed: int) -> tuple[Any, li
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
         train(cfg, Path(folder), extra_callbacks=[OurWatch(watch)])
     _, model = build(cfg)
-    return model, watch.snapshots
+    return model.to(device()), watch.snapshots
 
 
 def train_pythae(name: str, x: Tensor, epochs: int, seed: int) -> tuple[Any, list[Snapshot]]:

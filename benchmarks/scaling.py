@@ -18,7 +18,7 @@ TUTORIAL = {"hidden_dim": 40, "batch_size": 256, "images": 60_000}
 ROWS = [
     *({"batch_size": n} for n in (32, 128, 512, 2048, 4096)),
     *({"hidden_dim": n} for n in (16, 32, 64, 128)),
-    *({"images": n} for n in (1_000, 10_000, 60_000)),
+    *({"images": n} for n in (10_000, 60_000)),  # no fewer: all timed batches must be full
 ]
 
 

@@ -57,7 +57,7 @@ def marker_features(
     labels = data.train.labels[nearest(generated, data.train.values)[1]]
     real = evaluation.real
     blocks = [
-        Block("test examples", real.values[:SHOWN, chosen], real.labels[:SHOWN]),
+        Block("real examples", real.values[:SHOWN, chosen], real.labels[:SHOWN]),
         Block(f"draws from the {sampler}", generated[:, chosen], labels),
     ]
     names = [data.feature_names[i] if data.feature_names else str(i) for i in chosen.tolist()]

@@ -14,16 +14,13 @@ from autoencoders.figures.style import INK, PALETTE, headed, label_plainly
 NAMED = 6  # features that are named in a panel, those of the largest variance
 
 
-def moments(
-    real: Tensor, generated: Mapping[str, Tensor], title: str, note: str = "", of: str = "test"
-) -> Figure:
+def moments(real: Tensor, generated: Mapping[str, Tensor], title: str, note: str = "") -> Figure:
     """A row of panels for each generated set: its features' means and variances against the real
     ones', and both sets' totals.
 
     Args:
         real: (N, features).
         generated: by the set's name, (M, features) each.
-        of: what the real examples are called.
     """
     figure = Figure(figsize=(10, 3.1 * len(generated) + 0.6), layout="constrained")
     axes = figure.subplots(len(generated), 3, squeeze=False)
@@ -31,12 +28,12 @@ def moments(
         for panel, moment in ((left, "mean"), (middle, "variance")):
             x, y = (v.mean(0) if moment == "mean" else v.var(0) for v in (real, values))
             _against(panel, x, y)
-            panel.set_xlabel(f"{moment}, {of} examples", fontsize=9)
+            panel.set_xlabel(f"{moment}, real examples", fontsize=9)
             panel.set_ylabel(f"{moment}, {name}", fontsize=9)
         totals = real.sum(1).numpy(), values.sum(1).numpy()
         low, high = np.quantile(np.concatenate(totals), [0.002, 0.998])
         edges = np.linspace(low, high, 41)
-        right.hist(totals[0], edges, density=True, color=PALETTE[6], label=f"{of} examples")
+        right.hist(totals[0], edges, density=True, color=PALETTE[6], label="real examples")
         right.hist(
             totals[1], edges, density=True, color=PALETTE[0], label=name, histtype="step", lw=2
         )
