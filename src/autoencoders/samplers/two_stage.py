@@ -11,6 +11,7 @@ from autoencoders.networks import MLP
 from autoencoders.samplers.learned import Learned
 
 START_STD = 0.1  # of the decoder, for standardised codes
+SPEED = 10  # of its logarithm in training, against weights: Adam moves each number by lr at most
 
 
 class TwoStage(Learned):
@@ -49,7 +50,12 @@ class SecondVAE(nn.Module):
         self.prior = NormalPrior(latent_dim, 1.0)
         self.encoder = mlp.encoder((latent_dim,), NormalPosterior.heads * latent_dim)
         self.decoder = mlp.decoder(latent_dim, (latent_dim,))
-        self.log_std = nn.Parameter(torch.tensor(START_STD).log())
+        self.slow_log_std = nn.Parameter(torch.tensor(START_STD).log() / SPEED)
+
+    @property
+    def log_std(self) -> Tensor:
+        """log s."""
+        return SPEED * self.slow_log_std
 
     def forward(self, z: Tensor) -> Tensor:
         """The negative evidence lower bound of z (B, latent_dim) in nats, averaged."""
