@@ -49,6 +49,7 @@ COLUMNS = {
     "reconstruction/fd_cnn": "FD-CNN, reconstructions",
     "prior/fd_cnn": "FD-CNN, prior",
     "mixture/fd_cnn": "FD-CNN, mixture",
+    "latent/kl": "KL from the prior",
     "prior/precision": "precision, prior",
     "prior/recall": "recall, prior",
     "latent/knn_accuracy": "kNN accuracy",
@@ -161,6 +162,10 @@ def read(recipe: str, dataset: str = "*") -> list[Result]:
     for file in sorted((HERE / recipe).glob(f"{dataset}-*/run.json")):
         run = json.loads(file.read_text(encoding="utf-8"))
         metrics = json.loads(file.with_name("metrics.json").read_text(encoding="utf-8"))
+        if {"mixture/log_likelihood", "prior/log_likelihood"} <= metrics.keys():
+            # By its definition, for runs that were kept before evaluations reported it.
+            gain = metrics["mixture/log_likelihood"] - metrics["prior/log_likelihood"]
+            metrics.setdefault("latent/kl", gain)
         results.append(Result(run["model"], run["command"], metrics))
     return results
 
@@ -187,6 +192,8 @@ def table(recipe: str, dataset: str) -> str:
     by_pca = any("prior/fd_pca" in r.metrics for results in groups.values() for r in results)
     columns = {"test/mse": "MSE"} | (TUTORIAL_COLUMNS if published else {})
     columns |= PCA_COLUMNS if by_pca else BEST_COLUMNS if recipe == "best" else COLUMNS
+    if not any("latent/kl" in r.metrics for results in groups.values() for r in results):
+        columns.pop("latent/kl", None)  # they were kept before it was measured
     lines = [_line(["`model=`", *columns.values()]), "|" + " --- |" * (len(columns) + 1)]
     for model, results in groups.items():
         of_runs = [r.metrics for r in results]

@@ -317,17 +317,18 @@ def log_densities(path, z):
     return logsumexp(each, axis=1, b=tensors["weights"].numpy())
 
 
-def log_likelihoods(weights, images, samplers, rng):
-    """The mean log-density of uint8 images' codes under each sampler, by its metric's name."""
+def log_likelihoods(weights, images, samplers, prior_std, rng):
+    """The mean log-density of uint8 images' codes under each sampler, by its metric's name, and how
+    much larger the largest is than the prior's."""
     mean, log_var = posterior(weights, images.float() / 255)
     z = mean.double().numpy()
     if log_var is not None:
         z = z + (log_var / 2).exp().numpy() * rng.standard_normal(z.shape)
     densities = {name: log_densities(path, z) for name, (_, path) in samplers.items()}
-    return {
-        f"{name}/log_likelihood": Number(
-            each.mean(), abs=0 if log_var is None else 4 * each.std() / np.sqrt(len(z))
-        )
+    gain = densities["mixture"] - norm.logpdf(z, scale=prior_std).sum(1)
+    error = 0 if log_var is None else 4 / np.sqrt(len(z))  # of a mean, in standard deviations
+    return {"latent/kl": Number(gain.mean(), abs=error * gain.std())} | {
+        f"{name}/log_likelihood": Number(each.mean(), abs=error * each.std())
         for name, each in densities.items()
     }
 
@@ -373,7 +374,7 @@ def evaluation_metrics(weights, data, samplers, prior_std=1.0):
         distances = cdist(those.flatten(1).double().numpy() / 255, train).min(1) / 28
         exact = name in ("held_out", "reconstruction")
         numbers[f"{name}/nearest_train"] = Number(distances.mean(), rel=EXACT if exact else 0.1)
-    numbers |= log_likelihoods(weights, data.test.values, samplers, rng)
+    numbers |= log_likelihoods(weights, data.test.values, samplers, prior_std, rng)
     z = codes.double().numpy()
     labels = data.train.labels.numpy(), data.test.labels.numpy()
     arguments = (train_codes.numpy(), labels[0], codes.numpy(), labels[1])

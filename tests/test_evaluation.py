@@ -34,6 +34,7 @@ from autoencoders.evaluation.evaluate import (
 )
 from autoencoders.evaluation.exhibits import EXHIBITS, between, pairs
 from autoencoders.features import EXTRACTORS, PCA, FeatureCNN
+from autoencoders.metrics import latents
 from autoencoders.models import AE, VAE, WAEGAN
 from autoencoders.models.base import inference
 from autoencoders.networks import MLP
@@ -58,7 +59,8 @@ def measured(names, extractor, labelled=True):
     found = [c for c in columns(names) if c.section != "Training" and c.key[:5] != "test/"]
     found = [c for c in found if c.key.rpartition("/")[2] not in others]
     if not labelled:
-        found = [c for c in found if c.floor or not c.key.startswith("latent/")]
+        labels = {q.key for metric in latents.LABEL_METRICS for q in metric.quantities}
+        found = [c for c in found if c.key.removeprefix("latent/") not in labels]
     return {c.key for c in found} | {c.floor for c in found if c.floor} | {"evaluation_seconds"}
 
 

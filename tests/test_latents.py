@@ -9,6 +9,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from autoencoders.divergences import mmd
 from autoencoders.metrics import latents
 from autoencoders.metrics.latents import (
+    kl_bound,
     knn_accuracy,
     prior_distances,
     probe_accuracy,
@@ -54,6 +55,25 @@ def test_the_blocked_mmd_is_the_mean_over_blocks(monkeypatch):
     codes, prior = normal(100), normal(100, seed=1) + 1
     blocks = [mmd(codes[i : i + 50], prior[i : i + 50]).item() for i in (0, 50)]
     assert prior_distances(codes, prior, 1.0)["mmd"] == pytest.approx(np.mean(blocks))
+
+
+def test_the_kl_bound_is_the_divergence_where_the_density_is_the_codes_own():
+    """And below it with any other density. In closed form for Gaussians, by torch."""
+    own, prior, other = (
+        torch.distributions.Independent(torch.distributions.Normal(mean, std), 1)
+        for mean, std in (
+            (torch.tensor([0.5, -1.0]), torch.tensor([0.3, 2.0])),
+            (torch.zeros(2), torch.ones(2)),
+            (torch.tensor([0.4, -0.5]), torch.tensor([0.5, 1.5])),
+        )
+    )
+    torch.manual_seed(0)
+    z = own.sample((200_000,))
+    expected = torch.distributions.kl_divergence(own, prior).item()
+    assert kl_bound(own.log_prob(z), prior.log_prob(z))["kl"] == pytest.approx(expected, rel=0.01)
+    loss = torch.distributions.kl_divergence(own, other).item()
+    found = kl_bound(other.log_prob(z), prior.log_prob(z))["kl"]
+    assert found == pytest.approx(expected - loss, rel=0.02)
 
 
 def test_what_classifiers_read_off_codes():

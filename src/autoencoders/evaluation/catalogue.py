@@ -65,6 +65,10 @@ def columns(samplers: Iterable[str], names: Iterable[str] = ()) -> list[Column]:
         *of_examples(RECONSTRUCTION, "Reconstruction"),
         *(column for name in samplers for column in of_sampler(name)),
         *(
+            Column(f"latent/{q.key}", "Latent space", q.name, q.better)
+            for q in latents.KL.quantities
+        ),
+        *(
             Column(f"latent/{q.key}", "Latent space", q.name, q.better, f"latent/{q.key}_floor")
             for metric in latents.PRIOR_METRICS
             for q in metric.quantities

@@ -17,7 +17,7 @@ from autoencoders.metrics.base import Metric
 from autoencoders.metrics.samples import Judged, Sample
 from autoencoders.models import AutoEncoder
 from autoencoders.models.base import inference
-from autoencoders.samplers import Density, Sampler
+from autoencoders.samplers import Density, Prior, Sampler
 
 BATCH = 100  # activations that stay in a processor's cache
 CLOSEST = 10  # samples that are shown beside their nearest training example
@@ -216,6 +216,7 @@ class Judge:
         self.metrics: dict[str, float] = {}
         self.left_out: dict[str, list[str]] = {}  # of what, by what and why
         self.of_examples = (samples.frechet(extractor.distance), *samples.METRICS)
+        self.log_probs: list[Tensor] = []  # of the codes, by each density but the prior's
         self.class_shares: dict[str, Tensor] = {}
         if self.real.classes is not None:
             self.class_shares["real images"] = samples.class_shares(self.real.classes)
@@ -237,7 +238,10 @@ class Judge:
     def density(self, name: str, sampler: Sampler, z: Tensor) -> None:
         """Judge how likely a sampler finds codes (N, latent_dim), where it has a density."""
         if isinstance(sampler, Density):
-            self._take(name, latents.DENSITY, sampler.log_prob(z))
+            log_probs = sampler.log_prob(z)
+            self._take(name, latents.DENSITY, log_probs)
+            if not isinstance(sampler, Prior):
+                self.log_probs.append(log_probs)
 
     def codes(
         self, codes: Codes, train: Codes, model: AutoEncoder, data: DataModule, examples: Examples
@@ -248,6 +252,10 @@ class Judge:
             examples: those that the codes `train` are of.
         """
         n, prior = len(codes.z), model.prior
+        if self.log_probs:
+            likeliest = max(self.log_probs, key=lambda log_probs: log_probs.mean().item())
+            of_prior = Prior().fit(codes.z, prior).log_prob(codes.z)
+            self._take("latent", latents.KL, likeliest, of_prior)
         draws = [prior.draw(n, stream(self.settings.seed, f"prior {i}")) for i in range(3)]
         for metric in latents.PRIOR_METRICS:
             self._take("latent", metric, codes.z, draws[0], prior.std)

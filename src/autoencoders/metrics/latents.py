@@ -92,6 +92,20 @@ def log_likelihood(log_probs: Tensor) -> dict[str, float]:
 # model, and not models.
 DENSITY = Metric(log_likelihood, (Quantity("log_likelihood", "log-likelihood of codes"),))
 
+
+def kl_bound(log_probs: Tensor, prior_log_probs: Tensor) -> dict[str, float]:
+    """A lower bound of KL(Q_z || P_z) in nats: log m(z) - log p(z), (N,) each, averaged over codes.
+
+    Whatever the density m is, E log m(z) <= E log q(z) over z ~ q (Gibbs' inequality), so that the
+    mean is at most E log q(z) - log p(z). That holds for codes that m was not fitted on; the better
+    m fits, the tighter. Below 0 where m fits worse than the prior.
+    """
+    return {"kl": (log_probs - prior_log_probs).mean().item()}
+
+
+# Of the sampler that finds codes likeliest, against the prior. Units of the codes cancel.
+KL = Metric(kl_bound, (Quantity("kl", "KL from the prior, at least", "lower"),))
+
 # Of codes against draws from the prior; the floor is of two sets of draws.
 PRIOR_METRICS = (
     Metric(
