@@ -52,9 +52,19 @@ def test_prior_distances_order_codes_by_how_far_they_are(monkeypatch):
 
 def test_the_blocked_mmd_is_the_mean_over_blocks(monkeypatch):
     monkeypatch.setattr(latents, "BLOCK", 50)
+    monkeypatch.setattr(torch, "randperm", lambda n, generator: torch.arange(n))
     codes, prior = normal(100), normal(100, seed=1) + 1
     blocks = [mmd(codes[i : i + 50], prior[i : i + 50]).item() for i in (0, 50)]
     assert prior_distances(codes, prior, 1.0)["mmd"] == pytest.approx(np.mean(blocks))
+
+
+def test_the_mmd_does_not_depend_on_the_order_of_codes(monkeypatch):
+    """Codes that are the prior's as a whole, sorted: each block alone is far from it."""
+    monkeypatch.setattr(latents, "BLOCK", 200)
+    codes, prior = normal(2000), normal(2000, seed=1)
+    codes = codes[codes[:, 0].argsort()]
+    assert abs(prior_distances(codes, prior, 1.0)["mmd"]) < 0.01
+    assert mmd(codes[:200], prior[:200]).item() > 0.1
 
 
 def test_the_kl_bound_is_the_divergence_where_the_density_is_the_codes_own():
