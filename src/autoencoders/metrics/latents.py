@@ -21,8 +21,8 @@ def prior_distances(codes: Tensor, prior: Tensor, prior_std: float) -> dict[str,
 
     Returns:
         `mmd`: squared, unbiased, see `divergences.mmd`; averaged over random blocks of 2,000
-        (Zaremba et al. 2013, arXiv 1307.1954). `sliced_wasserstein`: of order 2. `frechet`: between the
-        Gaussians of the same moments.
+        (Zaremba et al. 2013, arXiv 1307.1954). `sliced_wasserstein`: of order 2. `frechet`:
+        between the Gaussians of the same moments.
 
     Raises:
         ValueError: one code.
