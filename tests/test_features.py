@@ -190,3 +190,11 @@ def test_principal_components_of_other_data_have_another_fingerprint():
     train = torch.randn(60, 5)
     assert PCA().fit(train).fingerprint == PCA().fit(train.clone()).fingerprint
     assert PCA().fit(train).fingerprint != PCA().fit(train + 1).fingerprint
+
+
+def test_components_do_not_depend_on_the_order_of_a_file():
+    """One that lists two kinds in turn, the second of half the spread: still all directions mean
+    something."""
+    train = torch.randn(4000, 20, generator=torch.Generator().manual_seed(0))
+    train[1::2] *= 0.5
+    assert len(PCA().fit(train).components) == 20

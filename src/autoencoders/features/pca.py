@@ -30,7 +30,9 @@ class PCA(Extractor):
     def fit(self, train: Tensor) -> Self:
         from sklearn.decomposition import PCA as Decomposition  # takes a second
 
-        x = to_floats(train).flatten(1).double().numpy()
+        # A file may list two kinds in turn, and every other example must be a random half.
+        order = torch.from_numpy(np.random.default_rng(0).permutation(len(train)))
+        x = to_floats(train[order]).flatten(1).double().numpy()
         k = _meaningful(x, min(COMPONENTS, *x.shape))
         pca = Decomposition(k, random_state=0).fit(x)
         self.mean = torch.from_numpy(pca.mean_)
@@ -46,12 +48,11 @@ class PCA(Extractor):
 
 
 def _meaningful(x: np.ndarray, most: int) -> int:
-    """How many of the first components of one half of the examples have at least half as much
-    variance on the other; at least 1, at most `most`."""
+    """How many of the first components of every other example have at least half as much variance
+    on the rest; at least 1, at most `most`."""
     from sklearn.decomposition import PCA as Decomposition
 
-    order = np.random.default_rng(0).permutation(len(x))  # a file may list two kinds in turn
-    fitted, others = x[order[::2]], x[order[1::2]]
+    fitted, others = x[::2], x[1::2]
     if len(others) < 2:
         return most
     pca = Decomposition(min(most, len(fitted)), random_state=0).fit(fitted)
