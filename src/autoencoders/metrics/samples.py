@@ -45,7 +45,7 @@ def frechet_distance(real: Tensor, generated: Tensor) -> float:
 
 
 def kernel_distance(
-    real: Tensor, generated: Tensor, real_similarity: Tensor | None = None
+    real: Tensor, generated: Tensor, real_similarity: float | None = None
 ) -> float:
     """Unbiased squared MMD under the kernel (x.y / d + 1)^3.
 
@@ -58,27 +58,31 @@ def kernel_distance(
     Raises:
         ValueError: a set of one point.
     """
-    if min(len(real), len(generated)) < 2:
-        raise ValueError("a distance of distributions needs at least two points of each")
-    across = torch.stack([_kernel_sum(block, generated) for block in real.split(BLOCK)]).sum()
-    across = across / (len(real) * len(generated))
     real_similarity = similarity(real) if real_similarity is None else real_similarity
-    return (real_similarity + similarity(generated) - 2 * across).item()
+    across = sum(_kernel_sum(block, generated) for block in real.split(BLOCK))
+    across = across / (len(real) * len(generated))
+    return real_similarity + similarity(generated) - 2 * across
 
 
-def similarity(x: Tensor) -> Tensor:
-    """The kernel of `kernel_distance`, averaged over the pairs of different points of a set."""
+def similarity(x: Tensor) -> float:
+    """The kernel of `kernel_distance`, averaged over the pairs of different points of a set.
+
+    Raises:
+        ValueError: a set of one point.
+    """
+    if len(x) < 2:
+        raise ValueError("a distance of distributions needs at least two points of each")
     blocks = x.split(BLOCK)
     # The matrix is symmetric: its blocks above the diagonal count twice.
     above = [_kernel_sum(b, c) for b, c in itertools.combinations(blocks, 2)]
     own = [_kernel_sum(b, b) for b in blocks]
-    diagonal = ((x * x).sum(1) / x.shape[1] + 1) ** 3
-    return (2 * sum(above) + sum(own) - diagonal.sum()) / (len(x) * (len(x) - 1))
+    diagonal = (((x * x).sum(1) / x.shape[1] + 1) ** 3).sum().item()
+    return (2 * sum(above) + sum(own) - diagonal) / (len(x) * (len(x) - 1))
 
 
-def _kernel_sum(x: Tensor, y: Tensor) -> Tensor:
+def _kernel_sum(x: Tensor, y: Tensor) -> float:
     base = (x @ y.T).div_(x.shape[1]).add_(1)
-    return (base * base).mul_(base).sum()  # a product is faster than a power
+    return (base * base).mul_(base).sum().item()  # a product is faster than a power
 
 
 class Overlap(NamedTuple):
@@ -159,9 +163,10 @@ def nearest(values: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
             least[rows] = torch.where(closer, distances, least[rows])
             index[rows] = torch.where(closer, start + nearest_row, index[rows])
     # The difference itself: the expanded square has lost the digits of a small one.
-    batches = zip(values.split(BLOCK), index.split(BLOCK), strict=True)
-    differences = [(to_floats(a) - to_floats(others[i])).flatten(1) for a, i in batches]
-    return torch.cat([(d**2).mean(1).sqrt() for d in differences]), index
+    for rows in torch.arange(len(x)).split(BLOCK):
+        difference = to_floats(values[rows]) - to_floats(others[index[rows]])
+        least[rows] = (difference.flatten(1) ** 2).mean(1).sqrt()
+    return least, index
 
 
 def entropy(shares: Tensor) -> float:
@@ -211,7 +216,7 @@ class Sample:
         self.features = features
         self.classes = classes
         self._radii: dict[int, Tensor] = {}
-        self._similarity: Tensor | None = None
+        self._similarity: float | None = None
         self._nearest: tuple[Tensor, Tensor] | None = None
 
     def radii(self, neighbours: int) -> Tensor:
@@ -220,7 +225,7 @@ class Sample:
             self._radii[neighbours] = radii(self.features, neighbours)
         return self._radii[neighbours]
 
-    def similarity(self) -> Tensor:
+    def similarity(self) -> float:
         """Of the features."""
         if self._similarity is None:
             self._similarity = similarity(self.features)
