@@ -44,9 +44,7 @@ def frechet_distance(real: Tensor, generated: Tensor) -> float:
     return max(distance.item(), 0.0)
 
 
-def kernel_distance(
-    real: Tensor, generated: Tensor, real_similarity: float | None = None
-) -> float:
+def kernel_distance(real: Tensor, generated: Tensor, real_similarity: float | None = None) -> float:
     """Unbiased squared MMD under the kernel (x.y / d + 1)^3.
 
     Binkowski et al. 2018 (arXiv 1801.01401), section 4, over all pairs and not over subsets. Its
