@@ -1,6 +1,7 @@
 """What README and docs report is what results/ keeps, and a run is held against it."""
 
 import json
+import re
 import shutil
 import statistics
 import subprocess
@@ -21,6 +22,20 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 def test_tables_are_those_of_results(page):
     text = page.read_text(encoding="utf-8")
     assert ledger.with_tables(text) == text, "run python results/ledger.py tables"
+
+
+def test_the_tutorials_tables_are_those_of_results():
+    """Of each cell that shows kept tables, as the committed notebook has them."""
+    notebook = json.loads((ROOT / "notebooks/wasserstein_autoencoder.ipynb").read_text())
+    shown, expected = [], []
+    for cell in notebook["cells"]:
+        source = "".join(cell["source"]) if cell["cell_type"] == "code" else ""
+        if calls := re.findall(r'ledger\.table\("([\w-]+)", "(\w+)"\)', source):
+            tables = [output["data"].get("text/markdown") for output in cell["outputs"]]
+            shown += ["".join(table) for table in tables if table]
+            expected += [ledger.table(*call) for call in calls]
+    assert len(shown) == 4
+    assert shown == expected
 
 
 def test_kept_figures_are_small():
