@@ -148,7 +148,7 @@ def test_large_codes_are_taken_in_parts(monkeypatch):
     """With the same fit and draws, and no tensor larger than the codes: all products of two of a
     code's 20 coordinates would be ten times as many numbers."""
     z = torch.randn(3000, 20, generator=torch.Generator().manual_seed(0))
-    whole = Mixture(components=3).fit(z)
+    whole = Mixture(components=6).fit(z)
     monkeypatch.setattr(mixture, "NUMBERS", 10_000)
     largest = []
 
@@ -160,7 +160,7 @@ def test_large_codes_are_taken_in_parts(monkeypatch):
             return result
 
     with Sizes():
-        parts = Mixture(components=3).fit(z)
+        parts = Mixture(components=6).fit(z)
         draws = parts.draw(3000, torch.Generator().manual_seed(1))
     assert max(largest) == z.numel()
     torch.testing.assert_close(parts.covariances, whole.covariances)

@@ -162,8 +162,9 @@ def _nearest_mean(x: Tensor, means: Tensor) -> Tensor:
     """The statistics of codes (N, d) that belong to the component of the nearest mean, (K,
     monomials)."""
     belongs = F.one_hot(torch.cdist(x, means).argmin(1), len(means)).to(x.dtype)
-    parts = zip(belongs.split(_many(x.shape[1])), x.split(_many(x.shape[1])), strict=True)
-    return torch.stack([of_part.T @ monomials(part) for of_part, part in parts]).sum(0)
+    many = _many(x.shape[1])
+    parts = zip(belongs.split(many), x.split(many), strict=True)
+    return sum((of_part.T @ monomials(part) for of_part, part in parts), torch.zeros(()))
 
 
 def _expect(x: Tensor, mixture: Parameters) -> tuple[Tensor, float]:
