@@ -50,8 +50,9 @@ def train(
     torch.backends.cudnn.deterministic = True  # a seed's numbers again on a GPU, at no cost there
     data, model = build(cfg)
     evaluation = evaluation_settings(cfg) if cfg.evaluate else None
-    if evaluation:
-        check(data, evaluation[0], cfg.objective)  # better missed now than after hours of training
+    data.judge_on(evaluation[0].split if evaluation else cfg.evaluation.split)
+    if evaluation:  # better missed now than after hours of training
+        check(model, data, evaluation[0], cfg.objective)
     if resume:  # before anything is written
         epochs = training.check_resumable(folder / LAST, model, cfg.trainer.max_epochs)
         if rank() == 0:
@@ -64,8 +65,8 @@ def train(
     if trainer.is_global_zero and not is_job():
         print_model(model)
     trainer.fit(model, data, ckpt_path=folder / LAST if resume else None, weights_only=True)
-    trainer.test(model, data, verbose=False)
     metrics = record.summary(trainer.fit_loop.epoch_progress.current.processed, model)
+    metrics |= training.measure(trainer, model, data)
     if torch.distributed.is_initialized():  # a process may abort at its exit otherwise
         torch.distributed.destroy_process_group()
     if not trainer.is_global_zero:  # the first process alone evaluates
@@ -73,9 +74,8 @@ def train(
     model.to(trainer.strategy.root_device)  # Lightning has moved it to the CPU
     metrics = finish(model, data, metrics, record.history, evaluation, trainer.loggers, folder)
     if not is_job():
-        print_run(
-            metrics, list(evaluation[1] if evaluation else []), folder, cfg.get("verbose", False)
-        )
+        samplers = list(evaluation[1]) if evaluation else []
+        print_run(metrics, samplers, folder, data.judged_on, cfg.get("verbose", False))
     return objective_of(metrics, cfg)
 
 

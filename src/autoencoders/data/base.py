@@ -6,7 +6,7 @@ Images stay uint8, vectors float32: a batch is one indexing operation, and image
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 import pytorch_lightning as pl
 import torch
@@ -130,6 +130,8 @@ class DataModule(pl.LightningDataModule):
         factor_names: of further labels, what the examples vary in; empty where none are known.
         feature_names: what the dimensions of vectors are called; empty where they have no names.
         extractor: the name of its feature extractor, where one ships.
+        judged_on: what models are judged on: the test set, or the validation set where something is
+            chosen by the numbers and the test set must stay unseen.
 
     Raises:
         InputError: (in `prepare_data` or `setup`) data that cannot be had, damaged files, or a
@@ -143,6 +145,7 @@ class DataModule(pl.LightningDataModule):
     factor_names: tuple[str, ...] = ()
     feature_names: tuple[str, ...] = ()
     extractor: ClassVar[str] = ""
+    judged_on: Literal["test", "val"] = "test"
 
     train: Examples
     val: Examples
@@ -187,6 +190,29 @@ class DataModule(pl.LightningDataModule):
         many = max(2, min(REFERENCE, REFERENCE_NUMBERS // everything.values[0].numel()))
         self.reference = everything.subset(some[:many].sort().values)
         self.train, self.val = self.split(everything, size)
+
+    def judge_on(self, split: Literal["test", "val"]) -> None:
+        """Have models judged on the test set or on the validation set.
+
+        Raises:
+            InputError: there is no validation set.
+        """
+        if split == "val" and not self.val_size:
+            raise InputError(
+                "evaluation.split=val: there is no validation set with dataset.val_size=0; set a"
+                " larger dataset.val_size"
+            )
+        self.judged_on = split
+
+    @property
+    def held_out(self) -> Examples:
+        """The examples that models are judged on, see `judged_on`."""
+        return self.val if self.judged_on == "val" else self.test
+
+    @property
+    def held_out_name(self) -> str:
+        """What they are called."""
+        return {"test": "test", "val": "validation"}[self.judged_on]
 
     def split(self, everything: Examples, size: int) -> tuple[Examples, Examples]:
         """`size` examples to train on, and the others to validate on."""

@@ -11,6 +11,7 @@ from autoencoders.training.cuda_graph import choose_strategy
 from autoencoders.training.guards import SeedEpochs, ShareBuffers, StopOnNonFinite
 from autoencoders.training.images import Images
 from autoencoders.training.loggers import EpochLogger, TensorBoard
+from autoencoders.training.measuring import measure
 from autoencoders.training.precision import choose_precision
 from autoencoders.training.progress import ProgressBar, quiet_lightning
 from autoencoders.training.rates import LearningRates
@@ -36,6 +37,7 @@ __all__ = [
     "choose_precision",
     "choose_strategy",
     "load_weights",
+    "measure",
     "quiet_lightning",
     "training_history",
 ]
