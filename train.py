@@ -15,8 +15,9 @@ from autoencoders.errors import one_line_errors
 from autoencoders.files import LAST, writing_into
 from autoencoders.runs.claim import handle_interruptions, rank, resumed_config
 from autoencoders.runs.config import check_settings, evaluation_settings, objective_of
-from autoencoders.runs.folder import build, extend, make_loggers, record_config
+from autoencoders.runs.folder import build, extend, load_config, make_loggers, record_config
 from autoencoders.runs.jobs import is_job, quote_paths, run_job
+from autoencoders.runs.state import is_finished
 
 
 def train(
@@ -49,12 +50,16 @@ def train(
     pl.seed_everything(cfg.seed, verbose=False)
     torch.backends.cudnn.deterministic = True  # a seed's numbers again on a GPU, at no cost there
     data, model = build(cfg)
+    data.overfit_batches = cfg.trainer.get("overfit_batches", 0)
     evaluation = evaluation_settings(cfg) if cfg.evaluate else None
     data.judge_on(evaluation[0].split if evaluation else cfg.evaluation.split)
     if evaluation:  # better missed now than after hours of training
         check(model, data, evaluation[0], cfg.objective)
     if resume:  # before anything is written
         epochs = training.check_resumable(folder / LAST, model, cfg.trainer.max_epochs)
+        longer = cfg.trainer.max_epochs != load_config(folder).trainer.max_epochs
+        if longer or is_finished(folder):
+            training.refuse_extension(folder / LAST, cfg.trainer.max_epochs)
         if rank() == 0:
             extend(folder, epochs, cfg.trainer.max_epochs)
     elif cfg.ckpt_path:
@@ -65,7 +70,7 @@ def train(
     if trainer.is_global_zero and not is_job():
         print_model(model)
     trainer.fit(model, data, ckpt_path=folder / LAST if resume else None, weights_only=True)
-    metrics = record.summary(trainer.fit_loop.epoch_progress.current.processed, model)
+    metrics = record.summary(record.epochs, model)
     metrics |= training.measure(trainer, model, data)
     if torch.distributed.is_initialized():  # a process may abort at its exit otherwise
         torch.distributed.destroy_process_group()
@@ -100,6 +105,7 @@ def make_trainer(cfg: DictConfig, folder: Path, extra_callbacks: Sequence[Any]) 
         # Averaged weights are in place before anything of every run looks at them.
         callbacks=[*of_this_one, *of_every_run, *extra_callbacks],
         plugins=[training.AtomicCheckpointIO()],
+        overfit_batches=0.0,  # the data module's: Lightning's would take its batches apart
         _convert_="all",
     )
 

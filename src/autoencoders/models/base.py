@@ -278,6 +278,8 @@ class AutoEncoder(pl.LightningModule):
         # A run that is made longer has kept the rates of a schedule that was to end earlier.
         for config in self.trainer.lr_scheduler_configs:
             scheduler: Any = config.scheduler
+            if not isinstance(scheduler, LambdaLR):  # of a model that has another
+                continue
             factors = [factor(scheduler.last_epoch) for factor in scheduler.lr_lambdas]
             rates = [lr * factor for lr, factor in zip(scheduler.base_lrs, factors, strict=True)]
             if rates != (saved := scheduler.get_last_lr()):
@@ -287,6 +289,9 @@ class AutoEncoder(pl.LightningModule):
                 )
             for group, rate in zip(scheduler.optimizer.param_groups, rates, strict=True):
                 group["lr"] = rate
+        epochs = self.trainer.max_epochs
+        if late := [list(step) for step in self.lr_steps if epochs and step[0] >= epochs]:
+            self.print(f"model.lr_steps: {late} not reached within trainer.max_epochs={epochs}")
 
     def lr_factor(self, epoch: int) -> float:
         """The schedule's factor on the learning rate in that epoch, counted from 0."""
