@@ -53,11 +53,11 @@ def train(
     if evaluation:
         check(data, evaluation[0], cfg.objective)  # better missed now than after hours of training
     if resume:  # before anything is written
-        epochs = training.check_resumable(folder / LAST, model, cfg.trainer.max_epochs)
+        epochs = training.check_resumable(folder / LAST, model, cfg.trainer.max_epochs, data)
         if rank() == 0:
             extend(folder, epochs, cfg.trainer.max_epochs)
     elif cfg.ckpt_path:
-        training.load_weights(model, Path(cfg.ckpt_path))
+        training.start_from(model, Path(cfg.ckpt_path), data)
 
     record = training.RunRecord()
     trainer = make_trainer(cfg, folder, [record, *extra_callbacks])

@@ -10,7 +10,8 @@ from small import small
 from autoencoders.errors import InputError
 from autoencoders.models import AE, VAE
 from autoencoders.networks import Tutorial
-from autoencoders.training.checkpoint_files import load_weights, read_checkpoint
+from autoencoders.training.checkpoint_files import read_checkpoint
+from autoencoders.training.starting_points import load_weights
 
 
 def test_weights_start_a_model(tmp_path):

@@ -5,7 +5,7 @@ from pathlib import Path
 from pytorch_lightning.callbacks import Callback
 
 from autoencoders.training.averaging import EMA
-from autoencoders.training.checkpoint_files import AtomicCheckpointIO, check_resumable, load_weights
+from autoencoders.training.checkpoint_files import AtomicCheckpointIO
 from autoencoders.training.checkpoints import Checkpoints
 from autoencoders.training.cuda_graph import choose_strategy
 from autoencoders.training.guards import SeedEpochs, ShareBuffers, StopOnNonFinite
@@ -15,6 +15,7 @@ from autoencoders.training.precision import choose_precision
 from autoencoders.training.progress import ProgressBar, quiet_lightning
 from autoencoders.training.rates import LearningRates
 from autoencoders.training.record import RunRecord, training_history
+from autoencoders.training.starting_points import check_resumable, load_weights, start_from
 from autoencoders.training.stopping import EarlyStopping
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "choose_strategy",
     "load_weights",
     "quiet_lightning",
+    "start_from",
     "training_history",
 ]
 

@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
-from torch import nn
 
 from autoencoders.errors import InputError
 from autoencoders.files import write_whole
@@ -63,46 +62,3 @@ def saved_epochs(path: Path) -> int:
         return content["loops"]["fit_loop"]["epoch_progress"]["total"]["processed"]
     except (KeyError, TypeError) as error:
         raise InputError(f"{path}: not a checkpoint of train.py: it has no {error}") from error
-
-
-def check_resumable(path: Path, model: nn.Module, max_epochs: int) -> int:
-    """After how many epochs a checkpoint was saved that training is to go on from.
-
-    Raises:
-        InputError: it lacks something, is of another model or shape, or has been trained for longer
-            than is asked for.
-    """
-    content = read_checkpoint(path)
-    parts = ("optimizer_states", "lr_schedulers", "loops", "callbacks", "epoch", "global_step")
-    if lacking := [key for key in (*parts, "pytorch-lightning_version") if key not in content]:
-        raise InputError(
-            f"{path}: nothing to continue from: it has no {', '.join(lacking)};"
-            f" ckpt_path={path} starts a new run from its weights"
-        )
-    load_weights(model, path)
-    if (epochs := saved_epochs(path)) > max_epochs:
-        raise InputError(
-            f"trainer.max_epochs={max_epochs}: {path} has been trained for {epochs} epochs; give at"
-            f" least {epochs}"
-        )
-    return epochs
-
-
-def load_weights(model: nn.Module, path: Path) -> None:
-    """Start `model` from a checkpoint's weights.
-
-    Raises:
-        InputError: the checkpoint cannot be read, or is of another model or shape.
-    """
-    theirs = read_checkpoint(path)["state_dict"]
-    ours = model.state_dict()
-    for name in sorted(ours.keys() | theirs.keys()):
-        there = tuple(theirs[name].shape) if name in theirs else "absent"
-        here = tuple(ours[name].shape) if name in ours else "absent"
-        if there != here:
-            raise InputError(
-                f"{path}: is of another model or shape than this {type(model).__name__}:"
-                f" {name} is {there} there, {here} here; choose model=, network=, their sizes"
-                " and dataset= as there"
-            )
-    model.load_state_dict(theirs)

@@ -44,6 +44,20 @@ class Checkpoints(Checkpoint):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.least = state_dict["least"]
 
+    def on_load_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        callbacks = trainer.callbacks  # type: ignore[attr-defined]
+        there = set(checkpoint["callbacks"])
+        lacking = {callback.state_key for callback in callbacks if callback.state_dict()} - there
+        foreign = there - {callback.state_key for callback in callbacks}
+        if lacking or foreign:
+            raise InputError(
+                f"{trainer.ckpt_path}: is of a run with other callbacks: it has"
+                f" {', '.join(sorted(foreign)) or 'none'} in place of"
+                f" {', '.join(sorted(lacking)) or 'none'}; put the run's own checkpoint there"
+            )
+
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         for key, name in self.metrics.items():
             if name.startswith("val/") and (setting := _without_validation(trainer)):
@@ -70,6 +84,8 @@ class Checkpoints(Checkpoint):
                 self.least = score
                 trainer.save_checkpoint(self.run / BEST)
         self.validated = False
+        for logger in trainer.loggers:  # they must not be behind the checkpoint after a crash
+            logger.save()
         trainer.save_checkpoint(self.run / LAST)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
