@@ -9,6 +9,9 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from autoencoders.errors import InputError
 from autoencoders.files import write_whole
+from autoencoders.models.description import leaves
+
+PLAIN = (str, int, float, bool, type(None), torch.Tensor)
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -17,6 +20,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
     ) -> None:
+        refuse_unreadable(checkpoint)
         # Into memory first: a Ctrl-C or a full disk within torch.save's own writing to a file
         # becomes a RuntimeError of torch's, or ends the program.
         buffer = io.BytesIO()
@@ -25,6 +29,38 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
     def load_checkpoint(self, path: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
         return read_checkpoint(Path(path))
+
+
+def refuse_unreadable(checkpoint: dict[str, Any]) -> None:
+    """Raise InputError where a checkpoint would hold what `read_checkpoint` does not read back:
+    better missed before training than after it."""
+    for key, value in leaves(checkpoint):
+        if type(value) not in PLAIN and not _reads_back(value):
+            kind = f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")
+            raise InputError(
+                f"{_as_set(key)}: a checkpoint cannot keep a {kind}, which is not read back safely;"
+                " allowed: numbers, text, tensors, lists and dicts of them, as hyper-parameters"
+                " also Enum and Path; make it one of these, or leave it out of save_hyperparameters"
+                " or state_dict"
+            )
+
+
+def _reads_back(value: Any) -> bool:
+    buffer = io.BytesIO()
+    try:
+        torch.save(value, buffer)
+        buffer.seek(0)
+        torch.load(buffer, weights_only=True)
+    except Exception:  # the pickler and the unpickler raise what the value's own class does
+        return False
+    return True
+
+
+def _as_set(key: str) -> str:
+    """A hyper-parameter's key as a command sets it."""
+    groups = {"hyper_parameters": "model", "datamodule_hyper_parameters": "dataset"}
+    part, dot, name = key.partition(".")
+    return f"{groups.get(part, part)}{dot}{name}"
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
