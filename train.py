@@ -61,6 +61,10 @@ def train(
 
     record = training.RunRecord()
     trainer = make_trainer(cfg, folder, [record, *extra_callbacks])
+    if resume:
+        history = training.training_history(folder / LAST)
+        for logger in trainer.loggers:
+            logger.resume(history, epochs)
     if trainer.is_global_zero and not is_job():
         print_model(model)
     trainer.fit(model, data, ckpt_path=folder / LAST if resume else None, weights_only=True)

@@ -77,6 +77,8 @@ class Checkpoints(Checkpoint):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._check_names(trainer, "train/")
+        for logger in trainer.loggers:  # they must not be behind the checkpoint after a crash
+            logger.save()
         # In an epoch without validation, Lightning still holds the `val/` metrics of an earlier.
         if self.validated or not self.monitor.startswith("val/"):
             score = float(trainer.callback_metrics[self.monitor])
@@ -84,8 +86,6 @@ class Checkpoints(Checkpoint):
                 self.least = score
                 trainer.save_checkpoint(self.run / BEST)
         self.validated = False
-        for logger in trainer.loggers:  # they must not be behind the checkpoint after a crash
-            logger.save()
         trainer.save_checkpoint(self.run / LAST)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
