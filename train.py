@@ -56,17 +56,21 @@ def train(
     if evaluation:  # better missed now than after hours of training
         check(model, data, evaluation[0], cfg.objective)
     if resume:  # before anything is written
-        epochs = training.check_resumable(folder / LAST, model, cfg.trainer.max_epochs)
+        epochs = training.check_resumable(folder / LAST, model, cfg.trainer.max_epochs, data)
         longer = cfg.trainer.max_epochs != load_config(folder).trainer.max_epochs
         if longer or is_finished(folder):
             training.refuse_extension(folder / LAST, cfg.trainer.max_epochs)
         if rank() == 0:
             extend(folder, epochs, cfg.trainer.max_epochs)
     elif cfg.ckpt_path:
-        training.load_weights(model, Path(cfg.ckpt_path))
+        training.start_from(model, Path(cfg.ckpt_path), data)
 
     record = training.RunRecord()
     trainer = make_trainer(cfg, folder, [record, *extra_callbacks])
+    if resume:
+        history = training.training_history(folder / LAST)
+        for logger in trainer.loggers:
+            logger.resume(history, epochs)
     if trainer.is_global_zero and not is_job():
         print_model(model)
     trainer.fit(model, data, ckpt_path=folder / LAST if resume else None, weights_only=True)

@@ -13,7 +13,7 @@ from conftest import ROOT, SHORT, build, compose_train
 
 from autoencoders.data import Digits
 from autoencoders.models.base import inference
-from autoencoders.training.checkpoint_files import load_weights
+from autoencoders.training.starting_points import load_weights
 
 pytestmark = pytest.mark.slow
 

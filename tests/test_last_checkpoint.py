@@ -103,3 +103,25 @@ def test_of_an_interrupted_and_a_resumed_run(model, tmp_path, capsys):
     assert len(memory.after) == 2
     assert_equal(saved(tmp_path)["state_dict"], memory.after[-1])
     assert_equal(saved(tmp_path)["state_dict"], memory.tested)
+
+
+class Spoil(Callback):
+    """Makes the weights worse than they have ever been."""
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        with torch.no_grad():
+            for parameter in pl_module.decoder.parameters():
+                parameter.fill_(3.0)
+
+
+def test_the_best_checkpoint_of_before_a_resume_stays_until_an_epoch_is_better(tmp_path):
+    arguments = ("model=ae", "network=mlp", "monitor=val/mse", "trainer.max_epochs=4")
+    handler = signal.getsignal(signal.SIGINT)
+    with pytest.raises(SystemExit):
+        short_run(tmp_path, *arguments, extra_callbacks=[Memory(interrupt_in=2)])
+    signal.signal(signal.SIGINT, handler)
+    best = (tmp_path / "checkpoints/best.ckpt").read_bytes()
+    short_run(tmp_path, *arguments, resume=True, extra_callbacks=[Spoil()])
+    history = saved(tmp_path)["callbacks"]["RunRecord"]["history"]["val/mse"]
+    assert min(history[3], history[4]) > max(history[1], history[2])
+    assert (tmp_path / "checkpoints/best.ckpt").read_bytes() == best

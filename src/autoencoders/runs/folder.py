@@ -305,15 +305,15 @@ def load_trained(folder: Path, checkpoint: str) -> Run:
     Raises:
         InputError: no run there, or a checkpoint that cannot be read.
     """
-    from autoencoders.training.checkpoint_files import load_weights
     from autoencoders.training.record import training_metrics
+    from autoencoders.training.starting_points import load_weights
 
     cfg = load_config(folder)
     data, model = build(cfg)
     data.prepare_data()
     data.setup()
     path = checkpoint_file(folder, checkpoint)
-    load_weights(model, path)
+    load_weights(model, path, data)
     metrics = training_metrics(path, model)
     return Run(model.eval(), cfg, data, metrics, int(metrics["epochs"]))
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from pytorch_lightning.callbacks import Callback
 
 from autoencoders.training.averaging import EMA
-from autoencoders.training.checkpoint_files import AtomicCheckpointIO, check_resumable, load_weights
+from autoencoders.training.checkpoint_files import AtomicCheckpointIO
 from autoencoders.training.checkpoints import Checkpoints
 from autoencoders.training.cuda_graph import choose_strategy
 from autoencoders.training.guards import RequireBatches, SeedEpochs, ShareBuffers, StopOnNonFinite
@@ -21,6 +21,7 @@ from autoencoders.training.record import (
     training_history,
     why_ended,
 )
+from autoencoders.training.starting_points import check_resumable, load_weights, start_from
 from autoencoders.training.stopping import EarlyStopping, EndAtMaxSteps
 
 __all__ = [
@@ -47,6 +48,7 @@ __all__ = [
     "measure",
     "quiet_lightning",
     "refuse_extension",
+    "start_from",
     "training_history",
     "why_ended",
 ]

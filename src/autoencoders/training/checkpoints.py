@@ -45,6 +45,20 @@ class Checkpoints(Checkpoint):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.least = state_dict["least"]
 
+    def on_load_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        callbacks = trainer.callbacks  # type: ignore[attr-defined]
+        there = set(checkpoint["callbacks"])
+        lacking = {callback.state_key for callback in callbacks if callback.state_dict()} - there
+        foreign = there - {callback.state_key for callback in callbacks}
+        if lacking or foreign:
+            raise InputError(
+                f"{trainer.ckpt_path}: is of a run with other callbacks: it has"
+                f" {', '.join(sorted(foreign)) or 'none'} in place of"
+                f" {', '.join(sorted(lacking)) or 'none'}; put the run's own checkpoint there"
+            )
+
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self.metrics += monitored(trainer)
         for key, name in self.metrics:
@@ -65,6 +79,8 @@ class Checkpoints(Checkpoint):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._check_names(trainer, "train/")
+        for logger in trainer.loggers:  # they must not be behind the checkpoint after a crash
+            logger.save()
         # In an epoch without validation, Lightning still holds the `val/` metrics of an earlier.
         if self.validated or not self.monitor.startswith("val/"):
             score = float(trainer.callback_metrics[self.monitor])
