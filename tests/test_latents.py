@@ -86,6 +86,14 @@ def test_the_kl_bound_is_the_divergence_where_the_density_is_the_codes_own():
     assert found == pytest.approx(expected - loss, rel=0.02)
 
 
+def test_a_bound_of_a_divergence_is_not_below_0():
+    """A density that finds the codes less likely than the prior does, by much; NaN stays NaN."""
+    assert kl_bound(torch.tensor([-2e7, 3.0]), torch.tensor([-1.0, -2.0])) == {"kl": 0}
+    assert kl_bound(torch.tensor([-torch.inf, 3.0]), torch.zeros(2)) == {"kl": 0}
+    assert kl_bound(torch.tensor([3.0, 6.0]), torch.tensor([1.0, -2.0])) == {"kl": 5}
+    assert np.isnan(kl_bound(torch.tensor([torch.nan, 3.0]), torch.zeros(2))["kl"])
+
+
 def test_what_classifiers_read_off_codes():
     labels = torch.arange(300) % 3
     codes = 10 * torch.eye(3)[labels] + normal(300)

@@ -100,9 +100,9 @@ def kl_bound(log_probs: Tensor, prior_log_probs: Tensor) -> dict[str, float]:
 
     Whatever the density m is, E log m(z) <= E log q(z) over z ~ q (Gibbs' inequality), so that the
     mean is at most E log q(z) - log p(z). That holds for codes that m was not fitted on; the better
-    m fits, the tighter. Below 0 where m fits worse than the prior.
+    m fits, the tighter. Where m fits worse than the prior, 0 is the bound: no KL is below it.
     """
-    return {"kl": (log_probs - prior_log_probs).mean().item()}
+    return {"kl": (log_probs - prior_log_probs).mean().clamp_min(0).item()}
 
 
 # Of the sampler that finds codes likeliest, against the prior. Units of the codes cancel.
