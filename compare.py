@@ -8,7 +8,7 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from autoencoders.errors import InputError, end_on_ctrl_c, one_line_errors
+from autoencoders.errors import InputError, end_on_ctrl_c, one_line_errors, one_line_in_job
 from autoencoders.files import replace_together
 from autoencoders.runs.claim import make_new
 from autoencoders.runs.jobs import quote_paths
@@ -59,7 +59,8 @@ def compare(cfg: DictConfig, dataset: str) -> Path:
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="compare")
 def main(cfg: DictConfig) -> None:
-    compare(cfg, HydraConfig.get().runtime.choices.dataset)
+    with one_line_in_job():
+        compare(cfg, HydraConfig.get().runtime.choices.dataset)
 
 
 if __name__ == "__main__":

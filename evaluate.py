@@ -7,7 +7,7 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from autoencoders.errors import end_on_ctrl_c, one_line_errors
+from autoencoders.errors import end_on_ctrl_c, one_line_errors, one_line_in_job
 from autoencoders.files import writing_into
 from autoencoders.runs.config import evaluation_of, evaluation_settings
 from autoencoders.runs.folder import load_config, load_trained, lock, make_loggers, to_evaluate
@@ -64,11 +64,12 @@ def evaluate(cfg: DictConfig, run_folder: Path, checkpoint: str) -> dict[str, fl
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="evaluate")
 def main(cfg: DictConfig) -> None:
-    run_folder, checkpoint = to_evaluate(cfg)
-    typed = HydraConfig.get().overrides.task
-    with lock(run_folder), writing_into(run_folder):
-        cfg.evaluation = evaluation_of(load_config(run_folder), cfg, typed)
-        evaluate(cfg, run_folder, checkpoint)
+    with one_line_in_job():
+        run_folder, checkpoint = to_evaluate(cfg)
+        typed = HydraConfig.get().overrides.task
+        with lock(run_folder), writing_into(run_folder):
+            cfg.evaluation = evaluation_of(load_config(run_folder), cfg, typed)
+            evaluate(cfg, run_folder, checkpoint)
 
 
 if __name__ == "__main__":

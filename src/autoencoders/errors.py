@@ -13,12 +13,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import (
     HydraException,
     InstantiationException,
     MissingConfigException,
     OverrideParseException,
 )
+from hydra.types import RunMode
 from omegaconf.errors import (
     ConfigAttributeError,
     ConfigKeyError,
@@ -73,6 +75,21 @@ def one_line_errors() -> Iterator[None]:
         sys.exit(f"error: {line}")
     finally:
         del os.environ["HYDRA_FULL_ERROR"], os.environ[OURS]
+
+
+@contextmanager
+def one_line_in_job() -> Iterator[None]:
+    """The same inside a job, of whose exception Hydra would print a line of its own first.
+
+    The jobs of a multirun are left to Hydra: it goes on with those that follow.
+    """
+    try:
+        yield
+    except Exception as error:
+        line = describe(error)
+        if line is None or OURS not in os.environ or HydraConfig.get().mode is RunMode.MULTIRUN:
+            raise
+        sys.exit(f"error: {line}")
 
 
 def _report_thread(args: threading.ExceptHookArgs) -> None:
