@@ -12,6 +12,8 @@ from autoencoders.errors import InputError, end_on_ctrl_c, one_line_errors, one_
 from autoencoders.files import replace_together
 from autoencoders.runs.claim import make_new
 from autoencoders.runs.jobs import quote_paths
+from autoencoders.runs.keys import check_command
+from autoencoders.runs.settings import CompareKeys
 
 SHOWN = 10  # rows at most that are shown in images: every model, or the best of a search
 
@@ -48,7 +50,7 @@ def compare(cfg: DictConfig, dataset: str) -> Path:
         **exhibits.of_comparison(comparison, shown, note, searched_scales(cfg)),
     }
     default = Path("outputs/comparisons", comparison.dataset, time.strftime("%Y-%m-%d_%H-%M-%S"))
-    folder = make_new(Path(cfg.folder) if cfg.folder else default)
+    folder = make_new(Path(str(cfg.folder)) if cfg.folder else default)
     with replace_together(folder) as new:
         save_figures(figures, new)
         comparison.write(new)
@@ -60,6 +62,7 @@ def compare(cfg: DictConfig, dataset: str) -> Path:
 @hydra.main(version_base="1.3", config_path="conf", config_name="compare")
 def main(cfg: DictConfig) -> None:
     with one_line_in_job():
+        check_command(cfg, CompareKeys)
         compare(cfg, HydraConfig.get().runtime.choices.dataset)
 
 

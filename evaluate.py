@@ -12,6 +12,8 @@ from autoencoders.files import writing_into
 from autoencoders.runs.config import evaluation_of, evaluation_settings
 from autoencoders.runs.folder import load_config, load_trained, lock, make_loggers, to_evaluate
 from autoencoders.runs.jobs import quote_paths
+from autoencoders.runs.keys import check_command
+from autoencoders.runs.settings import EvaluateKeys
 
 
 def evaluate(cfg: DictConfig, run_folder: Path, checkpoint: str) -> dict[str, float]:
@@ -65,6 +67,7 @@ def evaluate(cfg: DictConfig, run_folder: Path, checkpoint: str) -> dict[str, fl
 @hydra.main(version_base="1.3", config_path="conf", config_name="evaluate")
 def main(cfg: DictConfig) -> None:
     with one_line_in_job():
+        check_command(cfg, EvaluateKeys)
         run_folder, checkpoint = to_evaluate(cfg)
         typed = HydraConfig.get().overrides.task
         with lock(run_folder), writing_into(run_folder):

@@ -194,6 +194,26 @@ OVERRIDES = {
     ],
     "dataset._target_=autoencoders.data.Examples": ["allowed: a subclass of DataModule"],
     "+model._partial_=true": ["model._partial_=True: not a key that a run's config may have"],
+    # an empty path means the current folder, as where a shell's variable is not set
+    "resume=": ["resume=: is empty", "give a path, or leave it out"],
+    "'resume=\" \"'": ["resume=: is empty"],
+    "ckpt_path=": ["ckpt_path=: is empty"],
+    "dataset=folder dataset.path=": ["dataset.path=: is empty"],
+    "dataset=mnist dataset.data_dir=": ["dataset.data_dir=: is empty"],
+    "hydra.run.dir=": ["hydra.run.dir=: is empty"],
+    "-m seed=1,2 hydra.sweep.dir=": ["hydra.sweep.dir=: is empty"],
+    "-m sweep=search_wae hydra.sweep.dir=": ["hydra.sweep.dir=: is empty"],
+    "-m seed=1,2 hydra.sweep.subdir=": ["hydra.sweep.subdir=: is empty"],
+    "-m dataset=folder 'dataset.path=\"\",a'": ["dataset.path=: is empty"],
+    # keys that nothing reads, beside those that another key refers to
+    "+foo=1": ["foo: no such key; allowed: seed, monitor, "],
+    "+lr=0.1": ["lr: no such key; did you mean model.lr? allowed: seed, "],
+    "+images.of=3": ["images: no such key; did you mean evaluation.images?"],
+    "-m +foo=1,2": ["foo: no such key"],
+    "-m sweep=search_wae +lr=0.1": ["lr: no such key; did you mean model.lr?"],
+    "+width=-1 'network.hidden_dim=${width}'": ["network.hidden_dim=-1: must be greater than 0"],
+    "+a.b=-1 'network.hidden_dim=${a.b}'": ["network.hidden_dim=-1: must be greater than 0"],
+    "+name=7 'hydra.run.dir=x${name}' seed=-1": ["seed=-1: must be greater than or equal to 0"],
     # a whole number is written as one, and a switch is true or false
     "trainer.max_epochs=1.0": ["trainer.max_epochs=1.0: must be a valid integer"],
     "trainer.max_epochs=true": ["trainer.max_epochs=True: must be a valid integer"],
@@ -331,6 +351,26 @@ COMMANDS: list[tuple[str, Spoil, list[str]]] = [
     ),
     ("train.py", content("outputs", "no folder"), ["outputs/digits/wae/", "Not a directory"]),
     ("train.py hydra.run.dir=run/metrics.json/x", nothing, ["run/metrics.json", "Not a directory"]),
+    *(
+        (f"{command} {key}=", nothing, [f"{key}=: is empty"])
+        for command, keys in (
+            ("evaluate.py", ("run", "ckpt_path", "hydra.run.dir")),
+            ("compare.py", ("runs", "multirun", "tags", "folder", "hydra.run.dir")),
+        )
+        for key in keys
+    ),
+    ("AUTOENCODERS_DATA= train.py", nothing, ["AUTOENCODERS_DATA=: is empty"]),
+    ("AUTOENCODERS_DATA= evaluate.py run=run", nothing, ["AUTOENCODERS_DATA=: is empty"]),
+    ("""compare.py 'runs=[run,""]'""", nothing, ["runs=: is empty"]),
+    ("compare.py folder=.", nothing, ["folder=.: must name a new folder"]),
+    (
+        "evaluate.py run=run +images=50",
+        nothing,
+        ["images: no such key; did you mean evaluation.im"],
+    ),
+    ("evaluate.py run=run verbose=no", nothing, ["verbose=no: must be a valid boolean"]),
+    ("evaluate.py run=run evaluation.seed=1.0", nothing, ["seed=1.0: must be a valid integer"]),
+    ("compare.py +run=run", nothing, ["run: no such key; did you mean runs? allowed: runs, "]),
     *(
         (
             f"train.py {arguments}",

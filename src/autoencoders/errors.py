@@ -210,15 +210,17 @@ def _describe_unknown_key(error: OmegaConfBaseException) -> str:
     return line
 
 
-def unknown_key(key: str, allowed: Sequence[str]) -> str:
+def unknown_key(key: str, allowed: Sequence[str], elsewhere: Sequence[str] = ()) -> str:
     """The line for a key that does not exist.
 
     Args:
         key: dotted.
         allowed: the names that its last part might have.
+        elsewhere: dotted keys that might be meant, too.
     """
-    close = difflib.get_close_matches(key.rpartition(".")[2], allowed, n=1)
-    hint = f"did you mean {close[0]}? " if close else ""
+    names = {name.rpartition(".")[2]: name for name in (*elsewhere, *allowed)}
+    close = difflib.get_close_matches(key.rpartition(".")[2], names, n=1)
+    hint = f"did you mean {names[close[0]]}? " if close else ""
     return f"{key}: no such key; {hint}allowed: {', '.join(allowed) or 'none'}"
 
 

@@ -22,6 +22,8 @@ from autoencoders.errors import InputError, end
 from autoencoders.files import CONFIG, HYDRA, LAST, METRICS, MULTIRUN, shown
 from autoencoders.runs import best, jobs
 from autoencoders.runs.folder import NOT_A_CONFIG, is_recorded, load_config, lock, without_hydra
+from autoencoders.runs.keys import check_keys
+from autoencoders.runs.settings import TrainKeys
 
 SIGTERMED = 128 + signal.SIGTERM
 LENGTH = "trainer.max_epochs="  # what a run that goes on may be given anew
@@ -44,6 +46,7 @@ class RunFolder(Callback):
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         HydraConfig.instance().set_config(config)  # hydra.run.dir is made of the group choices
         try:
+            check_keys(config, TrainKeys)
             folder = _choose(config)
         except (InputError, OSError) as error:
             end(error)  # Hydra would turn a callback's exception into a warning and go on
@@ -54,8 +57,9 @@ class RunFolder(Callback):
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         HydraConfig.instance().set_config(config)
         jobs.JOBS.clear()
-        folder = Path(config.hydra.sweep.dir)
         try:
+            check_keys(config, TrainKeys)
+            folder = Path(config.hydra.sweep.dir)
             # For the names of the jobs' folders; jobs are composed of the multirun's overrides.
             excluded = ",".join(f'"{key}"' for key in jobs.shared_keys(config))
             key = "hydra.job.config.override_dirname.exclude_keys"

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from autoencoders.errors import InputError, describe
 from autoencoders.runs.arguments import check_arguments
-from autoencoders.runs.settings import Evaluation, Train
+from autoencoders.runs.settings import Evaluation, TrainKeys
 from autoencoders.runs.trust import refuse_foreign
 
 # Keys that cannot be set, and what there is instead.
@@ -38,7 +38,7 @@ def check_settings(config: DictConfig) -> None:
     """Raise InputError where train.py could not use a composed config, or a later command would
     not read it back, as far as no constructor tells."""
     try:
-        Train.model_validate(OmegaConf.to_container(config, resolve=False))
+        TrainKeys.model_validate(OmegaConf.to_container(config, resolve=False))
     except ValidationError as error:
         raise InputError(describe(error)) from error
     for key, instead in INSTEAD.items():

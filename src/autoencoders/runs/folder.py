@@ -30,6 +30,7 @@ from autoencoders.files import (
     write_whole,
 )
 from autoencoders.runs.config import hyperparameters
+from autoencoders.runs.keys import refuse_empty_paths
 from autoencoders.runs.trust import read_json, refuse_foreign, refuse_links, refuse_target
 
 if TYPE_CHECKING:  # torch and Lightning take seconds, which a mistyped key need not wait for
@@ -148,6 +149,7 @@ def load_config(folder: Path) -> DictConfig:
         hydra = OmegaConf.load(folder / HYDRA)
         refuse_foreign(config, folder / CONFIG)
         refuse_links(folder)
+        refuse_empty_paths(config)
         find_data(config, Path(OmegaConf.select(hydra, "hydra.runtime.cwd")))
     except NOT_A_CONFIG as error:
         reason = " ".join(str(error).split())

@@ -20,6 +20,8 @@ from autoencoders.errors import InputError, describe
 from autoencoders.files import CONFIG, LAST, LOCK, METRICS, write_whole
 from autoencoders.runs.config import check_settings, objective_of
 from autoencoders.runs.folder import is_recorded, lock, read_metrics, record_config, without_hydra
+from autoencoders.runs.keys import check_keys
+from autoencoders.runs.settings import TrainKeys
 from autoencoders.runs.trust import refuse_links
 
 ERROR = "error.txt"
@@ -101,6 +103,7 @@ def compose_job(config: DictConfig, overrides: Sequence[str], number: int) -> Jo
     with open_dict(job):
         job.hydra.job.num = number
     HydraConfig.instance().set_config(job)  # the folder's name may be made of the job's keys
+    check_keys(job, TrainKeys)
     folder = Path(job.hydra.sweep.dir, str(job.hydra.sweep.subdir))
     HydraConfig.instance().set_config(config)
     if job.resume is not None:

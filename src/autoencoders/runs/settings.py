@@ -3,6 +3,7 @@
 A whole number is written as one: 1.0, true and '1' are none. A switch is true or false.
 """
 
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import (
@@ -31,6 +32,12 @@ def _refuse_fraction(value: Any) -> Any:
     """Lightning takes a number, a list of numbers or their text for devices."""
     if isinstance(value, bool | float):
         raise ValueError("must be a valid integer, a list of them or auto")
+    return value
+
+
+def _refuse_unnamed(value: Any) -> Any:
+    if Path(str(value)).name in ("", ".."):  # such as . and /
+        raise ValueError("must name a new folder")
     return value
 
 
@@ -70,7 +77,7 @@ class Evaluation(BaseModel):
     samplers: dict[str, Group]
 
 
-class Train(BaseModel, strict=True):
+class TrainKeys(BaseModel, strict=True):
     """Of train.py."""
 
     seed: Annotated[int, Field(ge=0, lt=2**32)]
@@ -90,7 +97,7 @@ class Train(BaseModel, strict=True):
     callbacks: dict[str, Group] = {}
 
 
-class Evaluate(BaseModel, strict=True):
+class EvaluateKeys(BaseModel, strict=True):
     """Of evaluate.py."""
 
     run: Any = None
@@ -100,14 +107,14 @@ class Evaluate(BaseModel, strict=True):
     logger: dict[str, Group] = {}
 
 
-class Compare(BaseModel, strict=True):
+class CompareKeys(BaseModel, strict=True):
     """Of compare.py; a data set brings a network and settings of models along, which are unused."""
 
     runs: Any = None
     multirun: Any = None
     tags: Any = None
     points: Any = None
-    folder: Any = None
+    folder: Annotated[Any, AfterValidator(_refuse_unnamed)] = None
     dataset: Any = None
     network: Any = None
     model: Any = None
