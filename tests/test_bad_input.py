@@ -351,6 +351,14 @@ COMMANDS: list[tuple[str, Spoil, list[str]]] = [
     ),
     ("train.py", content("outputs", "no folder"), ["outputs/digits/wae/", "Not a directory"]),
     ("train.py hydra.run.dir=run/metrics.json/x", nothing, ["run/metrics.json", "Not a directory"]),
+    ("train.py hydra.run.dir=.", content("a", ""), ["hydra.run.dir=.: holds other files, "]),
+    ("train.py hydra.run.dir=..", nothing, ["hydra.run.dir=..: holds other files, "]),
+    ("train.py hydra.run.dir=a", content("a/b/c", ""), ["hydra.run.dir=a: holds other files, b "]),
+    (
+        "train.py -m seed=1,2 hydra.sweep.dir=.",
+        content("a", ""),
+        ["hydra.sweep.dir=.: holds other files, a ", "give a new or an empty folder"],
+    ),
     *(
         (f"{command} {key}=", nothing, [f"{key}=: is empty"])
         for command, keys in (

@@ -19,7 +19,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, read_write
 
 from autoencoders.errors import InputError, end
-from autoencoders.files import CONFIG, HYDRA, LAST, METRICS, MULTIRUN, shown
+from autoencoders.files import CONFIG, HYDRA, LAST, LOCK, METRICS, MULTIRUN, shown
 from autoencoders.runs import best, jobs
 from autoencoders.runs.folder import NOT_A_CONFIG, is_recorded, load_config, lock, without_hydra
 from autoencoders.runs.keys import check_keys
@@ -321,6 +321,18 @@ def refuse_occupied(folder: Path) -> None:
             f"hydra.run.dir={folder}: holds an unfinished run; resume={folder} continues it;"
             " another folder takes a new one"
         )
+    refuse_strewing("hydra.run.dir", folder)
+
+
+def refuse_strewing(key: str, folder: Path) -> None:
+    """Raise InputError where a run's files would lie among others: in the folder that the command
+    is typed in, or one with folders of its own. A log that the shell has opened there may stay."""
+    others = [p for p in folder.glob("*") if p.name not in (Path(CONFIG).parts[0], LOCK)]
+    if any(p.is_dir() or Path.cwd().is_relative_to(folder.resolve()) for p in others):
+        raise InputError(
+            f"{key}={folder}: holds other files, {others[0].name} among them, between which a run's"
+            " would lie; give a new or an empty folder"
+        )
 
 
 def refuse_other_multirun(config: DictConfig, folder: Path) -> None:
@@ -335,6 +347,7 @@ def refuse_other_multirun(config: DictConfig, folder: Path) -> None:
             f"hydra.sweep.dir={folder}: holds another multirun, see {file}; only the launcher,"
             " hydra.sweeper.trials= and hydra.sweeper.workers= may change; give another folder"
         )
+    refuse_strewing("hydra.sweep.dir", folder)
 
 
 def _swept(config: Any) -> tuple[Any, ...]:
