@@ -8,9 +8,11 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from autoencoders.errors import InputError, end_on_ctrl_c, one_line_errors
+from autoencoders.errors import InputError, end_on_ctrl_c, one_line_errors, one_line_in_job
 from autoencoders.files import make_new, write_whole
 from autoencoders.runs.jobs import quote_paths
+from autoencoders.runs.keys import check_command
+from autoencoders.runs.settings import CompareKeys
 
 SHOWN = 10  # rows at most that are shown in images: every model, or the best of a search
 
@@ -49,7 +51,7 @@ def compare(cfg: DictConfig, dataset: str) -> Path:
         **exhibits.of_comparison(comparison, shown, note, searched_scales(cfg)),
     }
     default = Path("outputs/comparisons", comparison.dataset, time.strftime("%Y-%m-%d_%H-%M-%S"))
-    folder = make_new(Path(cfg.folder) if cfg.folder else default)
+    folder = make_new(Path(str(cfg.folder)) if cfg.folder else default)
     comparison.write(folder)  # the numbers first
     figures = {}
     for name, drawing in drawings.items():
@@ -68,7 +70,9 @@ def compare(cfg: DictConfig, dataset: str) -> Path:
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="compare")
 def main(cfg: DictConfig) -> None:
-    compare(cfg, HydraConfig.get().runtime.choices.dataset)
+    with one_line_in_job():
+        check_command(cfg, CompareKeys)
+        compare(cfg, HydraConfig.get().runtime.choices.dataset)
 
 
 if __name__ == "__main__":

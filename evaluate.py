@@ -7,12 +7,14 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from autoencoders.errors import end_on_ctrl_c, one_line_errors
+from autoencoders.errors import end_on_ctrl_c, one_line_errors, one_line_in_job
 from autoencoders.files import writing_into
 from autoencoders.runs.config import evaluation_of, evaluation_settings
 from autoencoders.runs.evaluations import home_of
 from autoencoders.runs.folder import load_config, load_trained, lock, make_loggers, to_evaluate
 from autoencoders.runs.jobs import quote_paths
+from autoencoders.runs.keys import check_command
+from autoencoders.runs.settings import EvaluateKeys
 
 
 def evaluate(cfg: DictConfig, run_folder: Path, checkpoint: str) -> dict[str, float]:
@@ -63,11 +65,13 @@ def evaluate(cfg: DictConfig, run_folder: Path, checkpoint: str) -> dict[str, fl
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="evaluate")
 def main(cfg: DictConfig) -> None:
-    run_folder, checkpoint = to_evaluate(cfg)
-    typed = HydraConfig.get().overrides.task
-    with lock(run_folder), writing_into(run_folder):
-        cfg.evaluation = evaluation_of(load_config(run_folder), cfg, typed)
-        evaluate(cfg, run_folder, checkpoint)
+    with one_line_in_job():
+        check_command(cfg, EvaluateKeys)
+        run_folder, checkpoint = to_evaluate(cfg)
+        typed = HydraConfig.get().overrides.task
+        with lock(run_folder), writing_into(run_folder):
+            cfg.evaluation = evaluation_of(load_config(run_folder), cfg, typed)
+            evaluate(cfg, run_folder, checkpoint)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from autoencoders.errors import one_line_errors
+from autoencoders.errors import one_line_errors, one_line_in_job
 from autoencoders.files import LAST, writing_into
 from autoencoders.runs.claim import handle_interruptions, rank, resumed_config
 from autoencoders.runs.config import check_settings, evaluation_settings, objective_of
@@ -119,16 +119,17 @@ def main(cfg: DictConfig) -> float:
     folder = Path(HydraConfig.get().runtime.output_dir)
     if HydraConfig.get().mode is RunMode.MULTIRUN:
         return run_job(train, cfg, folder)
-    resumed = cfg.resume is not None
-    if resumed:
-        cfg = resumed_config(cfg, folder)
-    check_settings(cfg)
-    # A run that was cut off before its first checkpoint starts again.
-    resume = (folder / LAST).exists()
-    if rank() == 0 and not resumed and not resume:
-        record_config(cfg, folder)
-    with writing_into(folder):
-        return train(cfg, folder, resume)
+    with one_line_in_job():
+        resumed = cfg.resume is not None
+        if resumed:
+            cfg = resumed_config(cfg, folder)
+        check_settings(cfg)
+        # A run that was cut off before its first checkpoint starts again.
+        resume = (folder / LAST).exists()
+        if rank() == 0 and not resumed and not resume:
+            record_config(cfg, folder)
+        with writing_into(folder):
+            return train(cfg, folder, resume)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from omegaconf import OmegaConf
 
 from autoencoders.data import DataModule
 from autoencoders.models import AutoEncoder
+from autoencoders.runs.config import check_settings
 
 DATA = Path("data")  # no file is looked for
 MODELS = choices("model")
@@ -269,3 +270,18 @@ def test_data_dir_comes_from_the_environment(monkeypatch):
     assert compose_train("dataset=mnist").dataset.data_dir == "/somewhere"
     monkeypatch.delenv("AUTOENCODERS_DATA")
     assert compose_train("dataset=mnist").dataset.data_dir == "data"
+
+
+GROUPS = ("callbacks", "experiment", "logger", "sampler", "trainer", "model", "network")
+
+
+@pytest.mark.parametrize(
+    "choice", [f"{group}={name}" for group in GROUPS for name in choices(group)]
+)
+def test_every_choice_passes_the_checks_before_training(choice):
+    check_settings(compose_train(choice, *(["model=ae"] if choice == "experiment=best" else [])))
+
+
+@pytest.mark.parametrize("dataset", DATA_SETS)
+def test_every_data_set_passes_the_checks_before_training(dataset):
+    check_settings(compose_train(*small_data(dataset, DATA)))

@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 from autoencoders.errors import InputError
 from autoencoders.files import make_new
 from autoencoders.runs import load_run
-from autoencoders.runs.claim import rank
+from autoencoders.runs.claim import rank, refuse_strewing
 from autoencoders.runs.config import check_settings
 from autoencoders.runs.folder import load_config, lock
 
@@ -73,3 +73,15 @@ def test_a_process_knows_its_number(variables, expected, monkeypatch):
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     assert rank() == expected
+
+
+def test_a_run_may_begin_where_the_shell_keeps_its_log(tmp_path, monkeypatch):
+    """Not among the files of the folder that its command is typed in."""
+    (tmp_path / "log.txt").touch()
+    refuse_strewing("hydra.run.dir", tmp_path)
+    refuse_strewing("hydra.run.dir", tmp_path / "new")
+    (tmp_path / "below").mkdir()
+    monkeypatch.chdir(tmp_path / "below")
+    refuse_strewing("hydra.run.dir", Path())
+    with pytest.raises(InputError, match=r"hydra\.run\.dir=\.\.: holds other files"):
+        refuse_strewing("hydra.run.dir", Path(".."))

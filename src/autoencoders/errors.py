@@ -9,16 +9,18 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import (
     HydraException,
     InstantiationException,
     MissingConfigException,
     OverrideParseException,
 )
+from hydra.types import RunMode
 from omegaconf.errors import (
     ConfigAttributeError,
     ConfigKeyError,
@@ -73,6 +75,21 @@ def one_line_errors() -> Iterator[None]:
         sys.exit(f"error: {line}")
     finally:
         del os.environ["HYDRA_FULL_ERROR"], os.environ[OURS]
+
+
+@contextmanager
+def one_line_in_job() -> Iterator[None]:
+    """The same inside a job, of whose exception Hydra would print a line of its own first.
+
+    The jobs of a multirun are left to Hydra: it goes on with those that follow.
+    """
+    try:
+        yield
+    except Exception as error:
+        line = describe(error)
+        if line is None or OURS not in os.environ or HydraConfig.get().mode is RunMode.MULTIRUN:
+            raise
+        sys.exit(f"error: {line}")
 
 
 def _report_thread(args: threading.ExceptHookArgs) -> None:
@@ -141,6 +158,8 @@ def _describe_instantiation(error: InstantiationException) -> str | None:
     prefix = str(error).rpartition("full_key: ")[2] if "full_key: " in str(error) else ""
     if isinstance(cause, ValidationError):
         return _describe_validation(cause, prefix)
+    if set_already := re.search(r"multiple values for (?:keyword )?argument '(\w+)'", str(cause)):
+        return f"{prefix}.{set_already[1]}: cannot be set here; leave it out"
     prefix = re.sub(r"callbacks(\d+)$", r"callbacks.\1", prefix)
     # Lightning's classes and loggers answer bad arguments with exceptions of many types.
     foreign = prefix.startswith(("trainer", "logger", "callbacks"))
@@ -185,12 +204,24 @@ def _describe_unknown_key(error: OmegaConfBaseException) -> str:
     """An override of a key that the config lacks, and the keys that stand where it was sought."""
     parent: Any = error.parent_node
     allowed = [str(key) for key in parent if key != "_target_"] if parent is not None else []
-    close = difflib.get_close_matches(str(error.key), allowed, n=1)
-    hint = f"did you mean {close[0]}? " if close else ""
-    line = f"{error.full_key}: no such key; {hint}allowed: {', '.join(allowed) or 'none'}"
+    line = unknown_key(str(error.full_key), allowed)
     if str(error.full_key).startswith("trainer."):
         line += f"; another argument of Lightning's Trainer takes a plus: +{error.full_key}=..."
     return line
+
+
+def unknown_key(key: str, allowed: Sequence[str], elsewhere: Sequence[str] = ()) -> str:
+    """The line for a key that does not exist.
+
+    Args:
+        key: dotted.
+        allowed: the names that its last part might have.
+        elsewhere: dotted keys that might be meant, too.
+    """
+    names = {name.rpartition(".")[2]: name for name in (*elsewhere, *allowed)}
+    close = difflib.get_close_matches(key.rpartition(".")[2], names, n=1)
+    hint = f"did you mean {names[close[0]]}? " if close else ""
+    return f"{key}: no such key; {hint}allowed: {', '.join(allowed) or 'none'}"
 
 
 def _one_line(error: BaseException) -> str:

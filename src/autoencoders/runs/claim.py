@@ -18,7 +18,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, read_write
 
 from autoencoders.errors import InputError, end
-from autoencoders.files import CONFIG, HYDRA, LAST, MULTIRUN, make_new, shown
+from autoencoders.files import CONFIG, HYDRA, LAST, LOCK, MULTIRUN, make_new, shown
 from autoencoders.runs import best, jobs
 from autoencoders.runs.folder import (
     LENGTH,
@@ -28,6 +28,8 @@ from autoencoders.runs.folder import (
     lock,
     without_hydra,
 )
+from autoencoders.runs.keys import check_keys
+from autoencoders.runs.settings import TrainKeys
 from autoencoders.runs.state import is_finished
 
 SIGTERMED = 128 + signal.SIGTERM
@@ -50,6 +52,7 @@ class RunFolder(Callback):
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         HydraConfig.instance().set_config(config)  # hydra.run.dir is made of the group choices
         try:
+            check_keys(config, TrainKeys)
             folder = _choose(config)
         except (InputError, OSError) as error:
             end(error)  # Hydra would turn a callback's exception into a warning and go on
@@ -60,8 +63,9 @@ class RunFolder(Callback):
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         HydraConfig.instance().set_config(config)
         jobs.JOBS.clear()
-        folder = Path(config.hydra.sweep.dir)
         try:
+            check_keys(config, TrainKeys)
+            folder = Path(config.hydra.sweep.dir)
             # For the names of the jobs' folders; jobs are composed of the multirun's overrides.
             excluded = ",".join(f'"{key}"' for key in jobs.shared_keys(config))
             key = "hydra.job.config.override_dirname.exclude_keys"
@@ -311,6 +315,18 @@ def refuse_occupied(folder: Path) -> None:
             f"hydra.run.dir={folder}: holds an unfinished run; resume={folder} continues it;"
             " another folder takes a new one"
         )
+    refuse_strewing("hydra.run.dir", folder)
+
+
+def refuse_strewing(key: str, folder: Path) -> None:
+    """Raise InputError where a run's files would lie among others: in the folder that the command
+    is typed in, or one with folders of its own. A log that the shell has opened there may stay."""
+    others = [p for p in folder.glob("*") if p.name not in (Path(CONFIG).parts[0], LOCK)]
+    if any(p.is_dir() or Path.cwd().is_relative_to(folder.resolve()) for p in others):
+        raise InputError(
+            f"{key}={folder}: holds other files, {others[0].name} among them, between which a run's"
+            " would lie; give a new or an empty folder"
+        )
 
 
 def refuse_other_multirun(config: DictConfig, folder: Path) -> None:
@@ -325,6 +341,7 @@ def refuse_other_multirun(config: DictConfig, folder: Path) -> None:
             f"hydra.sweep.dir={folder}: holds another multirun, see {file}; only the launcher,"
             " hydra.sweeper.trials= and hydra.sweeper.workers= may change; give another folder"
         )
+    refuse_strewing("hydra.sweep.dir", folder)
 
 
 def _swept(config: Any) -> tuple[Any, ...]:

@@ -2,22 +2,15 @@
 
 import re
 from collections.abc import Iterable, Sequence
-from typing import Annotated, Any, Literal, cast
+from typing import Any, Literal, cast
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    Field,
-    NonNegativeFloat,
-    NonNegativeInt,
-    PositiveInt,
-    StrictBool,
-    ValidationError,
-)
+from pydantic import ValidationError
 
 from autoencoders.errors import InputError, describe
+from autoencoders.runs.arguments import check_arguments
+from autoencoders.runs.settings import Evaluation, TrainKeys
 from autoencoders.runs.trust import refuse_foreign
 
 # Keys that cannot be set, and what there is instead.
@@ -42,75 +35,11 @@ STAGES = (
 )  # what the names of the epochs' and the test's metrics begin with
 
 
-def _refuse_zero(value: Any) -> Any:
-    if value == 0:
-        raise ValueError("must not be 0")
-    return value
-
-
-def _refuse_no_share(value: Any) -> Any:
-    """Raise ValueError unless it is a number of batches, or a share of all as a float."""
-    is_number = type(value) is int and value >= 0
-    is_share = type(value) is float and 0 <= value <= 1
-    if not (is_number or is_share):
-        raise ValueError("must be a number of batches, such as 1, or a share of all, such as 0.1")
-    return value
-
-
-class _Group(BaseModel):
-    target: str = Field(alias="_target_")
-
-
-class _TrainerSettings(_Group):
-    """Those of the Trainer's arguments that Lightning does not check before it computes with
-    them."""
-
-    max_epochs: PositiveInt
-    min_epochs: NonNegativeInt | None = None
-    max_steps: Annotated[int, Field(ge=-1), AfterValidator(_refuse_zero)] = -1
-    min_steps: NonNegativeInt | None = None
-    limit_train_batches: Annotated[float, Field(gt=0)] | None = None
-    limit_val_batches: NonNegativeFloat | None = None
-    limit_test_batches: Annotated[float, Field(gt=0)] | None = None
-    num_sanity_val_steps: Annotated[int, Field(ge=-1)] | None = None
-    check_val_every_n_epoch: PositiveInt | None = None
-    overfit_batches: Annotated[Any, AfterValidator(_refuse_no_share)] = 0
-    log_every_n_steps: NonNegativeInt | None = None
-    accumulate_grad_batches: PositiveInt = 1
-    gradient_clip_val: NonNegativeFloat | None = None
-    detect_anomaly: StrictBool = False
-    profiler: str | None = None
-    callbacks: list[_Group] | None = None
-
-
-class _Evaluation(BaseModel):
-    samplers: dict[str, _Group]
-
-
-class _Settings(BaseModel):
-    """The keys that no constructor checks."""
-
-    seed: Annotated[int, Field(ge=0, lt=2**32)]
-    monitor: Annotated[str, Field(pattern="^(train|val)/")]
-    ckpt_path: str | None
-    tags: list[Annotated[str, Field(pattern=r"^\w[\w.-]*$")]] = []
-    evaluate: bool
-    verbose: bool = False
-    objective: str
-    model: _Group
-    network: _Group
-    dataset: _Group
-    trainer: _TrainerSettings
-    evaluation: _Evaluation
-    logger: dict[str, _Group] = {}
-    callbacks: dict[str, _Group] = {}
-
-
 def check_settings(config: DictConfig) -> None:
     """Raise InputError where train.py could not use a composed config, or a later command would
     not read it back, as far as no constructor tells."""
     try:
-        _Settings.model_validate(OmegaConf.to_container(config, resolve=False))
+        TrainKeys.model_validate(OmegaConf.to_container(config, resolve=False))
     except ValidationError as error:
         raise InputError(describe(error)) from error
     for key, instead in INSTEAD.items():
@@ -119,6 +48,7 @@ def check_settings(config: DictConfig) -> None:
             raise InputError(f"{key}={config[group][name]}: cannot be set: {instead}")
     _check_objective(config)
     refuse_foreign(config)
+    check_arguments(OmegaConf.to_container(config, resolve=True))
 
 
 def _check_objective(config: DictConfig) -> None:
@@ -269,8 +199,9 @@ def evaluation_settings(config: DictConfig) -> Any:
 
     container = OmegaConf.to_container(config.evaluation, resolve=True)
     try:
-        settings = Settings.model_validate(container)
-        _Evaluation.model_validate(container)
+        settings = Settings.model_validate(container, strict=True)
+        Evaluation.model_validate(container)
     except ValidationError as error:
         raise InputError(describe(error, "evaluation")) from error
+    check_arguments({"evaluation": container})
     return settings, instantiate(config.evaluation.samplers, _convert_="all")

@@ -27,6 +27,7 @@ from autoencoders.files import (
 )
 from autoencoders.runs import evaluations
 from autoencoders.runs.config import hyperparameters
+from autoencoders.runs.keys import refuse_empty_paths
 from autoencoders.runs.state import is_finished, mark
 from autoencoders.runs.trust import refuse_foreign, refuse_links, refuse_target
 
@@ -150,6 +151,7 @@ def load_config(folder: Path) -> DictConfig:
         hydra = OmegaConf.load(folder / HYDRA)
         refuse_foreign(config, folder / CONFIG)
         refuse_links(folder)
+        refuse_empty_paths(config)
         find_data(config, Path(OmegaConf.select(hydra, "hydra.runtime.cwd")))
     except NOT_A_CONFIG as error:
         reason = " ".join(str(error).split())

@@ -21,6 +21,8 @@ from autoencoders.files import CONFIG, LAST, LOCK, write_whole
 from autoencoders.runs import evaluations
 from autoencoders.runs.config import asked_of, check_settings, objective_of
 from autoencoders.runs.folder import digest_of, is_recorded, lock, record_config, without_hydra
+from autoencoders.runs.keys import check_keys
+from autoencoders.runs.settings import TrainKeys
 from autoencoders.runs.state import is_finished
 from autoencoders.runs.trust import refuse_links
 
@@ -119,6 +121,7 @@ def compose_job(config: DictConfig, overrides: Sequence[str], number: int) -> Jo
     with open_dict(job):
         job.hydra.job.num = number
     HydraConfig.instance().set_config(job)  # the folder's name may be made of the job's keys
+    check_keys(job, TrainKeys)
     folder = Path(job.hydra.sweep.dir, str(job.hydra.sweep.subdir))
     HydraConfig.instance().set_config(config)
     if job.resume is not None:

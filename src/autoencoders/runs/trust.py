@@ -106,7 +106,7 @@ def refuse_foreign(config: Any, file: Path | None = None) -> None:
     for key in ("model", "network", "dataset", "trainer"):
         if "_target_" not in config[key]:
             raise InputError(f"{where}{key}._target_ is missing: not a run's config")
-    for key, value in _leaves(OmegaConf.to_container(config, resolve=False)):
+    for key, value in leaves(OmegaConf.to_container(config, resolve=False)):
         parent, _, name = key.rpartition(".")
         found = f"{where}{key}={value}"
         if re.search(r"(^|\.)_(?!target_$)", key):  # _args_ and the like
@@ -163,11 +163,11 @@ def refuse_target(key: str, target: str, found: str) -> None:
         raise InputError(f"{found}: allowed: {kind.allowed}")
 
 
-def _leaves(config: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+def leaves(config: Any, key: str = "") -> Iterator[tuple[str, Any]]:
     """Every value in nested dicts and lists, by its dotted key."""
     if isinstance(config, dict | list):
         items = config.items() if isinstance(config, dict) else enumerate(config)
         for name, value in items:
-            yield from _leaves(value, f"{key}.{name}" if key else str(name))
+            yield from leaves(value, f"{key}.{name}" if key else str(name))
     else:
         yield key, config
