@@ -78,10 +78,13 @@ def test_a_process_knows_its_number(variables, expected, monkeypatch):
 def test_a_run_may_begin_where_the_shell_keeps_its_log(tmp_path, monkeypatch):
     """Not among the files of the folder that its command is typed in."""
     (tmp_path / "log.txt").touch()
-    refuse_strewing("hydra.run.dir", tmp_path)
-    refuse_strewing("hydra.run.dir", tmp_path / "new")
+    refuse_strewing("hydra.run.dir", tmp_path, folders=False)
+    refuse_strewing("hydra.run.dir", tmp_path / "new", folders=False)
     (tmp_path / "below").mkdir()
+    refuse_strewing("hydra.sweep.dir", tmp_path, folders=True)
+    with pytest.raises(InputError, match="holds other files"):
+        refuse_strewing("hydra.run.dir", tmp_path, folders=False)
     monkeypatch.chdir(tmp_path / "below")
-    refuse_strewing("hydra.run.dir", Path())
-    with pytest.raises(InputError, match=r"hydra\.run\.dir=\.\.: holds other files"):
-        refuse_strewing("hydra.run.dir", Path(".."))
+    refuse_strewing("hydra.run.dir", Path(), folders=False)
+    with pytest.raises(InputError, match=r"hydra\.sweep\.dir=\.\.: holds other files"):
+        refuse_strewing("hydra.sweep.dir", Path(".."), folders=True)

@@ -234,14 +234,23 @@ def test_a_jobs_folder_names_what_differs(overrides, name, tmp_path):
 
 
 def test_a_jobs_folder_is_typed_as_it_is_called(tmp_path, monkeypatch):
-    """Hydra takes `=` and `,` for its own; only what lies there is put in quotes."""
+    """Hydra takes `=` and `,` for its own; what it can read is quoted only where it exists."""
     monkeypatch.chdir(tmp_path)
     Path("0_model=ae,seed=1").mkdir()
-    arguments = ["run=0_model=ae,seed=1", "ckpt_path=0_model=ae,seed=2", "seed=1,2"]
+    arguments = ["run=0_model=ae,seed=1", "ckpt_path=a,b", "seed=1,2"]
     jobs.quote_paths(arguments)
-    assert arguments[1:] == ["ckpt_path=0_model=ae,seed=2", "seed=1,2"]
+    assert arguments[1:] == ["ckpt_path=a,b", "seed=1,2"]
     parsed = OverridesParser.create().parse_override(arguments[0])
     assert (parsed.key_or_group, parsed.value()) == ("run", "0_model=ae,seed=1")
+
+
+@pytest.mark.parametrize("path", ["größe", "日本/x", "it's", "a{b", "x]"])
+def test_a_path_that_hydra_cannot_read_is_taken_as_it_is_typed(path):
+    """Also that of a folder yet to be made."""
+    arguments = ["-m", f"hydra.sweep.dir={path}", f"seed={path}"]
+    jobs.quote_paths(arguments)
+    assert OverridesParser.create().parse_override(arguments[1]).value() == path
+    assert arguments[2] == f"seed={path}"
 
 
 def test_a_job_in_the_folder_of_another_ends_the_multirun(tmp_path):
@@ -384,6 +393,7 @@ def test_a_search_leaves_the_test_set_unseen():
     "name",
     [
         *("run", "my run", "it's", 'so-"called"', "a,b=c", "{a: 1}", r"a\b", "a\\", '\\"', "[x"),
+        *("größe", "日本/x", "x=y", "a b", "(x)", "a:b", "~", "x y\\", '"q"', "é"),
         *("null", "1e3", "true", "a?b", "outputs/multirun/2026-11-20_14-02-11", "$HOME;rm"),
     ],
 )
@@ -545,3 +555,23 @@ def test_a_search_by_the_evaluation(multirun):
     (trial,) = open_study(Path("s/study.db")).trials
     assert trial.value == metrics(of_job("s", 0))["prior/fd_cnn"]
     assert json.loads((of_job("s", 0) / "evaluation.json").read_text())["split"] == "val"
+
+
+@pytest.mark.parametrize("mode", [(), ("trainer.devices=2", "trainer.accelerator=cpu")])
+@pytest.mark.slow
+def test_a_failed_job_in_a_folder_with_a_foreign_name(mode, multirun):
+    """Its failure is the multirun's, its table is printed, and the command goes on."""
+    code, out = multirun(*TINY, *mode, "model.lr=1e30", "hydra.sweep.dir=größe/日本")
+    assert code == 1
+    assert "│ failed │" in out
+    assert "training has diverged" in (of_job("größe/日本", 0) / "error.txt").read_text()
+    assert shlex.split(printed_command(out))[-1] == 'hydra.sweep.dir="größe/日本"'
+
+
+def test_no_exception_of_a_multiruns_end_is_lost(monkeypatch, capfd):
+    """Hydra makes a warning of a callback's, and ends with exit status 0."""
+    monkeypatch.setattr("autoencoders.runs.claim._print_jobs", lambda left: 1 / 0)
+    with pytest.raises(SystemExit) as ended:
+        RunFolder().on_multirun_end(OmegaConf.create({"hydra": {"sweeper": {}}}))
+    assert ended.value.code == 1
+    assert "ZeroDivisionError" in capfd.readouterr().err

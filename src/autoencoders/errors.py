@@ -59,7 +59,7 @@ def one_line_errors() -> Iterator[None]:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
-    if os.environ.get("HYDRA_FULL_ERROR") == "1" and OURS not in os.environ:
+    if _full_trace_wanted():
         yield
         return
     # Hydra would print its own several lines and exit.
@@ -87,7 +87,7 @@ def one_line_in_job() -> Iterator[None]:
         yield
     except Exception as error:
         line = describe(error)
-        if line is None or OURS not in os.environ or HydraConfig.get().mode is RunMode.MULTIRUN:
+        if line is None or _full_trace_wanted() or HydraConfig.get().mode is RunMode.MULTIRUN:
             raise
         sys.exit(f"error: {line}")
 
@@ -112,8 +112,17 @@ def end_on_ctrl_c() -> Iterator[None]:
 
 
 def end(error: Exception) -> NoReturn:
-    """End the program with `error: <one line>` and exit status 1."""
-    sys.exit(f"error: {describe(error) or error}")
+    """End the program with exit status 1, and `error: <one line>` or a defect's stack trace."""
+    line = describe(error)
+    if line is None or _full_trace_wanted():
+        traceback.print_exception(error)
+        sys.exit(1)
+    sys.exit(f"error: {line}")
+
+
+def _full_trace_wanted() -> bool:
+    """Whether HYDRA_FULL_ERROR=1 is the user's."""
+    return os.environ.get("HYDRA_FULL_ERROR") == "1" and OURS not in os.environ
 
 
 def describe(error: Exception, prefix: str = "") -> str | None:

@@ -41,6 +41,15 @@ HELD: list[Any] = []  # its lock
 MADE: list[Path] = []  # its folder where that is new, and the parents that are
 
 
+@contextmanager
+def _ending_the_program() -> Iterator[None]:
+    """End the program with a callback's exception, of which Hydra would make a warning."""
+    try:
+        yield
+    except Exception as error:
+        end(error)
+
+
 class RunFolder(Callback):
     """Hydra's callback that chooses the folder of a run or a multirun before anything is written.
 
@@ -49,45 +58,42 @@ class RunFolder(Callback):
     written over.
     """
 
+    @_ending_the_program()
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         HydraConfig.instance().set_config(config)  # hydra.run.dir is made of the group choices
-        try:
-            check_keys(config, TrainKeys)
-            folder = _choose(config)
-        except (InputError, OSError) as error:
-            end(error)  # Hydra would turn a callback's exception into a warning and go on
+        check_keys(config, TrainKeys)
+        folder = _choose(config)
         with read_write(config.hydra):
             config.hydra.run.dir = str(folder)
         HydraConfig.instance().set_config(config)
 
+    @_ending_the_program()
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         HydraConfig.instance().set_config(config)
         jobs.JOBS.clear()
-        try:
-            check_keys(config, TrainKeys)
-            folder = Path(config.hydra.sweep.dir)
-            # For the names of the jobs' folders; jobs are composed of the multirun's overrides.
-            excluded = ",".join(f'"{key}"' for key in jobs.shared_keys(config))
-            key = "hydra.job.config.override_dirname.exclude_keys"
+        check_keys(config, TrainKeys)
+        folder = Path(config.hydra.sweep.dir)
+        # For the names of the jobs' folders; jobs are composed of the multirun's overrides.
+        excluded = ",".join(f'"{key}"' for key in jobs.shared_keys(config))
+        key = "hydra.job.config.override_dirname.exclude_keys"
+        with read_write(config.hydra):
+            config.hydra.overrides.hydra.append(f"{key}=[{excluded}]")
+        if _is_explicit("hydra.sweep.dir", config):
+            refuse_other_multirun(config, folder)
+            jobs.admit_jobs(config, jobs.grid(config))
+            claim(folder, new=False)
+        else:
+            folder = claim(folder, new=True)
             with read_write(config.hydra):
-                config.hydra.overrides.hydra.append(f"{key}=[{excluded}]")
-            if _is_explicit("hydra.sweep.dir", config):
-                refuse_other_multirun(config, folder)
-                jobs.admit_jobs(config, jobs.grid(config))
-                claim(folder, new=False)
-            else:
-                folder = claim(folder, new=True)
-                with read_write(config.hydra):
-                    config.hydra.sweep.dir = str(folder)
-                    override = jobs.path_override("hydra.sweep.dir", folder)
-                    config.hydra.overrides.hydra.append(override)  # which the jobs are composed of
-                jobs.admit_jobs(config, jobs.grid(config))
-        except Exception as error:  # Hydra would turn it into a warning and go on
-            end(error)
+                config.hydra.sweep.dir = str(folder)
+                override = jobs.path_override("hydra.sweep.dir", folder)
+                config.hydra.overrides.hydra.append(override)  # which the jobs are composed of
+            jobs.admit_jobs(config, jobs.grid(config))
         for result in folder.glob(".submitit/**/*_result.pkl"):
             result.unlink()  # submitit would take it for that of a job of the same number
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(SIGTERMED))
 
+    @_ending_the_program()
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         statuses = {job.outcome()[0] for job in jobs.JOBS.values()}
         is_search = "trials" in config.hydra.sweeper
@@ -315,14 +321,19 @@ def refuse_occupied(folder: Path) -> None:
             f"hydra.run.dir={folder}: holds an unfinished run; resume={folder} continues it;"
             " another folder takes a new one"
         )
-    refuse_strewing("hydra.run.dir", folder)
+    refuse_strewing("hydra.run.dir", folder, folders=False)
 
 
-def refuse_strewing(key: str, folder: Path) -> None:
+def refuse_strewing(key: str, folder: Path, folders: bool) -> None:
     """Raise InputError where a run's files would lie among others: in the folder that the command
-    is typed in, or one with folders of its own. A log that the shell has opened there may stay."""
-    others = [p for p in folder.glob("*") if p.name not in (Path(CONFIG).parts[0], LOCK)]
-    if any(p.is_dir() or Path.cwd().is_relative_to(folder.resolve()) for p in others):
+    is typed in, or one with folders of its own. A log that the shell has opened there may stay.
+
+    Args:
+        folders: whether there may be folders, as those of a multirun's jobs.
+    """
+    others = [path for path in folder.glob("*") if path.name not in (LOCK, ".hydra", ".submitit")]
+    here = Path.cwd().is_relative_to(folder.resolve())
+    if any(here or (path.is_dir() and not folders) for path in others):
         raise InputError(
             f"{key}={folder}: holds other files, {others[0].name} among them, between which a run's"
             " would lie; give a new or an empty folder"
@@ -341,7 +352,7 @@ def refuse_other_multirun(config: DictConfig, folder: Path) -> None:
             f"hydra.sweep.dir={folder}: holds another multirun, see {file}; only the launcher,"
             " hydra.sweeper.trials= and hydra.sweeper.workers= may change; give another folder"
         )
-    refuse_strewing("hydra.sweep.dir", folder)
+    refuse_strewing("hydra.sweep.dir", folder, folders=True)
 
 
 def _swept(config: Any) -> tuple[Any, ...]:

@@ -13,6 +13,7 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
@@ -21,14 +22,12 @@ from autoencoders.files import CONFIG, LAST, LOCK, write_whole
 from autoencoders.runs import evaluations
 from autoencoders.runs.config import asked_of, check_settings, objective_of
 from autoencoders.runs.folder import digest_of, is_recorded, lock, record_config, without_hydra
-from autoencoders.runs.keys import check_keys
+from autoencoders.runs.keys import PATHS, check_keys
 from autoencoders.runs.settings import TrainKeys
 from autoencoders.runs.state import is_finished
 from autoencoders.runs.trust import refuse_links
 
 ERROR = "error.txt"
-# Keys of train.py, evaluate.py and compare.py that are a path.
-PATHS = ("resume", "run", "runs", "ckpt_path", "multirun", "hydra.run.dir", "hydra.sweep.dir")
 LONGEST = 143  # bytes of a file's name, which even an encrypted home folder takes
 
 Train = Callable[[DictConfig, Path, bool], float]
@@ -258,18 +257,27 @@ def _in_own_process(train: Train, folder: Path) -> None:
 
 
 def quote_paths(arguments: list[str]) -> None:
-    """Have Hydra read existing paths as they are typed, such as those of jobs' folders: unquoted,
-    `=` and `,` mean something to it."""
+    """Have Hydra read paths as they are typed, such as those of jobs' folders: unquoted, `=` and
+    `,` mean something to it, and letters such as `ö` are none."""
+    parse = OverridesParser.create().parse_override
     for i, argument in enumerate(arguments):
         key, _, path = argument.partition("=")
-        if key in PATHS and re.search("[=,]", path) and Path(path).exists():
+        if key not in PATHS or not path:
+            continue
+        try:
+            parse(argument)
+            literal = bool(re.search("[=,]", path)) and Path(path).exists()
+        except HydraException:
+            literal = True
+        if literal:
             arguments[i] = path_override(key, Path(path))
 
 
 def path_override(key: str, path: Path) -> str:
     """Hydra's override that sets `key` to this path, whatever characters it has."""
     parse = OverridesParser.create().parse_override
-    if re.fullmatch(r"[\w./:-]+", str(path)) and isinstance(parse(f"{key}={path}").value(), str):
+    plain = re.fullmatch(r"[\w./:-]+", str(path), re.ASCII)  # of other letters it reads none
+    if plain and isinstance(parse(f"{key}={path}").value(), str):
         return f"{key}={path}"
     # Inside quotes a backslash counts as one only before a quote.
     escaped = re.sub(r'(\\*)("|$)', lambda m: m[1] * 2 + m[2].replace('"', '\\"'), str(path))
