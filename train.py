@@ -32,7 +32,7 @@ def train(
         extra_callbacks: Lightning callbacks beside those of every run.
 
     Returns:
-        The metric `cfg.objective`, which a sweep minimises.
+        The metric `cfg.objective`, which a sweep looks for the best of.
 
     Raises:
         InputError: something in `cfg` cannot be used.
@@ -55,22 +55,14 @@ def train(
     data.judge_on(evaluation[0].split if evaluation else cfg.evaluation.split)
     if evaluation:  # better missed now than after hours of training
         check(model, data, evaluation[0], cfg.objective)
-    if resume:  # before anything is written
-        epochs = training.check_resumable(folder / LAST, model, cfg.trainer.max_epochs, data)
-        longer = cfg.trainer.max_epochs != load_config(folder).trainer.max_epochs
-        if longer or is_finished(folder):
-            training.refuse_extension(folder / LAST, cfg.trainer.max_epochs)
-        if rank() == 0:
-            extend(folder, epochs, cfg.trainer.max_epochs)
-    elif cfg.ckpt_path:
+    epochs = go_on(cfg, folder, model, data) if resume else 0  # before anything is written
+    if cfg.ckpt_path and not resume:
         training.start_from(model, Path(cfg.ckpt_path), data)
 
     record = training.RunRecord()
     trainer = make_trainer(cfg, folder, [record, *extra_callbacks])
-    if resume:
-        history = training.training_history(folder / LAST)
-        for logger in trainer.loggers:
-            logger.resume(history, epochs)
+    for logger in trainer.loggers if resume else []:
+        logger.resume(training.training_history(folder / LAST), epochs)
     if trainer.is_global_zero and not is_job():
         print_model(model)
     trainer.fit(model, data, ckpt_path=folder / LAST if resume else None, weights_only=True)
@@ -86,6 +78,26 @@ def train(
         samplers = list(evaluation[1]) if evaluation else []
         print_run(metrics, samplers, folder, data.judged_on, cfg.get("verbose", False))
     return objective_of(metrics, cfg)
+
+
+def go_on(cfg: DictConfig, folder: Path, model: Any, data: Any) -> int:
+    """Have the run in `folder` go on, perhaps for longer than its config says.
+
+    Returns:
+        After how many epochs.
+
+    Raises:
+        InputError: its last checkpoint is not one that this model goes on from.
+    """
+    from autoencoders import training
+
+    epochs = training.check_resumable(folder / LAST, model, cfg.trainer.max_epochs, data)
+    longer = cfg.trainer.max_epochs != load_config(folder).trainer.max_epochs
+    if longer or is_finished(folder):
+        training.refuse_extension(folder / LAST, cfg.trainer.max_epochs)
+    if rank() == 0:
+        extend(folder, epochs, cfg.trainer.max_epochs)
+    return epochs
 
 
 def make_trainer(cfg: DictConfig, folder: Path, extra_callbacks: Sequence[Any]) -> Any:

@@ -172,7 +172,7 @@ def test_ctrl_c_ends_an_evaluation_with_one_line(run):
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
-    assert (process.returncode, err) == (130, "interrupted; nothing was changed\n")
+    assert (process.returncode, err) == (130, "interrupted; type the command again\n")
     assert not list(run.glob(".partial-*"))
     for path, content in before.items():
         assert path.read_bytes() == content
@@ -190,7 +190,7 @@ def test_ctrl_c_while_lightning_tests(capsys):
     with pytest.raises(SystemExit) as ended, end_on_ctrl_c():
         test()
     assert ended.value.code == 130
-    assert capsys.readouterr().err == "interrupted; nothing was changed\n"
+    assert capsys.readouterr().err == "interrupted; type the command again\n"
     with pytest.raises(SystemExit) as ended, end_on_ctrl_c():
         sys.exit("error: anything else")
     assert ended.value.code == "error: anything else"

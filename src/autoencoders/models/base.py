@@ -10,7 +10,6 @@ import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
 from pydantic import ConfigDict, Field, NonNegativeInt, PositiveInt, validate_call
-from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
@@ -248,8 +247,7 @@ class AutoEncoder(pl.LightningModule):
         """Log what an epoch's metrics have come to, over all of its images and all processes."""
         for metric in metrics:
             values = {f"{stage}/{name}": value for name, value in metric.compute().items()}
-            # The curves end with training; the HPARAMS tab shows what is measured after it.
-            self.log_dict(values, logger=self.trainer.state.fn == TrainerFn.FITTING)
+            self.log_dict(values, logger=stage != "test")  # the HPARAMS tab shows those
             metric.reset()
 
     # The optimizer ------------------------------------------------------------------------------

@@ -14,10 +14,12 @@ def measure(trainer: pl.Trainer, model: AutoEncoder, data: DataModule) -> dict[s
     epochs, and averaging changes the weights at the end.
     """
     metrics: dict[str, float] = {}
+    loggers, trainer.loggers = trainer.loggers, []  # the curves have ended with training
     if len(data.val):
         trainer.validate(model, data, verbose=False)
         metrics |= {name: float(value) for name, value in trainer.callback_metrics.items()}
     if data.judged_on == "test":
         trainer.test(model, data, verbose=False)
         metrics |= {name: float(value) for name, value in trainer.callback_metrics.items()}
+    trainer.loggers = loggers
     return {name: value for name, value in metrics.items() if name.startswith(("val/", "test/"))}
