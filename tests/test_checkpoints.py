@@ -1,5 +1,6 @@
 """Checkpoints are written whole and read without running what they carry."""
 
+import errno
 import os
 import pickle
 from collections import defaultdict
@@ -83,6 +84,18 @@ def test_other_files_of_torchs_are_refused(tmp_path):
         read_checkpoint(tmp_path / "a.ckpt")
     with pytest.raises(InputError, match="no such checkpoint"):
         read_checkpoint(tmp_path / "b.ckpt")
+
+
+def test_a_checkpoint_that_may_not_be_read_is_not_called_damaged(tmp_path, monkeypatch):
+    """root may read everything, so that the mode of a file would not show it."""
+    torch.save({"state_dict": {}}, tmp_path / "a.ckpt")
+
+    def denied(*_, **__):
+        raise PermissionError(errno.EACCES, "Permission denied", str(tmp_path / "a.ckpt"))
+
+    monkeypatch.setattr(torch, "load", denied)
+    with pytest.raises(InputError, match=r"a\.ckpt: cannot be read: Permission denied$"):
+        read_checkpoint(tmp_path / "a.ckpt")
 
 
 class Weather(Enum):

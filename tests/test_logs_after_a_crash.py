@@ -1,6 +1,7 @@
 """A run that was killed and resumed is logged as one that nothing disturbed: one value an epoch."""
 
 import csv
+import errno
 import shutil
 from typing import ClassVar
 
@@ -16,7 +17,14 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from test_train import events, metrics_of, short_run
 from torch.utils.tensorboard import SummaryWriter
 
-from autoencoders.training import AtomicCheckpointIO, Checkpoints, loggers, training_history
+from autoencoders.errors import InputError
+from autoencoders.training import (
+    AtomicCheckpointIO,
+    Checkpoints,
+    event_files,
+    loggers,
+    training_history,
+)
 from evaluate import evaluate
 
 RUN = (
@@ -183,6 +191,22 @@ def test_a_record_that_was_cut_off_is_left_out(tmp_path, monkeypatch):
     file.write_bytes(file.read_bytes()[:-5])
     run.log(1_000_000_001, 2, [2])
     assert board(tmp_path)["val/mse"] == [(0, 10.0), (1, 20.0), (2, 30.0)]
+
+
+def test_events_that_may_not_be_read_are_left_and_named(tmp_path, monkeypatch):
+    """root may read everything, so that the mode of a file would not show it."""
+    run = Fixed(tmp_path, monkeypatch)
+    run.log(1_000_000_000, None, [0, 1])
+    (file,) = tmp_path.iterdir()
+
+    def denied(self):
+        raise PermissionError(errno.EACCES, "Permission denied", str(file).encode())
+
+    with monkeypatch.context() as patch:
+        patch.setattr(event_files.RawEventFileLoader, "Load", denied)
+        with pytest.raises(InputError, match=rf"^{file}: cannot be read: Permission denied$"):
+            run.log(1_000_000_001, 1, [1])
+    assert [path.name for path in tmp_path.iterdir()] == [file.name]
 
 
 def hparams(folder):

@@ -67,12 +67,15 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     """A checkpoint's content, of tensors and plain values alone.
 
     Raises:
-        InputError: no such file, not a checkpoint, or one that asks for code to be run.
+        InputError: no such file, one that may not be read, not a checkpoint, or one that asks for
+            code to be run.
     """
     if not path.is_file():
         raise InputError(f"{path}: no such checkpoint")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
+    except PermissionError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
     except Exception as error:  # the unpickler raises what the damage makes it
         # torch's own advice is to load it unsafely.
         raise InputError(

@@ -11,6 +11,8 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from torch.utils.tensorboard.summary import hparams as hparams_summaries
 from torch.utils.tensorboard.summary import scalar
 
+from autoencoders.errors import InputError
+
 History = Mapping[str, Mapping[int, float]]  # by name, a metric's value in each epoch from 1 on
 
 CURVES = ("train/", "val/")  # what the names of metrics begin with that have a value an epoch
@@ -45,9 +47,17 @@ def finished_epochs(files: Sequence[Path], history: History, epochs: int) -> lis
 
 
 def _read(files: Sequence[Path]) -> Iterator[Any]:
-    """The events that show something; SummaryWriter writes a value in each."""
+    """The events that show something; SummaryWriter writes a value in each.
+
+    Raises:
+        InputError: a file may not be read.
+    """
     for file in files:
-        for record in RawEventFileLoader(str(file)).Load():
+        try:
+            records = list(RawEventFileLoader(str(file)).Load())
+        except PermissionError as error:  # which names the file in bytes
+            raise InputError(f"{file}: cannot be read: {error.strerror}") from error
+        for record in records:
             event = Event.FromString(record)
             if event.summary.value:
                 yield event
