@@ -1,10 +1,14 @@
 """The user's mistakes get one line, the program's defects their stack trace."""
 
+import errno
 import os
+import subprocess
+import sys
 
 import pytest
+from conftest import ROOT
 
-from autoencoders.errors import InputError, one_line_errors
+from autoencoders.errors import InputError, describe, one_line_errors
 
 
 def test_bad_input_ends_the_program_with_one_line():
@@ -29,3 +33,47 @@ def test_the_environment_is_left_as_it_was(monkeypatch):
     with one_line_errors():
         pass
     assert "HYDRA_FULL_ERROR" not in os.environ
+
+
+def caused_by(cause):
+    """An exception that another has led to, as that of an import."""
+    try:
+        try:
+            raise cause
+        except Exception:
+            raise LookupError("import of autoencoders.models failed") from None
+    except LookupError as error:
+        return error
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        OSError(errno.ENOMEM, os.strerror(errno.ENOMEM), "run"),
+        RuntimeError("can't start new thread"),
+        caused_by(ImportError("libtorch.so: failed to map segment from shared object")),
+    ],
+)
+def test_too_little_memory_is_one_line(error):
+    assert describe(error).startswith("not enough memory")
+
+
+def test_other_faults_of_the_system_are_not_taken_for_memory():
+    assert describe(caused_by(ImportError("libtorch.so: no such file"))) is None
+    assert describe(OSError(errno.EIO, "Input/output error")) is None
+
+
+def test_a_limit_of_memory_is_one_line(tmp_path):
+    """torch alone takes more than 600 MB of addresses."""
+    done = subprocess.run(
+        ["bash", "-c", 'ulimit -v 600000 && exec "$@"', "-", sys.executable, ROOT / "train.py"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: not enough memory")
+    assert list(tmp_path.iterdir()) == []

@@ -39,6 +39,9 @@ NO_ROOM = (
 # Tells further processes of this run that HYDRA_FULL_ERROR is not the user's wish.
 OURS = "AUTOENCODERS_ONE_LINE_ERRORS"
 
+# What the system, Python and the loader of libraries say where memory does not suffice.
+NO_MEMORY = r"[Cc]annot allocate memory|can't start new thread|failed to map segment|std::bad_alloc"
+
 LIGHTNING = ("pytorch_lightning", "lightning_fabric")
 
 
@@ -133,6 +136,8 @@ def describe(error: Exception, prefix: str = "") -> str | None:
     """
     if isinstance(error, InputError):
         return _one_line(error)
+    if shortage := _describe_shortage(error):
+        return shortage
     cause = error.__cause__
     if isinstance(error, MissingConfigException) and "/" in (error.missing_cfg_file or ""):
         group, _, choice = (error.missing_cfg_file or "").rpartition("/")
@@ -158,7 +163,7 @@ def describe(error: Exception, prefix: str = "") -> str | None:
         return f"{_one_line(error)}: {_one_line(cause)}"
     if isinstance(error, HydraException | OmegaConfBaseException):
         return _one_line(error)
-    return _describe_shortage(error) or _describe_refusal(error)
+    return _describe_refusal(error)
 
 
 def _describe_instantiation(error: InstantiationException) -> str | None:
@@ -174,16 +179,23 @@ def _describe_instantiation(error: InstantiationException) -> str | None:
     foreign = prefix.startswith(("trainer", "logger", "callbacks"))
     if isinstance(cause, ValueError | InputError) or (cause and foreign):
         return f"{prefix}: {_one_line(cause)}"
-    return _describe_shortage(cause)
+    return None
 
 
 def _describe_shortage(error: BaseException | None) -> str | None:
-    """What torch says where memory does not suffice, None of another error."""
-    if found := re.search(r"[Tt]ried to allocate ([\d.]+ \w+)", str(error)):
-        return (
-            f"not enough memory: torch tried to allocate {found[1]}; lower network.hidden_dim,"
-            " model.latent_dim or dataset.batch_size"
-        )
+    """The line for memory that does not suffice, None of another error."""
+    while error:
+        reason = _one_line(error)
+        if found := re.search(r"[Tt]ried to allocate ([\d.]+ \w+)", reason):
+            return (
+                f"not enough memory: torch tried to allocate {found[1]}; lower network.hidden_dim,"
+                " model.latent_dim or dataset.batch_size"
+            )
+        if isinstance(error, MemoryError) or re.search(NO_MEMORY, reason):
+            what = f" ({reason})" if reason else ""
+            return f"not enough memory{what}; end other programs, or raise the limit of ulimit -v"
+        # What wraps another, such as an import's, says less.
+        error = error.__cause__ or error.__context__
     return None
 
 

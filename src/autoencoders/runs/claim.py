@@ -139,7 +139,7 @@ def handle_interruptions() -> Iterator[None]:
     finally:
         HELD.clear()
         if not _has_begun():
-            shutil.rmtree(MADE.pop(0))
+            shutil.rmtree(MADE.pop(0), ignore_errors=True)
             with suppress(OSError):  # a parent where another run has begun
                 for parent in MADE:
                     parent.rmdir()
