@@ -44,7 +44,7 @@ def train(
     from autoencoders import training
     from autoencoders.evaluation import check
     from autoencoders.runs.finish import finish
-    from autoencoders.runs.report import print_model, print_run
+    from autoencoders.runs.report import print_advice, print_model, print_run
 
     training.quiet_lightning()
     pl.seed_everything(cfg.seed, verbose=False)
@@ -77,6 +77,7 @@ def train(
     if not is_job():
         samplers = list(evaluation[1]) if evaluation else []
         print_run(metrics, samplers, folder, data.judged_on, cfg.get("verbose", False))
+        print_advice(model, metrics)
     return objective_of(metrics, cfg)
 
 
