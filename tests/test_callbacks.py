@@ -14,7 +14,7 @@ from test_train import assert_identical, events, metrics_of, short_run
 from autoencoders.data import Digits
 from autoencoders.models import AE, WAEGAN, AutoEncoder
 from autoencoders.runs.config import check_settings
-from autoencoders.training import EMA
+from autoencoders.training import EMA, training_history
 
 EMA_RUN = ("callbacks=ema", "callbacks.ema.decay=0.6", "trainer.max_epochs=3")
 
@@ -141,6 +141,17 @@ def test_the_learning_rates_of_both_optimizers_are_curves_over_epochs(tmp_path):
         cosine = [rate * (1 + math.cos(math.pi * epoch / 4)) / 2 for epoch in range(4)]
         assert [point.step for point in points] == [0, 1, 2, 3]
         assert [point.value for point in points] == pytest.approx(cosine)
+
+
+def test_the_rate_of_an_extension_is_the_optimizers(tmp_path):
+    """The schedule's own, until it is stepped next, is that with which the shorter run ended: 0."""
+    arguments = ("callbacks=lr_monitor", "model=ae", "model.lr=1e-3", "logger=none")
+    short_run(tmp_path, *arguments)
+    short_run(tmp_path, *arguments, "trainer.max_epochs=4", resume=True)
+    rates = training_history(tmp_path / "checkpoints/last.ckpt")["train/lr"]
+    lengths = {1: 2, 2: 2, 3: 4, 4: 4}  # by epoch, that of the run
+    cosine = {e: 1e-3 * (1 + math.cos(math.pi * (e - 1) / n)) / 2 for e, n in lengths.items()}
+    assert rates == pytest.approx(cosine)
 
 
 def test_several_at_once(tmp_path):
