@@ -14,7 +14,7 @@ from test_train import assert_identical, events, metrics_of, short_run
 from autoencoders.data import Digits
 from autoencoders.models import AE, WAEGAN, AutoEncoder
 from autoencoders.runs.config import check_settings
-from autoencoders.training import EMA, training_history
+from autoencoders.training import EMA, LearningRates, training_history
 
 EMA_RUN = ("callbacks=ema", "callbacks.ema.decay=0.6", "trainer.max_epochs=3")
 
@@ -152,6 +152,76 @@ def test_the_rate_of_an_extension_is_the_optimizers(tmp_path):
     lengths = {1: 2, 2: 2, 3: 4, 4: 4}  # by epoch, that of the run
     cosine = {e: 1e-3 * (1 + math.cos(math.pi * (e - 1) / n)) / 2 for e, n in lengths.items()}
     assert rates == pytest.approx(cosine)
+
+
+class OneCycle(AE):
+    """With a rate that changes after every batch."""
+
+    def configure_optimizers(self):
+        optimizer = torch.optim.SGD(self.parameters(), lr=0.1, momentum=0.9)
+        scheduler = one_cycle(optimizer)
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
+        }
+
+
+class Plain(AE):
+    """With an optimizer alone."""
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=0.25)
+
+
+class Plateau(AE):
+    """With a schedule that looks at a metric."""
+
+    def configure_optimizers(self):
+        optimizer = torch.optim.SGD(self.parameters(), lr=0.25)
+        scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer)
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": scheduler, "monitor": "train/loss", "strict": False},
+        }
+
+
+def one_cycle(optimizer):
+    return torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=1e-4, total_steps=6)
+
+
+class Rates(Callback):
+    """Keeps each batch's learning rate, and after each epoch what is logged of it."""
+
+    def __init__(self):
+        self.used, self.logged = [], []
+
+    def on_train_batch_start(self, trainer, *_):
+        self.used.append(trainer.optimizers[0].param_groups[0]["lr"])
+
+    def on_train_end(self, trainer, *_):
+        self.logged.append(float(trainer.callback_metrics["train/lr"]))
+
+
+def test_a_schedule_of_ones_own_that_steps_with_the_batches():
+    """Against torch's, stepped by hand."""
+    rates = Rates()
+    fit(small(OneCycle), batches(n=3), epochs=2, callbacks=[LearningRates(), rates])
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1, momentum=0.9)
+    scheduler, expected = one_cycle(optimizer), []
+    for _ in range(6):
+        expected.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    assert rates.used == pytest.approx(expected)
+    assert rates.logged == pytest.approx([expected[3]])  # with which the last epoch begins
+
+
+@pytest.mark.parametrize("kind", [Plain, Plateau])
+def test_a_rate_without_a_schedule_of_ours(kind):
+    rates = Rates()
+    fit(small(kind), batches(n=3), epochs=2, callbacks=[LearningRates(), rates])
+    assert rates.used == [0.25] * 6
+    assert rates.logged == [0.25]
 
 
 def test_several_at_once(tmp_path):

@@ -276,6 +276,8 @@ class AutoEncoder(pl.LightningModule):
         # A run that is made longer has kept the rates of a schedule that was to end earlier.
         for config in self.trainer.lr_scheduler_configs:
             scheduler: Any = config.scheduler
+            if not isinstance(scheduler, LambdaLR):  # of a model that has another
+                continue
             factors = [factor(scheduler.last_epoch) for factor in scheduler.lr_lambdas]
             rates = [lr * factor for lr, factor in zip(scheduler.base_lrs, factors, strict=True)]
             if rates != (saved := scheduler.get_last_lr()):
