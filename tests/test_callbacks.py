@@ -224,6 +224,20 @@ def test_a_rate_without_a_schedule_of_ours(kind):
     assert rates.logged == [0.25]
 
 
+@pytest.mark.parametrize(
+    ("steps", "line"),
+    [
+        ("[[100,0.5]]", "model.lr_steps: [[100, 0.5]] not reached within trainer.max_epochs=2"),
+        ("[[1,0.5],[2,0.1]]", "model.lr_steps: [[2, 0.1]] not reached within trainer.max_epochs=2"),
+        ("[[1,0.5]]", None),
+    ],
+)
+def test_a_step_that_no_epoch_reaches_is_named(steps, line, tmp_path, capsys):
+    short_run(tmp_path, "model=ae", "model.schedule=step", f"model.lr_steps={steps}")
+    lines = [text for text in capsys.readouterr().out.splitlines() if "lr_steps" in text]
+    assert lines == ([line] if line else [])
+
+
 def test_several_at_once(tmp_path):
     names = choices("callbacks")
     cfg = compose_train(f"callbacks=[{','.join(names)}]")

@@ -287,6 +287,9 @@ class AutoEncoder(pl.LightningModule):
                 )
             for group, rate in zip(scheduler.optimizer.param_groups, rates, strict=True):
                 group["lr"] = rate
+        epochs = self.trainer.max_epochs
+        if late := [list(step) for step in self.lr_steps if epochs and step[0] >= epochs]:
+            self.print(f"model.lr_steps: {late} not reached within trainer.max_epochs={epochs}")
 
     def lr_factor(self, epoch: int) -> float:
         """The schedule's factor on the learning rate in that epoch, counted from 0."""
