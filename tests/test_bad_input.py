@@ -140,8 +140,7 @@ OVERRIDES = {
     "+trainer.check_val_every_n_epoch=99": ["no validation with trainer.check_val_every_n_epoch="],
     "+trainer.limit_val_batches=0": ["monitor=val/mse: there is no validation with trainer.limit"],
     "+trainer.limit_val_batches=0.01": ["trainer: ", "limit_val_batches"],
-    "+trainer.val_check_interval=100": ["trainer: ", "val_check_interval"],
-    "+trainer.val_check_interval=0": ["trainer.val_check_interval=0: must not be 0"],
+    "+trainer.val_check_interval=2": ["val_check_interval=2: cannot be set: ", "check_val_every_n"],
     "+trainer.overfit_batches=1": ["trainer.overfit_batches=1: cannot be set: "],
     "+trainer.fast_dev_run=true": ["trainer.fast_dev_run=True: cannot be set: trainer=debug"],
     # what no later command would read back

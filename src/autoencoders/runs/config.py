@@ -32,6 +32,8 @@ INSTEAD = {
     "trainer.barebones": "every run writes its metrics and checkpoints",
     "trainer.fast_dev_run": "trainer=debug is the short run",
     "trainer.overfit_batches": "a larger dataset.val_size= leaves fewer images to train on",
+    "trainer.val_check_interval": "a run is validated after each epoch, or with"
+    " +trainer.check_val_every_n_epoch=2 after every second",
 }
 
 STAGES = (
@@ -64,7 +66,6 @@ class _TrainerSettings(_Group):
     limit_test_batches: Annotated[float, Field(gt=0)] | None = None
     num_sanity_val_steps: Annotated[int, Field(ge=-1)] | None = None
     check_val_every_n_epoch: PositiveInt | None = None
-    val_check_interval: Annotated[Any, AfterValidator(_refuse_zero)] = None
     log_every_n_steps: NonNegativeInt | None = None
     accumulate_grad_batches: PositiveInt = 1
     gradient_clip_val: NonNegativeFloat | None = None
