@@ -12,10 +12,10 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from autoencoders.errors import one_line_errors
-from autoencoders.files import LAST, writing_into
+from autoencoders.files import LAST, METRICS, writing_into
 from autoencoders.runs.claim import handle_interruptions, rank, resumed_config
 from autoencoders.runs.config import check_settings, evaluation_settings, objective_of
-from autoencoders.runs.folder import build, extend, make_loggers, record_config
+from autoencoders.runs.folder import build, extend, load_config, make_loggers, record_config
 from autoencoders.runs.jobs import is_job, quote_paths, run_job
 
 
@@ -54,6 +54,9 @@ def train(
         check(data, evaluation[0], cfg.objective)  # better missed now than after hours of training
     if resume:  # before anything is written
         epochs = training.check_resumable(folder / LAST, model, cfg.trainer.max_epochs)
+        longer = cfg.trainer.max_epochs != load_config(folder).trainer.max_epochs
+        if longer or (folder / METRICS).exists():
+            training.refuse_extension(folder / LAST, cfg.trainer.max_epochs)
         if rank() == 0:
             extend(folder, epochs, cfg.trainer.max_epochs)
     elif cfg.ckpt_path:
@@ -65,7 +68,7 @@ def train(
         print_model(model)
     trainer.fit(model, data, ckpt_path=folder / LAST if resume else None, weights_only=True)
     trainer.test(model, data, verbose=False)
-    metrics = record.summary(trainer.fit_loop.epoch_progress.current.processed, model)
+    metrics = record.summary(record.epochs, model)
     if torch.distributed.is_initialized():  # a process may abort at its exit otherwise
         torch.distributed.destroy_process_group()
     if not trainer.is_global_zero:  # the first process alone evaluates

@@ -14,14 +14,20 @@ from autoencoders.training.loggers import EpochLogger, TensorBoard
 from autoencoders.training.precision import choose_precision
 from autoencoders.training.progress import ProgressBar, quiet_lightning
 from autoencoders.training.rates import LearningRates
-from autoencoders.training.record import RunRecord, training_history
-from autoencoders.training.stopping import EarlyStopping
+from autoencoders.training.record import (
+    RunRecord,
+    refuse_extension,
+    training_history,
+    why_ended,
+)
+from autoencoders.training.stopping import EarlyStopping, EndAtMaxSteps
 
 __all__ = [
     "EMA",
     "AtomicCheckpointIO",
     "Checkpoints",
     "EarlyStopping",
+    "EndAtMaxSteps",
     "EpochLogger",
     "Images",
     "LearningRates",
@@ -37,7 +43,9 @@ __all__ = [
     "choose_strategy",
     "load_weights",
     "quiet_lightning",
+    "refuse_extension",
     "training_history",
+    "why_ended",
 ]
 
 
@@ -49,6 +57,7 @@ def callbacks(
         SeedEpochs(seed),
         ShareBuffers(),
         StopOnNonFinite(),
+        EndAtMaxSteps(),
         Images(),
         Checkpoints(folder, monitor, objective),
         *([ProgressBar()] if progress_bar else []),
