@@ -147,6 +147,9 @@ OVERRIDES = {
     "+trainer.logger=false": ["trainer.logger=False: cannot be set: logger= chooses where"],
     "callbacks=ema callbacks.ema.decay=1": ["callbacks.ema.decay=1: must be less than 1"],
     "callbacks=early_stopping callbacks.early_stopping.patience=0": ["patience=0: must be greater"],
+    "callbacks=early_stopping callbacks.early_stopping.monitor=test/mse": [
+        "callbacks.early_stopping.monitor=test/mse: must match pattern '^(train|val)/'"
+    ],
     "callbacks=swa": ["callbacks=swa: no such choice; allowed: early_stopping, ema, lr_monitor"],
     "callbacks=ema callbacks.ema._target_=os.system": ["os.system: allowed: in autoencoders."],
     "tags=ablation": ["tags=ablation: must be a valid list"],

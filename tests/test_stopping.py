@@ -214,6 +214,32 @@ def test_who_stops_without_a_reason_is_said_so():
     assert record.ended == line
 
 
+@pytest.mark.parametrize(
+    ("overrides", "line"),
+    [
+        (
+            ("callbacks=early_stopping", "callbacks.early_stopping.monitor=val/mze"),
+            r"callbacks\.early_stopping\.monitor=val/mze: no such metric; allowed: .*val/mse",
+        ),
+        (
+            (LIGHTNINGS.replace("active_units", "mze"),),
+            r"trainer\.callbacks: EarlyStopping\.monitor=val/mze: no such metric; .*val/mse",
+        ),
+        (
+            (
+                *("callbacks=early_stopping", "callbacks.early_stopping.monitor=val/mse"),
+                *("dataset.val_size=0", "monitor=train/loss"),
+            ),
+            r"callbacks\.early_stopping\.monitor=val/mse: there is no validation with",
+        ),
+    ],
+)
+def test_a_mistyped_metric_costs_no_epoch(overrides, line, tmp_path, seconds):
+    with pytest.raises(InputError, match=line):
+        short_run(tmp_path, *overrides)
+    assert seconds.time == 0
+
+
 def test_timers_of_ones_own_are_time_limits(tmp_path, capsys):
     timer = "{_target_: pytorch_lightning.callbacks.Timer, duration: {seconds: 4}, interval: epoch}"
     short_run(tmp_path, f"+trainer.callbacks=[{timer}]", "trainer.max_epochs=6")

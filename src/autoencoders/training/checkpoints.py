@@ -14,6 +14,7 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 from autoencoders.errors import InputError
 from autoencoders.files import BEST, LAST
 from autoencoders.training.checkpoint_files import read_checkpoint, saved_epochs
+from autoencoders.training.stopping import monitored
 
 
 class Checkpoints(Checkpoint):
@@ -34,7 +35,7 @@ class Checkpoints(Checkpoint):
     def __init__(self, run: Path, monitor: str, objective: str) -> None:
         self.run = run
         self.monitor = monitor
-        self.metrics = {"monitor": monitor, "objective": objective}
+        self.metrics = [("monitor", monitor), ("objective", objective)]
         self.least = math.inf
         self.validated = False
 
@@ -45,7 +46,8 @@ class Checkpoints(Checkpoint):
         self.least = state_dict["least"]
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        for key, name in self.metrics.items():
+        self.metrics += monitored(trainer)
+        for key, name in self.metrics:
             if name.startswith("val/") and (setting := _without_validation(trainer)):
                 raise InputError(
                     f"{key}={name}: there is no validation with {setting}; change that, or set"
@@ -84,7 +86,7 @@ class Checkpoints(Checkpoint):
             trainer.save_checkpoint(self.run / LAST)
 
     def _check_names(self, trainer: pl.Trainer, stage: str) -> None:
-        for key, name in self.metrics.items():
+        for key, name in self.metrics:
             measured = re.sub("^test/", "val/", name)  # a test measures what validation does
             if measured.startswith(stage) and measured not in trainer.callback_metrics:
                 known = sorted(m for m in trainer.callback_metrics if m.startswith(stage))

@@ -91,6 +91,13 @@ def may_stop(trainer: pl.Trainer, epochs: int) -> bool:
     return epochs >= (trainer.min_epochs or 0) and enough_steps
 
 
+def monitored(trainer: pl.Trainer) -> list[tuple[str, str]]:
+    """The metrics that early stopping cannot do without, each after the key that names it."""
+    stops = [c for c in trainer.callbacks if isinstance(c, LightningsEarlyStopping) and c.strict]  # type: ignore[attr-defined]
+    own, lightnings = "callbacks.early_stopping.monitor", "trainer.callbacks: EarlyStopping.monitor"
+    return [(own if isinstance(c, EarlyStopping) else lightnings, c.monitor) for c in stops]
+
+
 def ending(trainer: pl.Trainer, max_epochs: int) -> str:
     """What ends training here, however many epochs there are still to come, and where; empty where
     nothing does.
