@@ -142,6 +142,7 @@ OVERRIDES = {
     "+trainer.limit_val_batches=0.01": ["trainer: ", "limit_val_batches"],
     "+trainer.val_check_interval=2": ["val_check_interval=2: cannot be set: ", "check_val_every_n"],
     "+trainer.overfit_batches=1": ["trainer.overfit_batches=1: cannot be set: "],
+    "+trainer.max_time=00:00:00:00": ["(trainer.max_time) ended training before its first batch"],
     "+trainer.fast_dev_run=true": ["trainer.fast_dev_run=True: cannot be set: trainer=debug"],
     # what no later command would read back
     "+trainer.logger=false": ["trainer.logger=False: cannot be set: logger= chooses where"],

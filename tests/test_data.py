@@ -205,12 +205,17 @@ def test_an_epoch_sees_every_image_once(data_dir):
     assert len(images.flatten(1).unique(dim=0)) == 96
 
 
+def trainer_of(processes, rank=0):
+    """A trainer, as far as a data module asks it."""
+    place = {"world_size": processes, "global_rank": rank, "is_global_zero": rank == 0}
+    return SimpleNamespace(strategy=SimpleNamespace(root_device=torch.device("cpu")), **place)
+
+
 def test_two_processes_share_an_epoch(data_dir):
     seen = []
     for rank in range(2):
         data = prepared(MNIST(data_dir=data_dir, batch_size=10))
-        strategy = SimpleNamespace(root_device=torch.device("cpu"))
-        data.trainer = SimpleNamespace(world_size=2, global_rank=rank, strategy=strategy)
+        data.trainer = trainer_of(2, rank)
         seen.append(torch.cat([images for images, _ in data.train_dataloader()]).flatten(1))
     assert [len(images) for images in seen] == [48, 48]
     assert len(torch.cat(seen).unique(dim=0)) == 96
@@ -331,10 +336,19 @@ def test_setup_reads_once(data_dir, monkeypatch):
     data.setup(TrainerFn.TESTING)
 
 
+def test_a_training_set_of_one_example_for_each_process(data_dir):
+    """Batch normalization has nothing to normalise over: no batch would come out."""
+    data = prepared(MNIST(data_dir=data_dir, batch_size=8, val_size=94))
+    data.trainer = trainer_of(2)
+    with pytest.raises(InputError, match="leaves 2 examples to train on, where 2 processes need"):
+        data.train_dataloader()
+    data.trainer = trainer_of(1)
+    assert len(data.train_dataloader()) == 1
+
+
 def test_fewer_images_than_processes():
     data = prepared(Digits(val_size=1))
-    strategy = SimpleNamespace(root_device=torch.device("cpu"))
-    data.trainer = SimpleNamespace(world_size=2, global_rank=0, strategy=strategy)
+    data.trainer = trainer_of(2)
     data.test_dataloader()
     with pytest.raises(InputError, match=r"val_size=1: 1 examples do not go round 2 processes"):
         data.val_dataloader()

@@ -136,6 +136,12 @@ def test_steps_that_are_up_within_the_first_epoch(epochs, tmp_path, capsys):
     assert_equal(saved(tmp_path, "best")["state_dict"], saved(tmp_path)["state_dict"])
 
 
+def test_time_that_is_up_before_the_first_batch(tmp_path):
+    with pytest.raises(InputError, match=r"max_time\) ended training before its first batch"):
+        short_run(tmp_path, "+trainer.max_time=00:00:00:00")
+    assert not (tmp_path / "metrics.json").exists()
+
+
 class Script(Callback):
     """Gives `val/script` a value in each epoch."""
 

@@ -195,36 +195,49 @@ class DataModule(pl.LightningDataModule):
         return everything.subset(train), everything.subset(val)
 
     def train_dataloader(self) -> DataLoader:
-        return self._loader(self.train, shuffle=True)
+        batches = self._batches(self.train, shuffle=True)
+        if len(batches) == 0:  # of one example for each process
+            raise InputError(
+                f"dataset.val_size={self.val_size}: leaves {len(self.train)} examples to train on,"
+                f" where {batches.num_replicas} processes need two each; lower it, or"
+                " trainer.devices"
+            )
+        return self._loader(batches)
 
     def val_dataloader(self) -> DataLoader | list[Any]:
-        return self._loader(self.val) if len(self.val) else []
+        return self._loader(self._batches(self.val)) if len(self.val) else []
 
     def test_dataloader(self) -> DataLoader:
-        return self._loader(self.test)
+        return self._loader(self._batches(self.test))
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Scale on the device, where bytes travel four times lighter than floats."""
         values, labels = batch
         return to_floats(values), labels
 
-    def _loader(self, examples: Examples, shuffle: bool = False) -> DataLoader:
+    def _batches(self, examples: Examples, shuffle: bool = False) -> Batches:
         place: dict[str, int] = {}
         if self.trainer:
             examples = examples.to(_home(examples, self.trainer.strategy.root_device))
             place = {"rank": self.trainer.global_rank, "world_size": self.trainer.world_size}
             processes = self.trainer.world_size
-            if len(examples) < processes:  # one would wait for the others for ever
+            if not shuffle and len(examples) < processes:  # one would wait for the others for ever
                 raise InputError(
                     f"dataset.val_size={self.val_size}: {len(examples)} examples do not go round"
                     f" {processes} processes; allowed: 0, or at least {processes}"
                 )
-        batches = Batches(examples, self.batch_size, shuffle=shuffle, seed=self.seed, **place)
+        return Batches(examples, self.batch_size, shuffle=shuffle, seed=self.seed, **place)
+
+    def _loader(self, batches: Batches) -> DataLoader:
         # No worker processes: indexing a tensor is faster than handing a batch between processes.
         # A generator of its own: a loader draws a seed for workers, which would shift the models'.
         generator = torch.Generator()
         return DataLoader(
-            examples, batch_size=None, sampler=batches, collate_fn=_identity, generator=generator
+            batches.examples,
+            batch_size=None,
+            sampler=batches,
+            collate_fn=_identity,
+            generator=generator,
         )
 
 

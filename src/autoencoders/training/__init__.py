@@ -8,7 +8,7 @@ from autoencoders.training.averaging import EMA
 from autoencoders.training.checkpoint_files import AtomicCheckpointIO, check_resumable, load_weights
 from autoencoders.training.checkpoints import Checkpoints
 from autoencoders.training.cuda_graph import choose_strategy
-from autoencoders.training.guards import SeedEpochs, ShareBuffers, StopOnNonFinite
+from autoencoders.training.guards import RequireBatches, SeedEpochs, ShareBuffers, StopOnNonFinite
 from autoencoders.training.images import Images
 from autoencoders.training.loggers import EpochLogger, TensorBoard
 from autoencoders.training.precision import choose_precision
@@ -32,6 +32,7 @@ __all__ = [
     "Images",
     "LearningRates",
     "ProgressBar",
+    "RequireBatches",
     "RunRecord",
     "SeedEpochs",
     "ShareBuffers",
@@ -58,6 +59,7 @@ def callbacks(
         ShareBuffers(),
         StopOnNonFinite(),
         EndAtMaxSteps(),
+        RequireBatches(),
         Images(),
         Checkpoints(folder, monitor, objective),
         *([ProgressBar()] if progress_bar else []),
