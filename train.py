@@ -49,6 +49,7 @@ def train(
     pl.seed_everything(cfg.seed, verbose=False)
     torch.backends.cudnn.deterministic = True  # a seed's numbers again on a GPU, at no cost there
     data, model = build(cfg)
+    data.overfit_batches = cfg.trainer.get("overfit_batches", 0)
     evaluation = evaluation_settings(cfg) if cfg.evaluate else None
     if evaluation:
         check(data, evaluation[0], cfg.objective)  # better missed now than after hours of training
@@ -103,6 +104,7 @@ def make_trainer(cfg: DictConfig, folder: Path, extra_callbacks: Sequence[Any]) 
         # Averaged weights are in place before anything of every run looks at them.
         callbacks=[*of_this_one, *of_every_run, *extra_callbacks],
         plugins=[training.AtomicCheckpointIO()],
+        overfit_batches=0.0,  # the data module's: Lightning's would take its batches apart
         _convert_="all",
     )
 

@@ -141,7 +141,12 @@ OVERRIDES = {
     "+trainer.limit_val_batches=0": ["monitor=val/mse: there is no validation with trainer.limit"],
     "+trainer.limit_val_batches=0.01": ["trainer: ", "limit_val_batches"],
     "+trainer.val_check_interval=2": ["val_check_interval=2: cannot be set: ", "check_val_every_n"],
-    "+trainer.overfit_batches=1": ["trainer.overfit_batches=1: cannot be set: "],
+    "+trainer.overfit_batches=-1": ["trainer.overfit_batches=-1: must be a number of batches"],
+    "+trainer.overfit_batches=1.5": ["trainer.overfit_batches=1.5: must be a number of batches"],
+    "+trainer.overfit_batches=true": ["trainer.overfit_batches=True: must be a number of batches"],
+    "+trainer.overfit_batches=0.01": [
+        "overfit_batches=0.01: less than one of 21 batches; give 1 or"
+    ],
     "+trainer.max_time=00:00:00:00": ["(trainer.max_time) ended training before its first batch"],
     "+trainer.fast_dev_run=true": ["trainer.fast_dev_run=True: cannot be set: trainer=debug"],
     # what no later command would read back

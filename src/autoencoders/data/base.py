@@ -76,6 +76,7 @@ class Batches(DistributedSampler):
         examples: what is indexed.
         batch_size: examples a batch.
         shuffle: for training.
+        repeat: keep the first epoch's order in every epoch.
         seed: of the order.
         rank, world_size: this process, of how many.
     """
@@ -86,6 +87,7 @@ class Batches(DistributedSampler):
         batch_size: int,
         *,
         shuffle: bool,
+        repeat: bool = False,
         seed: int = 0,
         rank: int = 0,
         world_size: int = 1,
@@ -93,6 +95,10 @@ class Batches(DistributedSampler):
         super().__init__(examples, world_size, rank, shuffle, seed)
         self.examples = examples
         self.batch_size = batch_size
+        self.repeat = repeat
+
+    def set_epoch(self, epoch: int) -> None:
+        super().set_epoch(0 if self.repeat else epoch)
 
     def __iter__(self) -> Iterator[Any]:
         order = super().__iter__() if self.shuffle else self._mine()
@@ -130,6 +136,8 @@ class DataModule(pl.LightningDataModule):
         factor_names: of further labels, what the examples vary in; empty where none are known.
         feature_names: what the dimensions of vectors are called; empty where they have no names.
         extractor: the name of its feature extractor, where one ships.
+        overfit_batches: so many batches of the training set, or as a float that share of them, are
+            all that is trained on; 0 for all.
 
     Raises:
         InputError: (in `prepare_data` or `setup`) data that cannot be had, damaged files, or a
@@ -143,6 +151,7 @@ class DataModule(pl.LightningDataModule):
     factor_names: tuple[str, ...] = ()
     feature_names: tuple[str, ...] = ()
     extractor: ClassVar[str] = ""
+    overfit_batches: int | float = 0
 
     train: Examples
     val: Examples
@@ -202,7 +211,7 @@ class DataModule(pl.LightningDataModule):
                 f" where {batches.num_replicas} processes need two each; lower it, or"
                 " trainer.devices"
             )
-        return self._loader(batches)
+        return self._loader(self._overfitted(batches) if self.overfit_batches else batches)
 
     def val_dataloader(self) -> DataLoader | list[Any]:
         return self._loader(self._batches(self.val)) if len(self.val) else []
@@ -215,7 +224,23 @@ class DataModule(pl.LightningDataModule):
         values, labels = batch
         return to_floats(values), labels
 
-    def _batches(self, examples: Examples, shuffle: bool = False) -> Batches:
+    def _overfitted(self, batches: Batches) -> Batches:
+        """The first `overfit_batches` of a training epoch's batches, the same in every epoch."""
+        asked, known = self.overfit_batches, len(batches)
+        n = min(asked, known) if isinstance(asked, int) else int(asked * known)
+        if n == 0:
+            raise InputError(
+                f"trainer.overfit_batches={asked}: less than one of {known} batches; give 1 or"
+                f" more, or a share of at least 1/{known}"
+            )
+        if self.trainer and self.trainer.is_global_zero:
+            print(f"trainer.overfit_batches={asked}: trains on the same {n} of {known} batches")
+        first = batches.examples.subset(slice(n * self.batch_size * batches.num_replicas))
+        return self._batches(first, shuffle=True, repeat=True)
+
+    def _batches(
+        self, examples: Examples, *, shuffle: bool = False, repeat: bool = False
+    ) -> Batches:
         place: dict[str, int] = {}
         if self.trainer:
             examples = examples.to(_home(examples, self.trainer.strategy.root_device))
@@ -226,7 +251,9 @@ class DataModule(pl.LightningDataModule):
                     f"dataset.val_size={self.val_size}: {len(examples)} examples do not go round"
                     f" {processes} processes; allowed: 0, or at least {processes}"
                 )
-        return Batches(examples, self.batch_size, shuffle=shuffle, seed=self.seed, **place)
+        return Batches(
+            examples, self.batch_size, shuffle=shuffle, repeat=repeat, seed=self.seed, **place
+        )
 
     def _loader(self, batches: Batches) -> DataLoader:
         # No worker processes: indexing a tensor is faster than handing a batch between processes.

@@ -31,7 +31,6 @@ INSTEAD = {
     "trainer.plugins": "train.py sets the one that writes checkpoints whole",
     "trainer.barebones": "every run writes its metrics and checkpoints",
     "trainer.fast_dev_run": "trainer=debug is the short run",
-    "trainer.overfit_batches": "a larger dataset.val_size= leaves fewer images to train on",
     "trainer.val_check_interval": "a run is validated after each epoch, or with"
     " +trainer.check_val_every_n_epoch=2 after every second",
 }
@@ -46,6 +45,15 @@ STAGES = (
 def _refuse_zero(value: Any) -> Any:
     if value == 0:
         raise ValueError("must not be 0")
+    return value
+
+
+def _refuse_no_share(value: Any) -> Any:
+    """Raise ValueError unless it is a number of batches, or a share of all as a float."""
+    is_number = type(value) is int and value >= 0
+    is_share = type(value) is float and 0 <= value <= 1
+    if not (is_number or is_share):
+        raise ValueError("must be a number of batches, such as 1, or a share of all, such as 0.1")
     return value
 
 
@@ -66,6 +74,7 @@ class _TrainerSettings(_Group):
     limit_test_batches: Annotated[float, Field(gt=0)] | None = None
     num_sanity_val_steps: Annotated[int, Field(ge=-1)] | None = None
     check_val_every_n_epoch: PositiveInt | None = None
+    overfit_batches: Annotated[Any, AfterValidator(_refuse_no_share)] = 0
     log_every_n_steps: NonNegativeInt | None = None
     accumulate_grad_batches: PositiveInt = 1
     gradient_clip_val: NonNegativeFloat | None = None
