@@ -13,6 +13,7 @@ from test_train import assert_identical, events, metrics_of, short_run
 
 from autoencoders.data import Digits
 from autoencoders.models import AE, WAEGAN, AutoEncoder
+from autoencoders.runs import load_run
 from autoencoders.runs.config import check_settings
 from autoencoders.training import EMA, LearningRates, training_history
 
@@ -236,6 +237,45 @@ def test_a_step_that_no_epoch_reaches_is_named(steps, line, tmp_path, capsys):
     short_run(tmp_path, "model=ae", "model.schedule=step", f"model.lr_steps={steps}")
     lines = [text for text in capsys.readouterr().out.splitlines() if "lr_steps" in text]
     assert lines == ([line] if line else [])
+
+
+SWA = (
+    "+trainer.callbacks=[{_target_: pytorch_lightning.callbacks.StochasticWeightAveraging,"
+    " swa_lrs: 0.01, swa_epoch_start: 1}]"
+)
+
+
+def test_stochastic_weight_averaging_trains_as_many_epochs_as_asked(tmp_path, monkeypatch, capsys):
+    """The pass in which batch normalization gathers the average's statistics is none of them."""
+
+    def trained(name):
+        """Epochs as metrics.json has them, as a checkpoint does, and by images seen."""
+        metrics = metrics_of(tmp_path / name)
+        images = metrics["images_per_second"] * metrics["train_seconds"]
+        epoch = saved(tmp_path / name)["epoch"] + 1
+        return metrics["epochs"], epoch, load_run(tmp_path / name).epochs, round(images / (3 * 16))
+
+    arguments = ("model=ae", "logger=none", SWA)
+    short_run(tmp_path / "a", *arguments)
+    assert trained("a") == (2, 2, 2, 2)
+    lines = [
+        line.split(":")[0] for line in capsys.readouterr().out.splitlines() if ": loss" in line
+    ]
+    assert lines == ["Epoch 1/2", "Epoch 2/2", "Averaging"]
+    with monkeypatch.context() as patch:
+        patch.setattr(AutoEncoder, "test_step", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            short_run(tmp_path / "b", *arguments)
+    short_run(tmp_path / "b", *arguments, resume=True)
+    assert_identical(saved(tmp_path / "a")["state_dict"], saved(tmp_path / "b")["state_dict"])
+
+    capsys.readouterr()
+    short_run(tmp_path / "a", *arguments, "trainer.max_epochs=5", resume=True)
+    assert trained("a") == (5, 5, 5, 5)
+    lines = [
+        line.split(":")[0] for line in capsys.readouterr().out.splitlines() if ": loss" in line
+    ]
+    assert lines == ["Epoch 3/5", "Epoch 4/5", "Epoch 5/5", "Averaging"]
 
 
 def test_several_at_once(tmp_path):

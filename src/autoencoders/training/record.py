@@ -48,14 +48,18 @@ class RunRecord(Callback):
 
     @property
     def epochs(self) -> int:
-        """How many have been trained, counting one that was cut short."""
-        return epochs_so_far(self._trainer)
+        """How many have been trained, counting one that was cut short.
+
+        Stochastic weight averaging adds one to Lightning's count, in which batch normalization
+        gathers the average's statistics and nothing is trained.
+        """
+        return min(epochs_so_far(self._trainer), self._max_epochs)
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         trainer.should_stop |= bool(self.ended)  # resumed after its training had ended
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._epoch = trainer.current_epoch + 1
+        self._epoch = min(trainer.current_epoch + 1, self._max_epochs)
         self._start = self._end = time.perf_counter()
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -70,6 +74,8 @@ class RunRecord(Callback):
         batch: Any,
         batch_idx: int,
     ) -> None:
+        if trainer.current_epoch == self._max_epochs:  # of statistics alone
+            return
         self.images += len(batch[0]) * trainer.world_size
         if pl_module.device.type == "cuda" and (trainer.is_last_batch or trainer.should_stop):
             torch.cuda.synchronize()
@@ -83,6 +89,15 @@ class RunRecord(Callback):
         self.ended = ended if self.epochs < self._max_epochs or not trainer.is_last_batch else ""
         if self.ended and trainer.is_global_zero:
             print(self.ended)
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        progress = checkpoint["loops"]["fit_loop"]["epoch_progress"]
+        if (surplus := progress["current"]["processed"] - self._max_epochs) > 0:
+            for counts in progress.values():  # of this training, and of all
+                counts.update({name: count - surplus for name, count in counts.items()})
+            checkpoint["epoch"] -= surplus
 
     def state_dict(self) -> dict[str, Any]:
         self._take()
