@@ -35,7 +35,7 @@ def checked(
     sizes: dict[str | int, int] = {}
     for name, shape in shapes.items():
         named = zip(shape, tensors[name].shape, strict=False)
-        sizes = {size: n for size, n in named if isinstance(size, str)} | sizes
+        sizes = {**{size: n for size, n in named if isinstance(size, str)}, **sizes}
         expected = tuple(sizes.get(size, size) for size in shape)
         _require(name, tensors[name], expected, name in whole)
     return {name: v.long() if name in whole else v.double() for name, v in tensors.items()}
