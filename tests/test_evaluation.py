@@ -13,6 +13,7 @@ from conftest import SHORT, compose_evaluate, compose_train, run_here
 from independent import assert_numbers
 from pydantic import ValidationError
 from scipy.spatial.distance import cdist
+from scipy.stats import norm
 from small import small
 from test_train import short_run
 
@@ -40,7 +41,7 @@ from autoencoders.models.base import inference
 from autoencoders.networks import MLP
 from autoencoders.runs import load_run
 from autoencoders.runs.config import evaluation_of, evaluation_settings
-from autoencoders.samplers import ClassMixture, Prior
+from autoencoders.samplers import ClassMixture, Mixture, Prior
 from train import train
 
 KINDS = (AE, VAE, WAEGAN)  # those that differ for an evaluation: codes, posteriors, a third network
@@ -632,3 +633,32 @@ def test_each_stage_is_told_as_it_begins(digits):
         assert any(text in stage for stage in told)
     for name in samplers:
         assert told.index(f"20 samples: {name}") < told.index(f"metrics of samples: {name}")
+
+
+def test_samplers_are_fitted_on_draws_and_not_on_means(digits):
+    model = small(VAE).eval()
+    # A posterior that is N(0, I) whatever the image: all means lie at 0.
+    torch.nn.init.zeros_(model.encoder.head.weight)
+    torch.nn.init.zeros_(model.encoder.head.bias)
+    found = evaluate(model, digits, Settings(images=200), {"normal": Mixture(components=1)})
+    (covariance,) = found.samplers["normal"].covariances
+    np.testing.assert_allclose(covariance, np.eye(3), atol=0.2)
+
+
+class LessLikely(Mixture):
+    """Finds every code less likely than the mixture does, by a nat."""
+
+    def log_prob(self, codes):
+        return super().log_prob(codes) - 1
+
+
+@pytest.mark.parametrize("names", [("best", "worse"), ("worse", "best")])
+def test_the_kl_is_of_the_sampler_that_finds_codes_likeliest(digits, names):
+    kinds = {"best": Mixture, "worse": LessLikely}
+    samplers = {"prior": Prior(), **{name: kinds[name](components=2) for name in names}}
+    torch.manual_seed(0)
+    found = evaluate(small(AE).eval(), digits, Settings(images=100), samplers)
+    z = found.codes.z.double().numpy()
+    gain = found.samplers["best"].log_prob(found.codes.z).numpy() - norm.logpdf(z).sum(1)
+    assert found.metrics["latent/kl"] == pytest.approx(gain.mean(), rel=1e-6)
+    assert gain.mean() > 2  # so that the bound is not 0 with the other
