@@ -123,10 +123,6 @@ def test_a_run_of_all_its_epochs_says_nothing(tmp_path, capsys):
         short_run(tmp_path, "model=ae", "+trainer.max_steps=6", "trainer.max_epochs=3", resume=True)
 
 
-<<<<<<< HEAD
-def test_steps_that_are_up_within_the_first_epoch(tmp_path):
-    returned = short_run(tmp_path, "model=ae", "+trainer.max_steps=2")
-=======
 @pytest.mark.parametrize("epochs", [1, 2])
 def test_steps_that_are_up_within_the_first_epoch(epochs, tmp_path, capsys):
     """Which may be the only one."""
@@ -134,7 +130,6 @@ def test_steps_that_are_up_within_the_first_epoch(epochs, tmp_path, capsys):
     returned = short_run(tmp_path, *arguments)
     where = f"within epoch 1 of {epochs}, after 2 of its 3 batches"
     assert said(capsys) == [f"trainer.max_steps=2 ended training {where}"]
->>>>>>> wt-b
     metrics = metrics_of(tmp_path)
     assert returned == metrics["val/mse"]
     assert (metrics["epochs"], metrics["train_seconds"]) == (1, 2)
