@@ -24,6 +24,7 @@ from autoencoders.runs import best, jobs
 from autoencoders.runs.folder import NOT_A_CONFIG, is_recorded, load_config, lock, without_hydra
 from autoencoders.runs.keys import check_keys
 from autoencoders.runs.settings import TrainKeys
+from autoencoders.runs.trust import read_yaml
 
 SIGTERMED = 128 + signal.SIGTERM
 LENGTH = "trainer.max_epochs="  # what a run that goes on may be given anew
@@ -352,7 +353,7 @@ def refuse_other_multirun(config: DictConfig, folder: Path) -> None:
         raise InputError(f"hydra.sweep.dir={folder}: holds a single run; give another folder")
     if (file := folder / MULTIRUN).exists():
         with suppress(*NOT_A_CONFIG):
-            if _swept(OmegaConf.load(file)) == _swept(config):
+            if _swept(read_yaml(file)) == _swept(config):
                 return
         raise InputError(
             f"hydra.sweep.dir={folder}: holds another multirun, see {file}; only the launcher,"

@@ -14,7 +14,7 @@ from autoencoders.comparison import FinishedRun
 from autoencoders.errors import InputError, describe
 from autoencoders.files import CONFIG, EVALUATION, HYDRA, METRICS, MULTIRUN, OVERRIDES
 from autoencoders.runs.folder import NOT_A_CONFIG, load_config, read_metrics
-from autoencoders.runs.trust import read_json
+from autoencoders.runs.trust import read_json, read_yaml
 
 # What has Lightning's Trainer stop before it has seen all of the data, as trainer=debug does.
 LIMITS = (
@@ -107,7 +107,7 @@ def searched_scales(cfg: DictConfig) -> dict[str, bool]:
     if cfg.runs or not file.is_file():
         return {}
     try:
-        space = OmegaConf.select(OmegaConf.load(file), "hydra.sweeper.space") or {}
+        space = OmegaConf.select(read_yaml(file), "hydra.sweeper.space") or {}
         return {str(key).rpartition(".")[2]: bool(space[key].get("log")) for key in space}
     except NOT_A_CONFIG as error:
         reason = " ".join(str(error).split())
@@ -168,7 +168,7 @@ def read_finished(folder: Path) -> FinishedRun:
             f"{folder / EVALUATION}: {describe(error)}; python evaluate.py run={folder} writes it"
             " anew"
         ) from error
-    hydra = OmegaConf.load(folder / HYDRA)
+    hydra = read_yaml(folder / HYDRA)
     dataset = str(OmegaConf.select(hydra, "hydra.runtime.choices.dataset"))
     if not re.fullmatch(r"\w+", dataset):  # it names the comparison's folder
         raise InputError(f"{folder / HYDRA}: {dataset!r} is no data set's name")
@@ -185,7 +185,7 @@ def command_of(folder: Path) -> str:
     file = folder / OVERRIDES
     if not file.is_file():
         return ""
-    return shlex.join(["python", "train.py", *map(str, OmegaConf.load(file))])
+    return shlex.join(["python", "train.py", *map(str, read_yaml(file))])
 
 
 def began(folder: Path) -> str:

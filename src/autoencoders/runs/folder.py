@@ -31,7 +31,13 @@ from autoencoders.files import (
 )
 from autoencoders.runs.config import hyperparameters
 from autoencoders.runs.keys import refuse_empty_paths
-from autoencoders.runs.trust import read_json, refuse_foreign, refuse_links, refuse_target
+from autoencoders.runs.trust import (
+    read_json,
+    read_yaml,
+    refuse_foreign,
+    refuse_links,
+    refuse_target,
+)
 
 if TYPE_CHECKING:  # torch and Lightning take seconds, which a mistyped key need not wait for
     from autoencoders.data import DataModule
@@ -42,7 +48,7 @@ if TYPE_CHECKING:  # torch and Lightning take seconds, which a mistyped key need
 # What reading anything else as a run's config raises.
 NOT_A_CONFIG = (
     *(YAMLError, OmegaConfBaseException, AttributeError, TypeError, KeyError, OSError, ImportError),
-    UnicodeDecodeError,
+    *(UnicodeDecodeError, RecursionError),
 )
 
 # What reading anything else as a sampler's file raises.
@@ -145,8 +151,8 @@ def load_config(folder: Path) -> DictConfig:
         if not (folder / file).is_file():
             raise InputError(f"{folder}: not a run's folder: it has no {file}")
     try:
-        config: Any = OmegaConf.load(folder / CONFIG)
-        hydra = OmegaConf.load(folder / HYDRA)
+        config: Any = read_yaml(folder / CONFIG)
+        hydra = read_yaml(folder / HYDRA)
         refuse_foreign(config, folder / CONFIG)
         refuse_links(folder)
         refuse_empty_paths(config)
