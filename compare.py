@@ -9,8 +9,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from autoencoders.errors import InputError, end_on_ctrl_c, one_line_errors, one_line_in_job
-from autoencoders.files import replace_together
-from autoencoders.runs.claim import make_new
+from autoencoders.files import make_new, write_whole
 from autoencoders.runs.jobs import quote_paths
 from autoencoders.runs.keys import check_command
 from autoencoders.runs.settings import CompareKeys
@@ -34,7 +33,7 @@ def compare(cfg: DictConfig, dataset: str) -> Path:
     from autoencoders.comparison import Comparison, exhibits, page
     from autoencoders.evaluation.exhibits import parameters
     from autoencoders.runs import load_run
-    from autoencoders.runs.finish import save_figures
+    from autoencoders.runs.finish import not_drawn, rendered
     from autoencoders.runs.finished import read_runs, searched_scales
     from autoencoders.runs.report import print_comparison
 
@@ -42,19 +41,29 @@ def compare(cfg: DictConfig, dataset: str) -> Path:
     shown = comparison.best(SHOWN)
     # The first run of each row stands for it.
     runs = {row.label: load_run(row.runs[0].folder) for row in shown}
-    models = {label: run.model for label, run in runs.items()}
+    data = runs[shown[0].label].data
+    data.judge_on(comparison.conditions["split"])
     notes = {label: parameters(run.model, run.epochs) for label, run in runs.items()}
     note = exhibits.shared_parameters(notes)
-    figures = {
-        **exhibits.of_models(models, runs[shown[0].label].data, note, cfg.points),
+    models = {label: run.model for label, run in runs.items()}
+    drawings = {
+        **exhibits.of_models(models, data, note, cfg.points),
         **exhibits.of_comparison(comparison, shown, note, searched_scales(cfg)),
     }
     default = Path("outputs/comparisons", comparison.dataset, time.strftime("%Y-%m-%d_%H-%M-%S"))
     folder = make_new(Path(str(cfg.folder)) if cfg.folder else default)
-    with replace_together(folder) as new:
-        save_figures(figures, new)
-        comparison.write(new)
-        page.write(comparison, figures, new)
+    comparison.write(folder)  # the numbers first
+    figures = {}
+    for name, drawing in drawings.items():
+        try:
+            figure = drawing()
+            content = rendered(figure)
+        except Exception as error:  # whatever it is, the table and the other figures stand
+            not_drawn(name, error)
+            continue
+        write_whole(folder / f"{name}.png", content)
+        figures[name] = figure
+    page.write(comparison, figures, folder)
     print_comparison(comparison, folder)
     return folder
 

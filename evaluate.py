@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 from autoencoders.errors import end_on_ctrl_c, one_line_errors, one_line_in_job
 from autoencoders.files import writing_into
 from autoencoders.runs.config import evaluation_of, evaluation_settings
+from autoencoders.runs.evaluations import home_of
 from autoencoders.runs.folder import load_config, load_trained, lock, make_loggers, to_evaluate
 from autoencoders.runs.jobs import quote_paths
 from autoencoders.runs.keys import check_command
@@ -19,9 +20,8 @@ from autoencoders.runs.settings import EvaluateKeys
 def evaluate(cfg: DictConfig, run_folder: Path, checkpoint: str) -> dict[str, float]:
     """Test a finished run's model and measure it, as training does at its end.
 
-    The last weights' numbers go into the run's metrics.json, in place of what is there, damaged or
-    not; another checkpoint's go into a folder of its name there, such as best/. What training
-    measured is read from the checkpoint.
+    The last weights' evaluation becomes the run's current one; another checkpoint's goes into a
+    folder of its name there, such as best/. What training measured is read from the checkpoint.
 
     Args:
         cfg: as composed from conf/evaluate.yaml.
@@ -42,7 +42,8 @@ def evaluate(cfg: DictConfig, run_folder: Path, checkpoint: str) -> dict[str, fl
     training.quiet_lightning()
     evaluation = evaluation_settings(cfg)
     run = load_trained(run_folder, checkpoint)
-    check(run.data, evaluation[0])
+    run.data.judge_on(evaluation[0].split)
+    check(run.model, run.data, evaluation[0])
     trainer = pl.Trainer(
         accelerator="auto",
         precision=training.choose_precision(run.cfg.trainer.precision, "auto"),
@@ -52,15 +53,13 @@ def evaluate(cfg: DictConfig, run_folder: Path, checkpoint: str) -> dict[str, fl
         enable_checkpointing=False,
         enable_model_summary=False,
     )
-    trainer.test(run.model, run.data, verbose=False)
-    tested = {name: float(value) for name, value in trainer.callback_metrics.items()}
+    metrics = run.metrics | training.measure(trainer, run.model, run.data)
     model = run.model.to(trainer.strategy.root_device)  # Lightning has moved it to the CPU
-    folder = run_folder if checkpoint == "last" else run_folder / checkpoint
-    loggers = make_loggers(cfg.logger, folder, run.cfg)
+    home = home_of(run_folder, checkpoint)
+    loggers = make_loggers(cfg.logger, home, run.cfg)
     history = training.training_history(run_folder / "checkpoints" / f"{checkpoint}.ckpt")
-    metrics = {**run.metrics, **tested}
-    metrics = finish(model, run.data, metrics, history, evaluation, loggers, folder)
-    print_run(metrics, list(cfg.evaluation.samplers), folder, cfg.verbose)
+    metrics = finish(model, run.data, metrics, history, evaluation, loggers, run_folder, checkpoint)
+    print_run(metrics, list(cfg.evaluation.samplers), home, run.data.judged_on, cfg.verbose)
     return metrics
 
 

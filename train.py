@@ -15,8 +15,9 @@ from autoencoders.errors import one_line_errors, one_line_in_job
 from autoencoders.files import LAST, writing_into
 from autoencoders.runs.claim import handle_interruptions, rank, resumed_config
 from autoencoders.runs.config import check_settings, evaluation_settings, objective_of
-from autoencoders.runs.folder import build, extend, make_loggers, record_config
+from autoencoders.runs.folder import build, extend, load_config, make_loggers, record_config
 from autoencoders.runs.jobs import is_job, quote_paths, run_job
+from autoencoders.runs.state import is_finished
 
 
 def train(
@@ -31,7 +32,7 @@ def train(
         extra_callbacks: Lightning callbacks beside those of every run.
 
     Returns:
-        The metric `cfg.objective`, which a sweep minimises.
+        The metric `cfg.objective`, which a sweep looks for the best of.
 
     Raises:
         InputError: something in `cfg` cannot be used.
@@ -49,23 +50,24 @@ def train(
     pl.seed_everything(cfg.seed, verbose=False)
     torch.backends.cudnn.deterministic = True  # a seed's numbers again on a GPU, at no cost there
     data, model = build(cfg)
+    data.overfit_batches = cfg.trainer.get("overfit_batches", 0)
     evaluation = evaluation_settings(cfg) if cfg.evaluate else None
-    if evaluation:
-        check(data, evaluation[0], cfg.objective)  # better missed now than after hours of training
-    if resume:  # before anything is written
-        epochs = training.check_resumable(folder / LAST, model, cfg.trainer.max_epochs)
-        if rank() == 0:
-            extend(folder, epochs, cfg.trainer.max_epochs)
-    elif cfg.ckpt_path:
-        training.load_weights(model, Path(cfg.ckpt_path))
+    data.judge_on(evaluation[0].split if evaluation else cfg.evaluation.split)
+    if evaluation:  # better missed now than after hours of training
+        check(model, data, evaluation[0], cfg.objective)
+    epochs = go_on(cfg, folder, model, data) if resume else 0  # before anything is written
+    if cfg.ckpt_path and not resume:
+        training.start_from(model, Path(cfg.ckpt_path), data)
 
     record = training.RunRecord()
     trainer = make_trainer(cfg, folder, [record, *extra_callbacks])
+    for logger in trainer.loggers if resume else []:
+        logger.resume(training.training_history(folder / LAST), epochs)
     if trainer.is_global_zero and not is_job():
         print_model(model)
     trainer.fit(model, data, ckpt_path=folder / LAST if resume else None, weights_only=True)
-    trainer.test(model, data, verbose=False)
-    metrics = record.summary(trainer.fit_loop.epoch_progress.current.processed, model)
+    metrics = record.summary(record.epochs, model)
+    metrics |= training.measure(trainer, model, data)
     if torch.distributed.is_initialized():  # a process may abort at its exit otherwise
         torch.distributed.destroy_process_group()
     if not trainer.is_global_zero:  # the first process alone evaluates
@@ -73,10 +75,29 @@ def train(
     model.to(trainer.strategy.root_device)  # Lightning has moved it to the CPU
     metrics = finish(model, data, metrics, record.history, evaluation, trainer.loggers, folder)
     if not is_job():
-        print_run(
-            metrics, list(evaluation[1] if evaluation else []), folder, cfg.get("verbose", False)
-        )
+        samplers = list(evaluation[1]) if evaluation else []
+        print_run(metrics, samplers, folder, data.judged_on, cfg.get("verbose", False))
     return objective_of(metrics, cfg)
+
+
+def go_on(cfg: DictConfig, folder: Path, model: Any, data: Any) -> int:
+    """Have the run in `folder` go on, perhaps for longer than its config says.
+
+    Returns:
+        After how many epochs.
+
+    Raises:
+        InputError: its last checkpoint is not one that this model goes on from.
+    """
+    from autoencoders import training
+
+    epochs = training.check_resumable(folder / LAST, model, cfg.trainer.max_epochs, data)
+    longer = cfg.trainer.max_epochs != load_config(folder).trainer.max_epochs
+    if longer or is_finished(folder):
+        training.refuse_extension(folder / LAST, cfg.trainer.max_epochs)
+    if rank() == 0:
+        extend(folder, epochs, cfg.trainer.max_epochs)
+    return epochs
 
 
 def make_trainer(cfg: DictConfig, folder: Path, extra_callbacks: Sequence[Any]) -> Any:
@@ -100,6 +121,7 @@ def make_trainer(cfg: DictConfig, folder: Path, extra_callbacks: Sequence[Any]) 
         # Averaged weights are in place before anything of every run looks at them.
         callbacks=[*of_this_one, *of_every_run, *extra_callbacks],
         plugins=[training.AtomicCheckpointIO()],
+        overfit_batches=0.0,  # the data module's: Lightning's would take its batches apart
         _convert_="all",
     )
 

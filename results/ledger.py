@@ -32,6 +32,8 @@ from omegaconf import OmegaConf
 from PIL import Image
 from scipy.stats import t as student_t
 
+from autoencoders.errors import InputError, one_line_errors
+
 HERE = Path(__file__).parent
 PAGES = [HERE.parent / "README.md", *sorted((HERE.parent / "docs").glob("*.md"))]
 BLOCK = re.compile(r"(<!-- results: (\S+) (\S+)( probes)? -->\n).*?(<!-- /results -->)", re.DOTALL)
@@ -75,6 +77,9 @@ FIGURES = (
 WIDTH, COLOURS = 640, 64  # of a kept figure: 150 kB at most
 OUTSIDE = 0.01  # the share of other seeds' numbers that may lie outside of what is expected
 ONE_SEED = 0.1  # how far a number may lie from a kept one, where no spread is known
+WIDEST = 0.5  # half of a range over its middle: a wider one would call nearly anything expected
+# In which a run's evaluation must agree with the kept one's for their numbers to compare.
+CONDITIONS = ("dataset", "split", "images", "features", "neighbours", "seed", "samplers")
 
 
 class Result(NamedTuple):
@@ -83,6 +88,7 @@ class Result(NamedTuple):
     model: str
     command: str
     metrics: dict[str, float]
+    conditions: dict[str, Any]
 
     def says(self, key: str) -> bool:
         """Whether the number is there and tells something: an AE has no prior to draw from."""
@@ -104,6 +110,7 @@ def choices_of(run: Path) -> dict[str, str]:
 
 def record(run: Path, recipe: str, commit: str) -> Path:
     """Keep a finished and evaluated run in results/<recipe>/."""
+    read_finished(run)  # or its numbers may be of other weights
     seed = int(OmegaConf.load(run / ".hydra/config.yaml").seed)
     choices = choices_of(run)
     folder = HERE / recipe / f"{choices['dataset']}-{choices['model']}-seed{seed}"
@@ -129,9 +136,11 @@ def record(run: Path, recipe: str, commit: str) -> Path:
 
 def record_exhibits(comparison: Path, recipe: str, dataset: str) -> Path:
     """Keep the figures of a comparison of kept runs in results/<recipe>/<dataset>/."""
+    if not (figures := sorted(comparison.glob("*.png"))):
+        raise InputError(f"{comparison}: no comparison's folder: it has no figures")
     folder = HERE / recipe / dataset
     folder.mkdir(parents=True, exist_ok=True)
-    for figure in sorted(comparison.glob("*.png")):
+    for figure in figures:
         shrink(figure, folder / figure.name)
     return folder
 
@@ -166,7 +175,8 @@ def read(recipe: str, dataset: str = "*") -> list[Result]:
             # By its definition, for runs that were kept before evaluations reported it.
             gain = metrics["mixture/log_likelihood"] - metrics["prior/log_likelihood"]
             metrics.setdefault("latent/kl", gain)
-        results.append(Result(run["model"], run["command"], metrics))
+        conditions = json.loads(file.with_name("evaluation.json").read_text(encoding="utf-8"))
+        results.append(Result(run["model"], run["command"], metrics, conditions))
     return results
 
 
@@ -299,24 +309,71 @@ def expected(values: list[float], between_seeds: Spread | None) -> tuple[float, 
     return mean - half, mean + half
 
 
+def read_finished(run: Path) -> Any:
+    """A reader's run as compare.py reads it: finished, and evaluated with its last weights.
+
+    Raises:
+        InputError: it is not.
+    """
+    from autoencoders.runs.finished import read_finished  # torch takes seconds
+
+    return read_finished(run)
+
+
+def refuse_other_conditions(run: Any, kept: Result) -> None:
+    """Raise InputError where a run's numbers and the kept ones were measured differently."""
+    conditions = dict(run.conditions)
+    known = kept.conditions.get("samplers") or {}
+    conditions["samplers"] = {  # in what the kept run knew of them
+        name: {key: value for key, value in sampler.items() if key in known.get(name, {})}
+        for name, sampler in conditions["samplers"].items()
+    }
+    pairs = {key: (conditions.get(key), kept.conditions.get(key)) for key in CONDITIONS}
+    pairs["epochs"] = (run.metrics.get("epochs"), kept.metrics.get("epochs"))
+    for key, (here, there) in pairs.items():
+        if here != there and there is not None:
+            raise InputError(
+                f"{run.folder}: has {key} {here}, the kept runs {there}: their numbers do not"
+                " compare"
+            )
+
+
+def judge(
+    value: float | None, values: list[float], between_seeds: Spread | None
+) -> tuple[str, str]:
+    """The range in which a number is expected, in words, and the verdict."""
+    low, high = expected(values, between_seeds)
+    words = f"expected {low:.4g} to {high:.4g}"
+    if value is None:
+        return words, "MISSING"
+    if high - low > 2 * WIDEST * abs(statistics.fmean(values)):
+        return words, "not judged: too few seeds are kept"
+    return words, "as expected" if math.isfinite(value) and low <= value <= high else "OUTSIDE"
+
+
 def check(run: Path) -> bool:
-    """Print a verdict for each number of a reader's run; whether all are as expected."""
+    """Print a verdict for each number of a reader's run; whether all are as expected.
+
+    Raises:
+        InputError: the run is not finished and evaluated as the kept runs are, or its command is
+            not one of theirs.
+    """
+    own = read_finished(run)
     command = command_of(run)
     kept = seeds_of(command)
     if not kept:
-        sys.exit(f"error: results/ has no run of `{command}`; `ls results/*` shows what it has")
-    metrics: dict[str, Any] = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
-    fine = True
+        raise InputError(f"results/ has no run of `{command}`; `ls results/*` shows what it has")
+    refuse_other_conditions(own, kept[0])
+    verdicts = []
     for key in CHECKED:
         values = [result.metrics[key] for result in kept if result.says(key)]
-        if not values or key not in metrics:
+        if not values:
             continue
-        low, high = expected(values, spread(key))
-        inside = math.isfinite(metrics[key]) and low <= metrics[key] <= high
-        fine &= inside
-        verdict = "as expected" if inside else "OUTSIDE"
-        print(f"{key:<24}{metrics[key]:>10.4g}   expected {low:.4g} to {high:.4g}   {verdict}")
-    return fine
+        value = own.metrics.get(key)
+        words, verdict = judge(value, values, spread(key))
+        verdicts.append(verdict)
+        print(f"{key:<24}{math.nan if value is None else value:>10.4g}   {words}   {verdict}")
+    return "as expected" in verdicts and not {"OUTSIDE", "MISSING"} & set(verdicts)
 
 
 def main() -> None:
@@ -348,4 +405,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with one_line_errors():
+        main()

@@ -319,7 +319,7 @@ def log_densities(path, z):
 
 def log_likelihoods(weights, images, samplers, prior_std, rng):
     """The mean log-density of uint8 images' codes under each sampler, by its metric's name, and how
-    much larger the largest is than the prior's."""
+    much larger the largest is than the prior's, if it is."""
     mean, log_var = posterior(weights, images.float() / 255)
     z = mean.double().numpy()
     if log_var is not None:
@@ -327,7 +327,7 @@ def log_likelihoods(weights, images, samplers, prior_std, rng):
     densities = {name: log_densities(path, z) for name, (_, path) in samplers.items()}
     gain = densities["mixture"] - norm.logpdf(z, scale=prior_std).sum(1)
     error = 0 if log_var is None else 4 / np.sqrt(len(z))  # of a mean, in standard deviations
-    return {"latent/kl": Number(gain.mean(), abs=error * gain.std())} | {
+    return {"latent/kl": Number(max(gain.mean(), 0), abs=error * gain.std())} | {
         f"{name}/log_likelihood": Number(each.mean(), abs=error * each.std())
         for name, each in densities.items()
     }

@@ -145,14 +145,22 @@ OVERRIDES = {
     "+trainer.check_val_every_n_epoch=99": ["no validation with trainer.check_val_every_n_epoch="],
     "+trainer.limit_val_batches=0": ["monitor=val/mse: there is no validation with trainer.limit"],
     "+trainer.limit_val_batches=0.01": ["trainer: ", "limit_val_batches"],
-    "+trainer.val_check_interval=100": ["trainer: ", "val_check_interval"],
-    "+trainer.val_check_interval=0": ["trainer.val_check_interval=0: must not be 0"],
-    "+trainer.overfit_batches=1": ["trainer.overfit_batches=1: cannot be set: "],
+    "+trainer.val_check_interval=2": ["val_check_interval=2: cannot be set: ", "check_val_every_n"],
+    "+trainer.overfit_batches=-1": ["trainer.overfit_batches=-1: must be a number of batches"],
+    "+trainer.overfit_batches=1.5": ["trainer.overfit_batches=1.5: must be a number of batches"],
+    "+trainer.overfit_batches=true": ["trainer.overfit_batches=True: must be a number of batches"],
+    "+trainer.overfit_batches=0.01": [
+        "overfit_batches=0.01: less than one of 21 batches; give 1 or"
+    ],
+    "+trainer.max_time=00:00:00:00": ["(trainer.max_time) ended training before its first batch"],
     "+trainer.fast_dev_run=true": ["trainer.fast_dev_run=True: cannot be set: trainer=debug"],
     # what no later command would read back
     "+trainer.logger=false": ["trainer.logger=False: cannot be set: logger= chooses where"],
     "callbacks=ema callbacks.ema.decay=1": ["callbacks.ema.decay=1: must be less than 1"],
     "callbacks=early_stopping callbacks.early_stopping.patience=0": ["patience=0: must be greater"],
+    "callbacks=early_stopping callbacks.early_stopping.monitor=test/mse": [
+        "callbacks.early_stopping.monitor=test/mse: must match pattern '^(train|val)/'"
+    ],
     "callbacks=swa": ["callbacks=swa: no such choice; allowed: early_stopping, ema, lr_monitor"],
     "callbacks=ema callbacks.ema._target_=os.system": ["os.system: allowed: in autoencoders."],
     "tags=ablation": ["tags=ablation: must be a valid list"],

@@ -13,8 +13,9 @@ from test_train import assert_identical, events, metrics_of, short_run
 
 from autoencoders.data import Digits
 from autoencoders.models import AE, WAEGAN, AutoEncoder
+from autoencoders.runs import load_run
 from autoencoders.runs.config import check_settings
-from autoencoders.training import EMA
+from autoencoders.training import EMA, LearningRates, training_history
 
 EMA_RUN = ("callbacks=ema", "callbacks.ema.decay=0.6", "trainer.max_epochs=3")
 
@@ -141,6 +142,140 @@ def test_the_learning_rates_of_both_optimizers_are_curves_over_epochs(tmp_path):
         cosine = [rate * (1 + math.cos(math.pi * epoch / 4)) / 2 for epoch in range(4)]
         assert [point.step for point in points] == [0, 1, 2, 3]
         assert [point.value for point in points] == pytest.approx(cosine)
+
+
+def test_the_rate_of_an_extension_is_the_optimizers(tmp_path):
+    """The schedule's own, until it is stepped next, is that with which the shorter run ended: 0."""
+    arguments = ("callbacks=lr_monitor", "model=ae", "model.lr=1e-3", "logger=none")
+    short_run(tmp_path, *arguments)
+    short_run(tmp_path, *arguments, "trainer.max_epochs=4", resume=True)
+    rates = training_history(tmp_path / "checkpoints/last.ckpt")["train/lr"]
+    lengths = {1: 2, 2: 2, 3: 4, 4: 4}  # by epoch, that of the run
+    cosine = {e: 1e-3 * (1 + math.cos(math.pi * (e - 1) / n)) / 2 for e, n in lengths.items()}
+    assert rates == pytest.approx(cosine)
+
+
+class OneCycle(AE):
+    """With a rate that changes after every batch."""
+
+    def configure_optimizers(self):
+        optimizer = torch.optim.SGD(self.parameters(), lr=0.1, momentum=0.9)
+        scheduler = one_cycle(optimizer)
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
+        }
+
+
+class Plain(AE):
+    """With an optimizer alone."""
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=0.25)
+
+
+class Plateau(AE):
+    """With a schedule that looks at a metric."""
+
+    def configure_optimizers(self):
+        optimizer = torch.optim.SGD(self.parameters(), lr=0.25)
+        scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer)
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": scheduler, "monitor": "train/loss", "strict": False},
+        }
+
+
+def one_cycle(optimizer):
+    return torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=1e-4, total_steps=6)
+
+
+class Rates(Callback):
+    """Keeps each batch's learning rate, and after each epoch what is logged of it."""
+
+    def __init__(self):
+        self.used, self.logged = [], []
+
+    def on_train_batch_start(self, trainer, *_):
+        self.used.append(trainer.optimizers[0].param_groups[0]["lr"])
+
+    def on_train_end(self, trainer, *_):
+        self.logged.append(float(trainer.callback_metrics["train/lr"]))
+
+
+def test_a_schedule_of_ones_own_that_steps_with_the_batches():
+    """Against torch's, stepped by hand."""
+    rates = Rates()
+    fit(small(OneCycle), batches(n=3), epochs=2, callbacks=[LearningRates(), rates])
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1, momentum=0.9)
+    scheduler, expected = one_cycle(optimizer), []
+    for _ in range(6):
+        expected.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    assert rates.used == pytest.approx(expected)
+    assert rates.logged == pytest.approx([expected[3]])  # with which the last epoch begins
+
+
+@pytest.mark.parametrize("kind", [Plain, Plateau])
+def test_a_rate_without_a_schedule_of_ours(kind):
+    rates = Rates()
+    fit(small(kind), batches(n=3), epochs=2, callbacks=[LearningRates(), rates])
+    assert rates.used == [0.25] * 6
+    assert rates.logged == [0.25]
+
+
+@pytest.mark.parametrize(
+    ("steps", "line"),
+    [
+        ("[[100,0.5]]", "model.lr_steps: [[100, 0.5]] not reached within trainer.max_epochs=2"),
+        ("[[1,0.5],[2,0.1]]", "model.lr_steps: [[2, 0.1]] not reached within trainer.max_epochs=2"),
+        ("[[1,0.5]]", None),
+    ],
+)
+def test_a_step_that_no_epoch_reaches_is_named(steps, line, tmp_path, capsys):
+    short_run(tmp_path, "model=ae", "model.schedule=step", f"model.lr_steps={steps}")
+    lines = [text for text in capsys.readouterr().out.splitlines() if "lr_steps" in text]
+    assert lines == ([line] if line else [])
+
+
+SWA = (
+    "+trainer.callbacks=[{_target_: pytorch_lightning.callbacks.StochasticWeightAveraging,"
+    " swa_lrs: 0.01, swa_epoch_start: 1}]"
+)
+
+
+def test_stochastic_weight_averaging_trains_as_many_epochs_as_asked(tmp_path, monkeypatch, capsys):
+    """The pass in which batch normalization gathers the average's statistics is none of them."""
+
+    def trained(name):
+        """Epochs as metrics.json has them, as a checkpoint does, and by images seen."""
+        metrics = metrics_of(tmp_path / name)
+        images = metrics["images_per_second"] * metrics["train_seconds"]
+        epoch = saved(tmp_path / name)["epoch"] + 1
+        return metrics["epochs"], epoch, load_run(tmp_path / name).epochs, round(images / (3 * 16))
+
+    arguments = ("model=ae", "logger=none", SWA)
+    short_run(tmp_path / "a", *arguments)
+    assert trained("a") == (2, 2, 2, 2)
+    lines = [
+        line.split(":")[0] for line in capsys.readouterr().out.splitlines() if ": loss" in line
+    ]
+    assert lines == ["Epoch 1/2", "Epoch 2/2", "Averaging"]
+    with monkeypatch.context() as patch:
+        patch.setattr(AutoEncoder, "test_step", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            short_run(tmp_path / "b", *arguments)
+    short_run(tmp_path / "b", *arguments, resume=True)
+    assert_identical(saved(tmp_path / "a")["state_dict"], saved(tmp_path / "b")["state_dict"])
+
+    capsys.readouterr()
+    short_run(tmp_path / "a", *arguments, "trainer.max_epochs=5", resume=True)
+    assert trained("a") == (5, 5, 5, 5)
+    lines = [
+        line.split(":")[0] for line in capsys.readouterr().out.splitlines() if ": loss" in line
+    ]
+    assert lines == ["Epoch 3/5", "Epoch 4/5", "Epoch 5/5", "Averaging"]
 
 
 def test_several_at_once(tmp_path):

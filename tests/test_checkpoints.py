@@ -1,16 +1,31 @@
 """Checkpoints are written whole and read without running what they carry."""
 
+import errno
 import os
 import pickle
+from collections import defaultdict
+from enum import Enum, IntEnum
+from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
-from small import small
+from pydantic import validate_call
+from pytorch_lightning.callbacks import Callback
+from small import batches, make_trainer, small
+from test_train import short_run
+from torch import nn
 
+import autoencoders.models
+from autoencoders.data import Digits
 from autoencoders.errors import InputError
 from autoencoders.models import AE, VAE
-from autoencoders.networks import Tutorial
-from autoencoders.training.checkpoint_files import load_weights, read_checkpoint
+from autoencoders.networks import MLP, Tutorial
+from autoencoders.runs import load_run
+from autoencoders.training import AtomicCheckpointIO
+from autoencoders.training.checkpoint_files import read_checkpoint
+from autoencoders.training.starting_points import load_weights
 
 
 def test_weights_start_a_model(tmp_path):
@@ -69,3 +84,140 @@ def test_other_files_of_torchs_are_refused(tmp_path):
         read_checkpoint(tmp_path / "a.ckpt")
     with pytest.raises(InputError, match="no such checkpoint"):
         read_checkpoint(tmp_path / "b.ckpt")
+
+
+def test_a_checkpoint_that_may_not_be_read_is_not_called_damaged(tmp_path, monkeypatch):
+    """root may read everything, so that the mode of a file would not show it."""
+    torch.save({"state_dict": {}}, tmp_path / "a.ckpt")
+
+    def denied(*_, **__):
+        raise PermissionError(errno.EACCES, "Permission denied", str(tmp_path / "a.ckpt"))
+
+    monkeypatch.setattr(torch, "load", denied)
+    with pytest.raises(InputError, match=r"a\.ckpt: cannot be read: Permission denied$"):
+        read_checkpoint(tmp_path / "a.ckpt")
+
+
+class Weather(Enum):
+    RAIN = "rain"
+    SUN = "sun"
+
+
+class Level(IntEnum):
+    HIGH = 2
+
+
+class Typed(AE):
+    """A model whose hyper-parameters are of types that pydantic makes."""
+
+    @validate_call
+    def __init__(
+        self,
+        *,
+        weather: Weather = Weather.RAIN,
+        level: Level = Level.HIGH,
+        home: Path = Path("a/b"),
+        both: tuple[Weather, Path] = (Weather.SUN, Path("c")),
+        by_level: dict[Level, Weather] = {Level.HIGH: Weather.SUN},  # noqa: B006
+        **common: Any,
+    ) -> None:
+        super().__init__(**common)
+        self.save_hyperparameters("weather", "level", "home", "both", "by_level")
+
+
+class Free(AE):
+    """A model that takes anything."""
+
+    def __init__(self, *, anything: Any = None, **common: Any) -> None:
+        super().__init__(**common)
+        self.save_hyperparameters("anything")
+
+
+def save(model, path, *callbacks, data=None):
+    """Train for a batch and save."""
+    options = {"plugins": [AtomicCheckpointIO()], "limit_train_batches": 1}
+    trainer = make_trainer(1, callbacks=list(callbacks), **options)
+    trainer.fit(model, batches(1) if data is None else data)
+    trainer.save_checkpoint(path)
+
+
+def test_hyper_parameters_that_pydantic_makes_are_made_again(tmp_path):
+    given = {
+        "weather": Weather.SUN,
+        "level": Level.HIGH,
+        "home": Path("/home"),
+        "both": (Weather.RAIN, Path("d")),
+        "by_level": {Level.HIGH: Weather.RAIN},
+    }
+    save(small(Typed, **given), tmp_path / "a.ckpt")
+    stored = torch.load(tmp_path / "a.ckpt", weights_only=True)["hyper_parameters"]
+    plain = {"weather": "sun", "level": 2, "home": "/home", "both": ("rain", "d")}
+    assert {name: stored[name] for name in given} == {**plain, "by_level": {2: "rain"}}
+    assert stored["betas"] == (0.9, 0.999)
+    again = Typed(network=Tutorial(hidden_dim=2), **stored)
+    assert {name: again.hparams[name] for name in given} == given
+
+
+def test_a_run_of_such_a_model_is_read_back(tmp_path, monkeypatch):
+    monkeypatch.setattr(autoencoders.models, "Typed", Typed, raising=False)
+    target = ("model=ae", "model._target_=autoencoders.models.Typed", "+model.weather=sun")
+    short_run(tmp_path, *target, "network=mlp", "trainer.max_epochs=1")
+    assert load_run(tmp_path).model.hparams.weather is Weather.SUN
+
+
+UNREADABLE = {
+    "ndarray": np.arange(3),
+    "float32": np.float32(2),
+    "Linear": nn.Linear(1, 1),
+    "range": range(3),
+    "defaultdict": defaultdict(list, a=[{1: range(3)}]),
+}
+
+
+@pytest.mark.parametrize("kind", UNREADABLE)
+def test_a_hyper_parameter_that_cannot_be_read_back_is_named(kind, tmp_path):
+    for value, key in ((UNREADABLE[kind], ""), ([1, {"b": UNREADABLE[kind]}], r"\.1\.b")):
+        line = rf"^model\.anything{key}: a checkpoint cannot keep a \S*{kind}, .*; make it"
+        with pytest.raises(InputError, match=line) as error:
+            save(small(Free, anything=value), tmp_path / "a.ckpt")
+        assert "\n" not in str(error.value)
+        assert not (tmp_path / "a.ckpt").exists()
+
+
+class Keeps(Callback):
+    """Keeps something in the checkpoint, from an epoch on."""
+
+    def __init__(self, value, epoch=0):
+        self.value, self.epoch, self.trained = value, epoch, 0
+
+    def on_train_batch_end(self, *_):
+        self.trained += 1
+
+    def on_train_epoch_end(self, trainer, pl_module):
+        self.epoch -= 1
+
+    def state_dict(self):
+        return {"best": self.value if self.epoch <= 0 else 0.0}
+
+
+def test_what_a_callback_keeps_is_read_back_before_training(tmp_path):
+    keeps = Keeps(np.float64(2))
+    with pytest.raises(InputError, match=r"^callbacks\.Keeps\.best: .*numpy\.float64"):
+        short_run(tmp_path, "model=ae", "network=mlp", extra_callbacks=[keeps])
+    assert keeps.trained == 0
+
+
+def test_what_a_callback_keeps_later_leaves_the_last_good_checkpoint(tmp_path):
+    keeps = Keeps(np.float64(2), epoch=2)
+    with pytest.raises(InputError, match=r"^callbacks\.Keeps\.best: "):
+        short_run(tmp_path, "model=ae", "network=mlp", extra_callbacks=[keeps])
+    assert read_checkpoint(tmp_path / "checkpoints/last.ckpt")["epoch"] == 0
+
+
+def test_what_a_data_module_keeps(tmp_path):
+    class Counting(Digits):
+        def state_dict(self):
+            return {"seen": np.int64(3)}
+
+    with pytest.raises(InputError, match=r"^\S*Counting\.seen: .*numpy\.int64"):
+        save(AE(network=MLP(hidden_dim=2)), tmp_path / "a.ckpt", data=Counting(batch_size=9))

@@ -65,6 +65,11 @@ def test_a_class_that_is_not_there(fitted):
         fitted.of_class(3)
 
 
+def test_each_code_has_a_label():
+    with pytest.raises(ValueError, match="2000 codes need as many labels, not 1999"):
+        ClassMixture().fit(codes(), labels=LABELS[1:])
+
+
 def test_a_model_samples_of_one_class(fitted):
     model = small(AE, latent_dim=2).eval()
     x = model.sample(4, torch.Generator().manual_seed(0), fitted, label=5)

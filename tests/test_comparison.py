@@ -17,6 +17,7 @@ from conftest import (
     SHORT,
     choices,
     compose_train,
+    rewrite_metrics,
     run_here,
     run_script,
     without_figures,
@@ -164,16 +165,16 @@ def test_seeds_are_drawn_as_error_bars(runs):
     comparison = Comparison(runs)
     figures = exhibits.of_comparison(comparison, comparison.rows, "a note")
     for name, key in (("errors", "test/mse"), ("sample_quality", "prior/fd_cnn")):
-        segments = [s for c in figures[name].axes[0].collections for s in c.get_segments()]
+        segments = [s for c in figures[name]().axes[0].collections for s in c.get_segments()]
         for row in comparison.rows:
             values = [run.metrics[key] for run in row.runs]
             mean, std = statistics.fmean(values), statistics.stdev(values)
             assert any(
                 s[:, 1].tolist() == pytest.approx([mean - std, mean + std]) for s in segments
             )
-        assert "standard deviation over 2 seeds" in figures[name].get_supxlabel()
+        assert "standard deviation over 2 seeds" in figures[name]().get_supxlabel()
     figures = exhibits.of_comparison(Comparison(runs[::2]), Comparison(runs[::2]).rows, "a note")
-    assert figures["errors"].get_supxlabel() == "a note"
+    assert figures["errors"]().get_supxlabel() == "a note"
 
 
 def test_what_several_models_share_stands_once_in_their_footnote():
@@ -214,10 +215,11 @@ def test_the_newest_evaluated_run_of_each_model_is_taken(multirun, tmp_path, mon
         if folder not in runs[4:]:
             change(folder, limit_train_batches=1.0)
     (runs[2] / "evaluation.json").unlink()
-    (runs[3] / "metrics.json").unlink()  # not finished
+    (runs[3] / "run.json").write_text('{"finished": false}')
     change(runs[4], limit_train_batches=1)
     change(runs[5], limit_train_batches=None, fast_dev_run=True)
-    (runs[6] / "metrics.json").write_text("{")
+    damaged = json.loads((runs[6] / "evaluation.json").read_text())["files"]
+    (runs[6] / damaged / "metrics.json").write_text("{")
     shutil.copytree(multirun / "2", tmp_path / "outputs/digits/ae/2026-01-01_00-00-00")
     (tmp_path / "outputs/digits/ae/2026-01-01_00-00-00/evaluation.json").unlink()
     newer = tmp_path / "outputs/digits/vae/2026-01-01_00-00-00"
@@ -226,8 +228,7 @@ def test_the_newest_evaluated_run_of_each_model_is_taken(multirun, tmp_path, mon
     config = OmegaConf.load(newer / ".hydra/config.yaml")
     config.dataset.batch_size = 8
     OmegaConf.save(config, newer / ".hydra/config.yaml")
-    metrics = json.loads((newer / "metrics.json").read_text())
-    (newer / "metrics.json").write_text(json.dumps({**metrics, "epochs": 30}))
+    rewrite_metrics(newer, lambda metrics: metrics.update(epochs=30))
     monkeypatch.setattr(exhibits, "of_models", lambda *_: {})
     printed = run_here("compare.py", "points=50", cwd=tmp_path)
     (folder,) = (tmp_path / "outputs/comparisons/digits").iterdir()
@@ -239,7 +240,7 @@ def test_the_newest_evaluated_run_of_each_model_is_taken(multirun, tmp_path, mon
     lines = [line for line in printed.splitlines() if line.startswith("left out: ")]
     expected = [
         "ae/2026-01-01_00-00-00: not evaluated",
-        "wae/2026-01-07_00-00-00/metrics.json: damaged",
+        f"wae/2026-01-07_00-00-00/{damaged}/metrics.json: damaged",
         "wae/2026-01-06_00-00-00: saw a part of its data alone (trainer.fast_dev_run=True)",
         "wae/2026-01-05_00-00-00: saw a part of its data alone (trainer.limit_train_batches=1)",
         "wae/2026-01-04_00-00-00: not finished",
@@ -502,9 +503,7 @@ def test_a_search_is_drawn(multirun, tmp_path, monkeypatch):
         config.model.cost = ("bce", "mse")[i % 2]
         config.objective = "prior/fd_cnn" if i else "val/mse"
         OmegaConf.save(config, root / f"{i}/.hydra/config.yaml")
-        metrics = json.loads((root / f"{i}/metrics.json").read_text())
-        metrics["prior/fd_cnn"] = 10.0 - i
-        (root / f"{i}/metrics.json").write_text(json.dumps(metrics))
+        rewrite_metrics(root / str(i), lambda m, i=i: m.update({"prior/fd_cnn": 10.0 - i}))
     comparison = Comparison([read_finished(root / str(i)) for i in range(8)])
     assert [row.label for row in comparison.rows] == [f"WAE-GAN ({i})" for i in range(8)]
     assert comparison.varied().keys() == {*("reg_weight", "lr", "discriminator_lr", "cost")}
@@ -574,10 +573,10 @@ def test_averaged_weights_have_a_row_of_their_own(multirun, tmp_path):
         "rates": {"lr_monitor": {"_target_": "autoencoders.training.LearningRates"}},
         "averaged": {"ema": {"_target_": "autoencoders.training.EMA", "decay": 0.99}},
     }
-    for name, callbacks in chosen.items():
+    for seed, (name, callbacks) in enumerate(chosen.items()):
         shutil.copytree(multirun / "0", tmp_path / name)
         config = OmegaConf.load(tmp_path / name / ".hydra/config.yaml")
-        config.callbacks = callbacks
+        config.callbacks, config.seed = callbacks, seed
         OmegaConf.save(config, tmp_path / name / ".hydra/config.yaml")
     comparison = Comparison([read_finished(tmp_path / name) for name in chosen])
     assert [(row.label, len(row.runs)) for row in comparison.rows] == [
@@ -667,7 +666,8 @@ def test_what_is_added_is_measured_printed_and_compared(tmp_path, monkeypatch, c
     assert {"latent/largest", "latent/spread"} < set(sections["Latent space"])
     assert comparison.floor["wide/brightness"].mean == metrics["held_out/brightness"]
     model, _, data, *_ = load_run(folder)
-    page.write(comparison, exhibits.of_models({"Own": model}, data, points=20), tmp_path)
+    drawings = exhibits.of_models({"Own": model}, data, points=20)
+    page.write(comparison, {name: drawing() for name, drawing in drawings.items()}, tmp_path)
     content = (tmp_path / "index.html").read_text()
     print_comparison(comparison, tmp_path)
     printed = capsys.readouterr().out

@@ -205,12 +205,17 @@ def test_an_epoch_sees_every_image_once(data_dir):
     assert len(images.flatten(1).unique(dim=0)) == 96
 
 
+def trainer_of(processes, rank=0):
+    """A trainer, as far as a data module asks it."""
+    place = {"world_size": processes, "global_rank": rank, "is_global_zero": rank == 0}
+    return SimpleNamespace(strategy=SimpleNamespace(root_device=torch.device("cpu")), **place)
+
+
 def test_two_processes_share_an_epoch(data_dir):
     seen = []
     for rank in range(2):
         data = prepared(MNIST(data_dir=data_dir, batch_size=10))
-        strategy = SimpleNamespace(root_device=torch.device("cpu"))
-        data.trainer = SimpleNamespace(world_size=2, global_rank=rank, strategy=strategy)
+        data.trainer = trainer_of(2, rank)
         seen.append(torch.cat([images for images, _ in data.train_dataloader()]).flatten(1))
     assert [len(images) for images in seen] == [48, 48]
     assert len(torch.cat(seen).unique(dim=0)) == 96
@@ -331,10 +336,55 @@ def test_setup_reads_once(data_dir, monkeypatch):
     data.setup(TrainerFn.TESTING)
 
 
+def test_a_training_set_of_one_example_for_each_process(data_dir):
+    """Batch normalization has nothing to normalise over: no batch would come out."""
+    data = prepared(MNIST(data_dir=data_dir, batch_size=8, val_size=94))
+    data.trainer = trainer_of(2)
+    with pytest.raises(InputError, match="leaves 2 examples to train on, where 2 processes need"):
+        data.train_dataloader()
+    data.trainer = trainer_of(1)
+    assert len(data.train_dataloader()) == 1
+
+
+def trained_on(data, epoch):
+    """A process's batches of images in an epoch."""
+    loader = data.train_dataloader()
+    loader.sampler.set_epoch(epoch)
+    return [images for images, _ in loader]
+
+
+def assert_same_images(images, others):
+    assert sorted(images.flatten(1).tolist()) == sorted(others.flatten(1).tolist())
+
+
+@pytest.mark.parametrize(("asked", "batches"), [(1, 1), (2, 2), (0.4, 2), (1.0, 6), (99, 6)])
+def test_overfitting_repeats_the_first_batches(asked, batches, data_dir, capsys):
+    data = prepared(MNIST(data_dir=data_dir, batch_size=16, val_size=8))  # 5 full batches, 1 of 8
+    data.overfit_batches = asked
+    data.trainer = trainer_of(1)
+    first, second = trained_on(data, 0), trained_on(data, 1)
+    assert len(first) == len(second) == batches
+    assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+    assert_same_images(torch.cat(first), data.train.values[: 16 * batches])
+    assert f"trains on the same {batches} of 6 batches" in capsys.readouterr().out
+    assert (len(data.val_dataloader()), len(data.test_dataloader())) == (1, 3)
+
+
+def test_processes_share_the_batches_to_overfit(data_dir):
+    data = prepared(MNIST(data_dir=data_dir, batch_size=8))
+    data.overfit_batches = 2
+    seen = []
+    for rank in range(2):
+        data.trainer = trainer_of(2, rank)
+        mine = trained_on(data, 0)
+        assert len(mine) == 2
+        seen += mine
+    assert_same_images(torch.cat(seen), data.train.values[:32])
+
+
 def test_fewer_images_than_processes():
     data = prepared(Digits(val_size=1))
-    strategy = SimpleNamespace(root_device=torch.device("cpu"))
-    data.trainer = SimpleNamespace(world_size=2, global_rank=0, strategy=strategy)
+    data.trainer = trainer_of(2)
     data.test_dataloader()
     with pytest.raises(InputError, match=r"val_size=1: 1 examples do not go round 2 processes"):
         data.val_dataloader()

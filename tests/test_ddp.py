@@ -13,7 +13,7 @@ from conftest import ROOT, SHORT, build, compose_train
 
 from autoencoders.data import Digits
 from autoencoders.models.base import inference
-from autoencoders.training.checkpoint_files import load_weights
+from autoencoders.training.starting_points import load_weights
 
 pytestmark = pytest.mark.slow
 
@@ -88,7 +88,13 @@ def test_processes_stay_together_and_test_each_image_once(name, tmp_path):
     x = data.test.x()
     with inference(model):
         error = ((model.reconstruct(x) - x) ** 2).mean().item()
+        z = model.encode(x).double()
     assert metrics["test/mse"] == pytest.approx(error, rel=1e-5)
+    variance = z.var(0, correction=0)
+    assert metrics["test/active_units"] == (variance > 0.01).sum().item()
+    if name != "vae":  # whose draws are not its means
+        assert metrics["test/z_std"] == pytest.approx(variance.mean().sqrt().item(), rel=1e-4)
+        assert metrics["test/z_abs_mean"] == pytest.approx(z.mean(0).abs().mean().item(), rel=1e-4)
     writers = {path.name.split(".")[-2] for path in folder.rglob("events.out*")}
     assert len(writers) == 1  # process numbers: the first alone writes
 

@@ -1,5 +1,7 @@
 """Sums over an epoch: in batches and as a whole."""
 
+import numpy as np
+import pytest
 import torch
 from torch import tensor
 
@@ -67,3 +69,58 @@ def test_a_reset_forgets():
     moments.reset()
     moments.update(torch.zeros(3, 2), torch.zeros(3, 2))
     assert moments.compute()["z_abs_mean"] == 0
+
+
+def large_codes(mean, n=3000):
+    """Posterior means whose dimensions vary by 0.05, 0.2 and 1, and draws, far from the origin."""
+    generator = torch.Generator().manual_seed(0)
+    spread = torch.tensor([0.05, 0.2, 1.0])
+    means = mean + spread * torch.randn(n, 3, generator=generator)
+    return means, means + torch.randn(n, 3, generator=generator)
+
+
+def moments_of(means, z, batch_size=100):
+    moments = LatentMoments(means.shape[1])
+    for batch in zip(means.split(batch_size), z.split(batch_size), strict=True):
+        moments.update(*batch)
+    return moments
+
+
+def check(values, means, z):
+    """Against NumPy in double precision."""
+    means, z = means.double().numpy(), z.double().numpy()
+    assert values["z_std"].item() == pytest.approx(np.sqrt(z.var(0).mean()), rel=1e-3)
+    assert values["z_abs_mean"].item() == pytest.approx(np.abs(z.mean(0)).mean(), rel=1e-5)
+    assert values["active_units"].item() == (means.var(0) > 0.01).sum() == 2
+
+
+@pytest.mark.parametrize("mean", [0.5, -1000.0, 10_000.0])
+@pytest.mark.parametrize("batch_size", [1, 64, 3000])
+def test_codes_far_from_the_origin_keep_their_spread(mean, batch_size):
+    means, z = large_codes(mean)
+    check(moments_of(means, z, batch_size).compute(), means, z)
+
+
+def test_codes_as_large_as_floats_get_have_a_finite_spread():
+    """Whose squares' sum is beyond single precision."""
+    z = 1e18 * torch.randn(1000, 2, generator=torch.Generator().manual_seed(0))
+    expected = z.double().var(0, correction=0).mean().sqrt().item()
+    assert moments_of(z, z).compute()["z_std"].item() == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("way", ["gathered", "merged"])
+def test_processes_of_unequal_shares_add_up(way):
+    """Gathered as torchmetrics does over processes, or merged one after another; the last has no
+    example."""
+    means, z = large_codes(1000.0)
+    parts = [slice(0, 1990), slice(1990, 2000), slice(2000, 3000), slice(0, 0)]
+    first, *others = shares = [moments_of(means[part], z[part]) for part in parts[:3]]
+    others.append(LatentMoments(3))
+    if way == "merged":
+        for other in others:
+            first.merge_state(other)
+    else:
+        states = [share.moments for share in [*shares, others[-1]]]
+        first.dist_sync_fn = lambda state, group: states
+        first.distributed_available_fn = lambda: True
+    check(first.compute(), means, z)

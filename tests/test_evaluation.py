@@ -13,6 +13,7 @@ from conftest import SHORT, compose_evaluate, compose_train, run_here
 from independent import assert_numbers
 from pydantic import ValidationError
 from scipy.spatial.distance import cdist
+from scipy.stats import norm
 from small import small
 from test_train import short_run
 
@@ -40,7 +41,7 @@ from autoencoders.models.base import inference
 from autoencoders.networks import MLP
 from autoencoders.runs import load_run
 from autoencoders.runs.config import evaluation_of, evaluation_settings
-from autoencoders.samplers import ClassMixture, Prior
+from autoencoders.samplers import ClassMixture, Mixture, Prior
 from train import train
 
 KINDS = (AE, VAE, WAEGAN)  # those that differ for an evaluation: codes, posteriors, a third network
@@ -225,14 +226,15 @@ def test_some_examples_are_drawn_by_the_seed(digits):
 def test_the_validation_set_is_judged_on_where_it_is_asked_for(digits):
     found = evaluate(small(AE).eval(), digits, Settings(split="val"), {})
     assert torch.equal(found.real.values, digits.val.values)
+    digits.judge_on("test")  # as the other tests expect
     with pytest.raises(InputError, match=r"evaluation\.split=val: .*dataset\.val_size=0"):
-        check(prepared(Digits()), Settings(split="val"))
+        Digits().judge_on("val")
 
 
 def test_inception_takes_images_alone():
     line = r"evaluation\.features=inception: .* of the shape \(6,\); set evaluation\.features=pca"
     with pytest.raises(InputError, match=line):
-        check(prepared(Vectors()), Settings(features="inception"))
+        check(small(AE), prepared(Vectors()), Settings(features="inception"))
 
 
 def test_training_codes_are_as_many_as_are_asked_for(digits, monkeypatch):
@@ -286,8 +288,9 @@ def test_what_few_images_or_classes_allow_is_measured(
     assert set(found) <= metrics.keys()
 
 
-def test_metrics_that_are_infinite_are_left_out(tmp_path, capsys):
-    short_run(tmp_path, "model=ae", "model.prior_std=1e30", "evaluate=true")
+def test_metrics_that_are_infinite_are_left_out(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(latents, "mmd", lambda x, y: torch.tensor(torch.inf))
+    short_run(tmp_path, "model=ae", "evaluate=true")
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     assert all(map(math.isfinite, metrics.values()))
     printed = capsys.readouterr().out
@@ -302,7 +305,9 @@ def test_decoded_examples_that_are_infinite_are_left_out():
     torch.nn.init.constant_(list(model.decoder.parameters())[-1], math.inf)
     found = evaluate(model, prepared(Vectors()), Settings(images=40), samplers())
     assert all(map(math.isfinite, found.metrics.values()))
-    assert "fd_pca: NaN or infinite" in " ".join(found.left_out)
+    left_out = " ".join(found.left_out)
+    assert "fd_pca: points are NaN or infinite" in left_out
+    assert "precision, recall, density, coverage: points are NaN or infinite" in left_out
     assert "floor/fd_pca" in found.metrics
 
 
@@ -380,7 +385,7 @@ def test_each_class_is_shown_in_its_row(digits):
     sampler = {"by_class": ClassMixture(components=1)}
     found = evaluate(model, digits, Settings(images=100), sampler)
     figures = of_evaluation(model, digits, 1, found)
-    axes = figures["samples_by_class_by_class"].axes[0]
+    axes = figures["samples_by_class_by_class"]().axes[0]
     assert [label.get_text() for label in axes.get_yticklabels()] == list(digits.class_names)
     # The first image of the last row is a draw from the last class, after those of the others.
     generator = torch.Generator().manual_seed(0)
@@ -546,7 +551,7 @@ def test_the_histogram_of_codes_is_of_draws(digits):
     # A posterior that is N(0, I) whatever the image: all means lie at 0.
     torch.nn.init.zeros_(model.encoder.head.weight)
     torch.nn.init.zeros_(model.encoder.head.bias)
-    histogram = of_model(model, digits, 1)["latent_space"].axes[1]
+    histogram = of_model(model, digits, 1)["latent_space"]().axes[1]
     bars = [(bar.get_x() + bar.get_width() / 2, bar.get_height()) for bar in histogram.patches]
     places, heights = map(np.array, zip(*bars, strict=True))
     assert np.average(places**2, weights=heights) == pytest.approx(1, abs=0.2)
@@ -557,7 +562,7 @@ def test_nearest_training_images_have_their_classes_and_distances_below(digits):
     model = small(AE).eval()
     found = evaluate(model, digits, Settings(images=60), samplers())
     figures = of_evaluation(model, digits, 1, found)
-    (axes,) = figures["nearest_training_images"].axes
+    (axes,) = figures["nearest_training_images"]().axes
     captions = [label.get_text().split("\n") for label in axes.get_xticklabels()]
     train = digits.train.values.flatten(1).double() / 255
     for generated, neighbour, (name, distance) in zip(*found.closest[:2], captions, strict=True):
@@ -579,7 +584,7 @@ def test_nearest_training_images_have_their_classes_and_distances_below(digits):
 def test_a_plane_of_codes_is_shown_with_what_it_decodes_to(kind, digits):
     torch.manual_seed(0)
     figures = of_model(small(kind, latent_dim=2).eval(), digits, 1)
-    above, below = figures["latent_plane"].axes
+    above, below = figures["latent_plane"]().axes
     assert sum(len(points.get_offsets()) for points in above.collections) == len(digits.test)
     assert len(above.patches) == 2 + (60 if kind is VAE else 0)  # of the prior, of posteriors
     assert below.get_images()[0].get_array().shape == (15 * 30 - 2, 15 * 30 - 2)
@@ -596,7 +601,7 @@ def test_interpolations_lead_from_one_reconstruction_to_another(digits):
     torch.testing.assert_close(decoded[1][[0, -1]], model.reconstruct(torch.stack(ends)))
     middle = model.decode(model.encode(torch.stack(ends)).mean(0, keepdim=True))
     torch.testing.assert_close(decoded[1][2:3], middle)
-    image = of_model(model, digits, 1)["interpolations"].axes[0].get_images()[0].get_array()
+    image = of_model(model, digits, 1)["interpolations"]().axes[0].get_images()[0].get_array()
     assert image.shape == (3 * 58 + 2 * 14, 3 * (7 * 30 - 2) + 2 * 14)
 
 
@@ -629,3 +634,32 @@ def test_each_stage_is_told_as_it_begins(digits):
         assert any(text in stage for stage in told)
     for name in samplers:
         assert told.index(f"20 samples: {name}") < told.index(f"metrics of samples: {name}")
+
+
+def test_samplers_are_fitted_on_draws_and_not_on_means(digits):
+    model = small(VAE).eval()
+    # A posterior that is N(0, I) whatever the image: all means lie at 0.
+    torch.nn.init.zeros_(model.encoder.head.weight)
+    torch.nn.init.zeros_(model.encoder.head.bias)
+    found = evaluate(model, digits, Settings(images=200), {"normal": Mixture(components=1)})
+    (covariance,) = found.samplers["normal"].covariances
+    np.testing.assert_allclose(covariance, np.eye(3), atol=0.2)
+
+
+class LessLikely(Mixture):
+    """Finds every code less likely than the mixture does, by a nat."""
+
+    def log_prob(self, codes):
+        return super().log_prob(codes) - 1
+
+
+@pytest.mark.parametrize("names", [("best", "worse"), ("worse", "best")])
+def test_the_kl_is_of_the_sampler_that_finds_codes_likeliest(digits, names):
+    kinds = {"best": Mixture, "worse": LessLikely}
+    samplers = {"prior": Prior(), **{name: kinds[name](components=2) for name in names}}
+    torch.manual_seed(0)
+    found = evaluate(small(AE).eval(), digits, Settings(images=100), samplers)
+    z = found.codes.z.double().numpy()
+    gain = found.samplers["best"].log_prob(found.codes.z).numpy() - norm.logpdf(z).sum(1)
+    assert found.metrics["latent/kl"] == pytest.approx(gain.mean(), rel=1e-6)
+    assert gain.mean() > 2  # so that the bound is not 0 with the other

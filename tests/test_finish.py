@@ -1,11 +1,23 @@
-"""What the projector shows of each example."""
+"""What a tested model leaves: numbers first, whatever fails after them."""
+
+import json
 
 import pytest
 import torch
 from matplotlib.colors import to_rgb
+from test_train import short_run
+from torch import nn
 
+import autoencoders.data
+import autoencoders.models
+from autoencoders.data import DataModule, Digits, Examples
+from autoencoders.distributions import NormalPrior
+from autoencoders.errors import InputError
 from autoencoders.figures.style import PALETTE
+from autoencoders.models import AE
+from autoencoders.runs import finish
 from autoencoders.runs.finish import thumbnails
+from autoencoders.runs.state import is_finished
 
 
 def test_grey_thumbnails_are_drawn_in_their_class_s_colour():
@@ -19,3 +31,164 @@ def test_grey_thumbnails_are_drawn_in_their_class_s_colour():
     coloured = torch.randint(255, (3, 3, 2, 2), dtype=torch.uint8)
     assert torch.equal(thumbnails(coloured, labels, classes=True), coloured / 255)
     assert torch.equal(thumbnails(values, labels, classes=False), values / 255)
+
+
+class Extended(AE):
+    """A layer beside encoder and decoder, which no code fits into."""
+
+    label = "Extended"
+
+    def __init__(self, **common):
+        super().__init__(**common)
+        self.extra = nn.Linear(5, 5)
+
+
+class Conditional(AE):
+    """A decoder that wants a label."""
+
+    label = "Conditional"
+
+    def decode(self, z, label):
+        return super().decode(z)
+
+
+class FloatDigits(Digits):
+    """Images that no pixels hold."""
+
+    bounded = False
+
+    def load(self):
+        parts = super().load()
+        return tuple(Examples(8 * part.x() - 4, part.labels) for part in parts)
+
+
+class Mixed(NormalPrior):
+    """A prior of one's own."""
+
+    def draw(self, n, generator=None, device=None):
+        return 3 + super().draw(n, generator, device)
+
+
+class OwnPrior(AE):
+    label = "Own prior"
+
+    def __init__(self, **common):
+        super().__init__(**common)
+        self.prior = Mixed(self.latent_dim, 1.0)
+
+
+EVALUATED = ("model=ae", "evaluate=true", "evaluation.images=40")
+
+
+@pytest.fixture
+def own_run(tmp_path, monkeypatch):
+    """Trains a class of the test's own in the place of AE; returns the run's folder."""
+
+    def run(model_class, *overrides, figures=True):
+        monkeypatch.setattr(autoencoders.models, "Own", model_class, raising=False)
+        target = "model._target_=autoencoders.models.Own"
+        short_run(tmp_path / "run", *EVALUATED, target, *overrides, figures=figures)
+        return tmp_path / "run"
+
+    return run
+
+
+def statuses(folder):
+    return json.loads((folder / "evaluation.json").read_text())["figures"]
+
+
+def test_a_figure_that_fails_is_a_line(own_run, capsys):
+    folder = own_run(Extended)
+    printed = capsys.readouterr().out
+    assert len([line for line in printed.splitlines() if line.startswith("not drawn: ")]) == 1
+    figures = statuses(folder)
+    assert figures.pop("networks").startswith("RuntimeError: ")
+    assert set(figures.values()) == {"drawn"}
+    assert {path.stem for path in (folder / "figures").iterdir()} == figures.keys()
+    assert is_finished(folder)
+    assert {"test/mse", "prior/fd_cnn"} < load_run_metrics(folder).keys()
+    (trace,) = folder.glob("evaluations/*/errors.txt")
+    assert "Traceback" in trace.read_text()
+
+
+def load_run_metrics(folder):
+    return json.loads((folder / "metrics.json").read_text())
+
+
+def test_what_cannot_be_decoded_is_left_out(own_run, capsys):
+    folder = own_run(Conditional)
+    metrics = load_run_metrics(folder)
+    assert {"test/mse", "latent/knn_accuracy", "latent/mmd", "floor/fd_cnn"} < metrics.keys()
+    assert not any(name.startswith(("prior/", "reconstruction/")) for name in metrics)
+    record = json.loads((folder / "evaluation.json").read_text())
+    (line,) = record["left_out"]
+    assert line.startswith("prior, mixture, reconstruction: all: TypeError: ")
+    printed = capsys.readouterr().out
+    assert f"not measured: {line}" in printed
+    assert printed.count("no images are shown while it trains: TypeError: ") == 1
+    assert is_finished(folder)
+    assert statuses(folder)["latent_space"] == "drawn"
+
+
+def test_class_names_that_are_no_text(own_run, monkeypatch, capsys):
+    names = ("\udcff", *map(str, range(1, 10)))
+    monkeypatch.setattr(Digits, "class_names", names)
+    folder = own_run(AE, "logger=tensorboard")
+    assert is_finished(folder)
+    failed = {name for name, status in statuses(folder).items() if status != "drawn"}
+    assert failed
+    assert "reconstructions" not in failed
+    printed = capsys.readouterr().out
+    for name in (*failed, "TensorBoard's projector"):
+        assert f"not drawn: {name}: " in printed
+
+
+def test_an_evaluation_that_fails_costs_no_number(own_run, monkeypatch, tmp_path):
+    def fail(*_):
+        raise ZeroDivisionError("by hand")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(finish, "evaluate", fail)
+        with pytest.raises(InputError, match=r"not evaluated: ZeroDivisionError: by hand; .* has"):
+            own_run(AE, figures=False)
+    assert is_finished(tmp_path / "run")
+    metrics = load_run_metrics(tmp_path / "run")
+    assert "test/mse" in metrics
+    assert "prior/fd_cnn" not in metrics
+    assert json.loads((tmp_path / "run/evaluation.json").read_text())["samplers"] is None
+
+
+@pytest.mark.parametrize(
+    ("model_class", "data_class", "line"),
+    [
+        (AE, FloatDigits, r"dataset: images outside \[0, 1\], .*FloatDigits"),
+        (OwnPrior, Digits, "model: a prior of the class Mixed"),
+    ],
+)
+def test_numbers_that_would_be_false_are_refused_before_training(
+    model_class, data_class, line, own_run, monkeypatch, tmp_path
+):
+    monkeypatch.setattr(autoencoders.data, "Digits", data_class)
+    cost = ["model.cost=mse"] if data_class is FloatDigits else []
+    with pytest.raises(InputError, match=line):
+        own_run(model_class, *cost)
+    assert not (tmp_path / "run/checkpoints").exists()
+    folder = own_run(model_class, *cost, "evaluate=false", figures=False)
+    assert "test/mse" in load_run_metrics(folder)
+
+
+def test_the_test_set_stays_unseen(own_run, monkeypatch):
+    """With evaluation.split=val nothing looks at it: neither a metric nor a figure."""
+    monkeypatch.setattr(DataModule, "test_dataloader", None)
+    load = Digits.load
+
+    def without_test(self):
+        everything, test = load(self)
+        return everything, Examples(test.values[:0], test.labels[:0])
+
+    monkeypatch.setattr(Digits, "load", without_test)
+    folder = own_run(AE, "evaluation.split=val", "objective=val/mse")
+    assert set(statuses(folder).values()) == {"drawn"}
+    metrics = load_run_metrics(folder)
+    assert not any(name.startswith("test/") for name in metrics)
+    assert {"val/mse", "val/z_std", "prior/fd_cnn"} < metrics.keys()

@@ -59,7 +59,6 @@ AVERAGING = "_target_: pytorch_lightning.callbacks"
         ("wae", ["+trainer.max_steps=10"], 2),  # two optimizers' steps a batch
         ("vae", ["+trainer.check_val_every_n_epoch=3"], 4),
         ("wae", ["+trainer.check_val_every_n_epoch=3"], 4),
-        ("ae", ["+trainer.val_check_interval=2"], 4),
         ("wae", ["dataset.val_size=0", "monitor=train/loss", "model.lr=1e-12"], 4),
         ("ae", [f"+trainer.callbacks=[{{{AVERAGING}.EMAWeightAveraging}}]"], 4),
         (
@@ -68,7 +67,7 @@ AVERAGING = "_target_: pytorch_lightning.callbacks"
                 f"+trainer.callbacks=[{{{AVERAGING}.StochasticWeightAveraging, swa_lrs: 0.01,"
                 " swa_epoch_start: 1}]"
             ],
-            5,  # the fifth gathers the averaged weights' running statistics
+            4,
         ),
     ],
     ids=str,
@@ -77,7 +76,8 @@ def test_of_a_finished_run(model, overrides, epochs, tmp_path):
     memory = Memory()
     arguments = (f"model={model}", NO_BETTER, "trainer.max_epochs=4", *overrides)
     short_run(tmp_path, *arguments, extra_callbacks=[memory])
-    assert len(memory.after) == epochs
+    # A fifth of stochastic weight averaging's gathers the average's statistics, and trains nothing.
+    assert len(memory.after) == epochs + ("StochasticWeightAveraging" in str(overrides))
     assert json.loads((tmp_path / "metrics.json").read_text())["epochs"] == epochs
     assert_equal(saved(tmp_path)["state_dict"], memory.tested)
     if not overrides:
@@ -103,3 +103,25 @@ def test_of_an_interrupted_and_a_resumed_run(model, tmp_path, capsys):
     assert len(memory.after) == 2
     assert_equal(saved(tmp_path)["state_dict"], memory.after[-1])
     assert_equal(saved(tmp_path)["state_dict"], memory.tested)
+
+
+class Spoil(Callback):
+    """Makes the weights worse than they have ever been."""
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        with torch.no_grad():
+            for parameter in pl_module.decoder.parameters():
+                parameter.fill_(3.0)
+
+
+def test_the_best_checkpoint_of_before_a_resume_stays_until_an_epoch_is_better(tmp_path):
+    arguments = ("model=ae", "network=mlp", "monitor=val/mse", "trainer.max_epochs=4")
+    handler = signal.getsignal(signal.SIGINT)
+    with pytest.raises(SystemExit):
+        short_run(tmp_path, *arguments, extra_callbacks=[Memory(interrupt_in=2)])
+    signal.signal(signal.SIGINT, handler)
+    best = (tmp_path / "checkpoints/best.ckpt").read_bytes()
+    short_run(tmp_path, *arguments, resume=True, extra_callbacks=[Spoil()])
+    history = saved(tmp_path)["callbacks"]["RunRecord"]["history"]["val/mse"]
+    assert min(history[3], history[4]) > max(history[1], history[2])
+    assert (tmp_path / "checkpoints/best.ckpt").read_bytes() == best

@@ -86,6 +86,51 @@ def test_the_kl_bound_is_the_divergence_where_the_density_is_the_codes_own():
     assert found == pytest.approx(expected - loss, rel=0.02)
 
 
+def test_a_bound_of_a_divergence_is_not_below_0():
+    """A density that finds the codes less likely than the prior does, by much; NaN stays NaN."""
+    assert kl_bound(torch.tensor([-2e7, 3.0]), torch.tensor([-1.0, -2.0])) == {"kl": 0}
+    assert kl_bound(torch.tensor([-torch.inf, 3.0]), torch.zeros(2)) == {"kl": 0}
+    assert kl_bound(torch.tensor([3.0, 6.0]), torch.tensor([1.0, -2.0])) == {"kl": 5}
+    assert np.isnan(kl_bound(torch.tensor([torch.nan, 3.0]), torch.zeros(2))["kl"])
+
+
+@pytest.mark.parametrize("unit", [1e-30, 1e18, 1e30])
+def test_distances_from_the_prior_follow_the_unit(unit):
+    """Also where its square is beyond single precision: the MMD has none, the others theirs."""
+    codes, prior = normal(300) + 0.5, normal(300, seed=1)
+    expected = prior_distances(codes, prior, 1.0)
+    found = prior_distances(unit * codes, unit * prior, unit)
+    assert found["mmd"] == pytest.approx(expected["mmd"], rel=1e-4)
+    assert found["sliced_wasserstein"] == pytest.approx(unit * expected["sliced_wasserstein"])
+    assert found["frechet"] == pytest.approx(unit**2 * expected["frechet"], rel=1e-5)
+
+
+@pytest.mark.filterwarnings("error")
+def test_classifiers_read_codes_of_any_size():
+    labels = torch.arange(300) % 3
+    codes = 10 * torch.eye(20)[labels] + normal(300, 20)
+    for unit in (1e-30, 1e18, 1e37):
+        apart = (unit * codes[:200], labels[:200], unit * codes[200:], labels[200:])
+        assert knn_accuracy(*apart) == {"knn_accuracy": 1.0}
+        assert probe_accuracy(*apart) == {"probe_accuracy": 1.0}
+
+
+@pytest.mark.filterwarnings("error")
+def test_codes_that_are_all_one_have_distances_and_accuracies():
+    """As far from N(0, 1) as the moments of one point are: (mean, std) = (3, 0)."""
+    codes, labels = torch.full((400, 1), 3.0), torch.arange(400) % 2
+    prior = normal(400, 1, seed=1)
+    found, draws = prior_distances(codes, prior, 1.0), prior.double().numpy()
+    expected = (3 - draws.mean()) ** 2 + draws.var(ddof=1)
+    assert found["frechet"] == pytest.approx(expected, rel=1e-5)
+    expected = np.sqrt(((3 - draws) ** 2).mean())
+    assert found["sliced_wasserstein"] == pytest.approx(expected, rel=1e-5)
+    assert found["mmd"] > 1
+    known = (codes, labels, codes, labels)
+    assert knn_accuracy(*known) == {"knn_accuracy": 0.5}
+    assert probe_accuracy(*known) == {"probe_accuracy": 0.5}
+
+
 def test_what_classifiers_read_off_codes():
     labels = torch.arange(300) % 3
     codes = 10 * torch.eye(3)[labels] + normal(300)
@@ -102,6 +147,10 @@ def test_what_classifiers_read_off_codes():
 def test_too_few_codes_or_classes():
     with pytest.raises(ValueError, match="at least two points"):
         prior_distances(normal(1), normal(1), 1.0)
+    with pytest.raises(ValueError, match="4 codes need as many draws from the prior, not 3"):
+        prior_distances(normal(4), normal(3), 1.0)
+    with pytest.raises(ValueError, match="points are NaN or infinite"):
+        prior_distances(torch.full((4, 3), torch.inf), normal(4), 1.0)
     one_class = torch.zeros(4, dtype=torch.long)
     with pytest.raises(ValueError, match="at least two classes"):
         probe_accuracy(normal(4), one_class, normal(2), one_class[:2])

@@ -8,8 +8,10 @@ import subprocess
 import sys
 
 import pytest
-from conftest import ROOT
+from conftest import ROOT, rewrite_metrics
 from PIL import Image, ImageChops, ImageStat
+
+from autoencoders.errors import InputError
 
 sys.path.append(str(ROOT / "results"))
 import ledger
@@ -62,6 +64,7 @@ def kept(folder, seed, mse):
     run = {"model": "ae", "command": "python train.py model=ae", "seed": seed}
     (folder / "run.json").write_text(json.dumps(run))
     (folder / "metrics.json").write_text(json.dumps({"test/mse": mse, "floor/fd_cnn": 0.5}))
+    (folder / "evaluation.json").write_text(json.dumps({"dataset": "digits", "split": "test"}))
 
 
 def test_a_table_by_hand(tmp_path, monkeypatch):
@@ -191,10 +194,80 @@ def test_a_run_is_held_against_the_spread_of_the_seeds(run, tmp_path, monkeypatc
     )
     assert ledger.check(run)
     assert "as expected" in capsys.readouterr().out
-    metrics = json.loads((run / "metrics.json").read_text())
-    (run / "metrics.json").write_text(json.dumps({**metrics, "test/mse": 2 * own}))
+    rewrite_metrics(run, lambda metrics: metrics.update({"test/mse": 2 * own}))
     assert not ledger.check(run)
-    assert "test/mse" in capsys.readouterr().out
+    assert "OUTSIDE" in next(
+        line for line in capsys.readouterr().out.splitlines() if line.startswith("test/mse")
+    )
+
+
+@pytest.fixture
+def recorded(run, tmp_path, monkeypatch):
+    """A run, and the folder where the same run is kept."""
+    monkeypatch.setattr(ledger, "HERE", tmp_path / "results")
+    return run, ledger.record(run, "short", "abc")
+
+
+def test_a_number_that_is_missing_is_not_as_expected(recorded, capsys):
+    run, _ = recorded
+    assert ledger.check(run)
+    rewrite_metrics(run, lambda metrics: metrics.pop("latent/knn_accuracy"))
+    assert not ledger.check(run)
+    assert re.search(r"latent/knn_accuracy +nan .* MISSING", capsys.readouterr().out)
+
+
+def test_a_run_without_numbers_is_refused(recorded):
+    run, _ = recorded
+    rewrite_metrics(run, dict.clear)
+    with pytest.raises(InputError, match="has no test/mse"):
+        ledger.check(run)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "line"),
+    [
+        ("evaluation.json", {"split": "val"}, "has split test, the kept runs val"),
+        ("evaluation.json", {"images": 39}, "has images 40, the kept runs 39"),
+        ("evaluation.json", {"samplers": {}}, "has samplers "),
+        ("metrics.json", {"epochs": 30}, "has epochs 2, the kept runs 30"),
+    ],
+)
+def test_numbers_that_were_measured_otherwise_do_not_compare(name, content, line, recorded):
+    run, folder = recorded
+    kept = json.loads((folder / name).read_text())
+    (folder / name).write_text(json.dumps({**kept, **content}))
+    with pytest.raises(InputError, match=line):
+        ledger.check(run)
+
+
+def test_a_range_that_holds_nearly_anything_is_no_verdict():
+    spread = ledger.Spread(0.08, 1)
+    low, high = ledger.expected([4.23, 4.23], spread)
+    assert (low, high) == pytest.approx((-1.04, 9.5), abs=0.01)  # Student's quantile is 63.7
+    assert ledger.judge(4.23, [4.23, 4.23], spread)[1] == "not judged: too few seeds are kept"
+    assert ledger.judge(4.23, [4.23, 4.23], ledger.Spread(0.08, 30))[1] == "as expected"
+
+
+def ledger_py(*arguments):
+    """The exit status and the last line on stderr of `python results/ledger.py <arguments>`."""
+    command = [sys.executable, ROOT / "results/ledger.py", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True)
+    return done.returncode, done.stderr.splitlines()
+
+
+@pytest.mark.slow
+def test_what_is_no_run_is_refused_with_one_line(run, tmp_path):
+    code, lines = ledger_py("check", tmp_path / "nowhere")
+    assert (code, len(lines)) == (1, 1)
+    assert "nowhere: not a run's folder" in lines[0]
+    code, lines = ledger_py("exhibits", tmp_path / "nowhere", "short", "digits")
+    assert (code, len(lines)) == (1, 1)
+    assert "nowhere: no comparison's folder" in lines[0]
+    for content, line in (("{", "damaged"), ("{}", "does not say which weights")):
+        (run / "evaluation.json").write_text(content)
+        code, lines = ledger_py("check", run)
+        assert (code, len(lines)) == (1, 1)
+        assert line in lines[0]
 
 
 def test_a_kept_run_is_as_expected_of_the_other_seeds():
@@ -224,14 +297,12 @@ def test_spread_is_pooled_and_leaves_out_what_an_ae_draws_from_the_prior(tmp_pat
         file.write_text(file.read_text().replace("model=ae", "model=ae trainer.max_epochs=9"))
     assert ledger.spread("test/mse") == pytest.approx((((0.5 + 2 * 0.01) / 3) ** 0.5, 3))
     assert ledger.spread("latent/knn_accuracy") is None
-    result = ledger.Result("ae", "", {"prior/fd_cnn": 9.0, "mixture/fd_cnn": 1.0})
+    result = ledger.Result("ae", "", {"prior/fd_cnn": 9.0, "mixture/fd_cnn": 1.0}, {})
     assert not result.says("prior/fd_cnn")
     assert result.says("mixture/fd_cnn")
 
 
 def test_a_run_that_nothing_is_known_of(run):
-    done = subprocess.run(
-        [sys.executable, ROOT / "results/ledger.py", "check", run], capture_output=True, text=True
-    )
-    assert done.returncode == 1
-    assert done.stderr.startswith("error: results/ has no run of `python train.py")
+    code, lines = ledger_py("check", run)
+    assert (code, len(lines)) == (1, 1)
+    assert lines[0].startswith("error: results/ has no run of `python train.py")

@@ -27,8 +27,9 @@ def test_a_sampler_that_is_not_there(run):
 
 @pytest.mark.parametrize("content", [None, b"", b"x" * 100, "prior"])
 def test_a_damaged_file(run, content):
-    path = run / "samplers/mixture.safetensors"
-    other = (run / "samplers/prior.safetensors").read_bytes()
+    samplers = run / json.loads((run / "evaluation.json").read_text())["files"] / "samplers"
+    path = samplers / "mixture.safetensors"
+    other = (samplers / "prior.safetensors").read_bytes()
     path.unlink()
     if content is not None:
         path.write_bytes(other if content == "prior" else content)

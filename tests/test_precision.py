@@ -34,8 +34,22 @@ def test_auto_asks_the_gpu_where_one_is_used(native, chosen, monkeypatch):
     assert precision.choose_precision("auto", "gpu") == chosen
 
 
-def test_a_choice_is_left_as_it_is():
+@pytest.mark.parametrize("choice", ["32-true", "bf16-mixed"])
+def test_a_choice_is_left_as_it_is(choice):
+    assert precision.choose_precision(choice, "cpu") == choice
+
+
+def test_16_bits_are_a_gpus(monkeypatch):
+    """Lightning would compute in bfloat16 on a CPU, and the run be recorded as one of 16 bits."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert precision.choose_precision("16-mixed", "auto") == "16-mixed"
+    with pytest.raises(
+        InputError, match=r"trainer\.precision=16-mixed: needs .* allowed: auto, 32"
+    ):
+        precision.choose_precision("16-mixed", "cpu")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(InputError, match="needs an NVIDIA or ROCm GPU"):
+        precision.choose_precision("16-mixed", "auto")
 
 
 def test_weights_stay_in_single_precision():

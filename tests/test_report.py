@@ -76,13 +76,13 @@ def test_a_run_ends_with_what_tells_most(capsys):
     metrics |= {"floor/fd_cnn": 0.0118, "train_seconds": 61.0, "epochs": 3}
     printed = {}
     for verbose in (False, True):
-        report.print_run(metrics, ["prior", "mixture"], Path("run"), verbose)
+        report.print_run(metrics, ["prior", "mixture"], Path("run"), verbose=verbose)
         printed[verbose] = capsys.readouterr().out
     rows = [re.sub("[^\\w.:-]+", " ", line).strip() for line in printed[False].splitlines()]
     assert [row for row in rows if re.search(r" \d", row)] == [
         *("Reconstruction MSE 0.0185", "FD-CNN 0.25 0.0118"),
         *("Samples: prior FD-CNN 0.25 0.0118", "precision 0.25", "recall 0.25"),
-        *("Samples: mixture FD-CNN 0.25 0.0118", "Latent space kNN accuracy 0.9"),
+        *("Samples: mixture FD-CNN 0.25 0.0118", "Latent space MMD 0.1", "kNN accuracy 0.9"),
         "Training seconds 61",
     ]
     numbers = [line for line in printed[True].splitlines() if re.search(r"│ +\d", line)]

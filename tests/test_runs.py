@@ -8,8 +8,9 @@ from conftest import compose_train, write_data_set
 from omegaconf import OmegaConf
 
 from autoencoders.errors import InputError
+from autoencoders.files import make_new
 from autoencoders.runs import load_run
-from autoencoders.runs.claim import make_new, rank, refuse_strewing
+from autoencoders.runs.claim import rank, refuse_strewing
 from autoencoders.runs.config import check_settings
 from autoencoders.runs.folder import load_config, lock
 

@@ -1,7 +1,5 @@
 """Sample quality against scipy, torchmetrics and brute force."""
 
-import math
-
 import numpy as np
 import pytest
 import scipy.linalg
@@ -147,9 +145,38 @@ def test_a_distance_needs_two_points(two_sets):
             distance(two_sets[0], two_sets[1][:1])
 
 
-def test_infinite_features_have_no_frechet_distance(two_sets):
-    two_sets[1][3, 2] = torch.inf
-    assert math.isnan(frechet_distance(*two_sets))
+@pytest.mark.parametrize("value", [torch.inf, torch.nan])
+def test_features_that_are_no_numbers_have_no_distance(two_sets, value):
+    two_sets[1][3, 2] = value
+    for measure in (frechet_distance, kernel_distance, overlap):
+        with pytest.raises(ValueError, match="points are NaN or infinite"):
+            measure(*two_sets)
+
+
+def test_features_too_large_for_a_product_of_covariances(two_sets):
+    with pytest.raises(ValueError, match="whose covariances can be multiplied"):
+        frechet_distance(*(1e100 * points for points in two_sets))
+
+
+def test_overlap_does_not_depend_on_the_origin_or_the_unit(two_sets):
+    expected = overlap(*two_sets)
+    assert overlap(*(points + 1e8 for points in two_sets)) == pytest.approx(expected)
+    assert overlap(*(1e18 * points for points in two_sets)) == pytest.approx(expected)
+
+
+def test_overlap_of_sets_with_many_equal_points():
+    """Such as rows of a table of few values: balls without width hold the points at their centre.
+    And one point far out leaves those of the others."""
+    generator = torch.Generator().manual_seed(0)
+    places = 10 + torch.randn(20, 96, generator=generator, dtype=torch.float64)
+    real = places[torch.arange(400) % 20]
+    generated = places[torch.arange(300) % 12]
+    generated[7] = 1e12
+    found = overlap(real, generated)
+    assert found.precision == pytest.approx(299 / 300)
+    assert found.recall == pytest.approx(12 / 20)
+    assert found.density == pytest.approx(299 / 300 * 20 / 5)  # all twenty at a place
+    assert found.coverage == pytest.approx(12 / 20)
 
 
 @pytest.mark.parametrize("metric", [*METRICS, frechet(Quantity("fd", "FD", "lower"))])
@@ -195,6 +222,15 @@ def test_nearest_of_values_far_from_the_origin():
     distances, indices = nearest(train[copied], train)
     assert torch.equal(indices, copied)
     assert distances.max() == 0
+
+
+def test_one_example_far_out_leaves_the_others_their_nearest():
+    train = torch.randn(200, 5, generator=torch.Generator().manual_seed(0))
+    generated = torch.cat([train[:20], torch.full((2, 5), 1e18), torch.full((1, 5), 1e30)])
+    distances, indices = nearest(generated, train)
+    assert torch.equal(indices[:20], torch.arange(20))
+    assert distances[:20].max() == 0
+    assert distances[20:].tolist() == pytest.approx([1e18, 1e18, 1e30], rel=1e-6)
 
 
 def test_nearest_holds_a_block_at_once(monkeypatch):

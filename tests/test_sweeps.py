@@ -15,7 +15,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from conftest import ROOT, SHORT, compose_train
+from conftest import ROOT, SHORT, compose_train, rewrite_metrics, run_here
 from hydra import compose, initialize_config_dir
 from hydra._internal.utils import get_args_parser
 from hydra.core.global_hydra import GlobalHydra
@@ -26,6 +26,7 @@ from omegaconf import OmegaConf, open_dict, read_write
 from autoencoders.runs import jobs, load_run
 from autoencoders.runs.claim import RunFolder, claim, handle_interruptions, how_to_continue
 from autoencoders.runs.folder import lock
+from autoencoders.runs.state import mark
 from hydra_plugins.autoencoders_search import open_study
 
 TINY = ("model=ae", "model.schedule=constant", *SHORT, "trainer.max_epochs=1")
@@ -275,11 +276,12 @@ def test_damaged_metrics_of_a_job(multirun):
     """They are not taken for a result, nor trained over."""
     arguments = (*TINY, "seed=1", "hydra.sweep.dir=ex")
     assert multirun(*arguments)[0] == 0
-    Path("ex/0/metrics.json").write_text("{")
+    (file,) = Path("ex/0/evaluations").glob("*/metrics.json")
+    file.write_text("{")
     code, out = multirun(*arguments)
     assert code == 1
     assert "metrics.json: damaged" in out
-    assert Path("ex/0/metrics.json").read_text() == "{"
+    assert file.read_text() == "{"
 
 
 SEARCH = (
@@ -299,7 +301,7 @@ def test_a_search_goes_on_and_searches_on(multirun, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["a?b"]
     first = trials()
     # As an interruption leaves it: a trial that was asked for, and its folder half done.
-    (of_job("a?b", 1) / "metrics.json").unlink()
+    mark(of_job("a?b", 1), finished=False)
     with sqlite3.connect("a?b/study.db") as database:
         database.execute("UPDATE trials SET state = 'RUNNING' WHERE number = 1")
         database.execute("DELETE FROM trial_values WHERE trial_id = 2")
@@ -359,6 +361,26 @@ def test_a_search_whose_trials_all_fail(multirun):
     assert not of_job("a?b", 0).exists()
     assert "training has diverged" in (of_job("a?b", 1) / "error.txt").read_text()
     assert AGAIN not in out  # nothing is left to do
+
+
+def test_a_trial_that_is_evaluated_otherwise_keeps_its_place(multirun):
+    """docs/sweeps.md: evaluate.py measures a trial on the test set, and the search ranks on."""
+    search = (*SEARCH, "evaluate=true", "evaluation.images=40", "objective=prior/precision")
+    assert multirun(*search, "hydra.sweeper.trials=2")[0] == 0
+    values = [metrics(of_job("a?b", n))["prior/precision"] for n in (0, 1)]
+    worst = of_job("a?b", values.index(min(values)))
+    run_here("evaluate.py", f"run={worst}", "evaluation.split=test", cwd=Path.cwd())
+    # As if it were better there than any.
+    rewrite_metrics(worst, lambda numbers: numbers.update({"prior/precision": 9.0}))
+    assert "test/mse" in metrics(worst)
+    code, out = multirun(*search, "hydra.sweeper.trials=2")
+    assert code == 0
+    best = values.index(max(values))  # precision: the more of it the better
+    assert f"best: trial {best}, prior/precision {max(values):.4g}" in out
+    assert f"# Trial {best}: prior/precision" in Path("a?b/best.yaml").read_text()
+    assert open_study(Path("a?b/study.db")).best_trial.number == best
+    for n in (0, 1):
+        assert f"finished │ {values[n]:.4g}" in out
 
 
 def test_a_search_leaves_the_test_set_unseen():

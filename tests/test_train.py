@@ -323,7 +323,8 @@ def test_weights_start_a_new_run(tmp_path):
     short_run(tmp_path / "first", "model=ae")
     trained = tmp_path / "first/checkpoints/last.ckpt"
     # At a rate this small, two epochs leave the weights where they started.
-    short_run(tmp_path / "second", "model=ae", f"ckpt_path={trained}", "model.lr=1e-12")
+    second = ("model=ae", f"ckpt_path={trained}", "model.lr=1e-12")
+    short_run(tmp_path / "second", *second)
     a, b = (load_run(tmp_path / f).model for f in ("first", "second"))
     torch.testing.assert_close(a.encoder.head.weight, b.encoder.head.weight)
     with pytest.raises(InputError, match="of another model or shape than this VAE"):
@@ -331,7 +332,7 @@ def test_weights_start_a_new_run(tmp_path):
     # A resumed run needs the weights that it started from no more.
     (tmp_path / "second/metrics.json").unlink()
     trained.unlink()
-    short_run(tmp_path / "second", "model=ae", f"ckpt_path={trained}", resume=True)
+    short_run(tmp_path / "second", *second, resume=True)
 
 
 @pytest.mark.parametrize("dataset", choices("dataset"))

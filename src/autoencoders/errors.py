@@ -110,7 +110,7 @@ def end_on_ctrl_c() -> Iterator[None]:
         # Lightning makes a SystemExit of a KeyboardInterrupt.
         if not isinstance(error.__context__ or error, KeyboardInterrupt):
             raise
-        print("interrupted; nothing was changed", file=sys.stderr)
+        print("interrupted; type the command again", file=sys.stderr)
         sys.exit(128 + signal.SIGINT)
 
 

@@ -1,11 +1,10 @@
 """The names of the files in a run's folder, and files written whole or not at all."""
 
+import itertools
 import os
-import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import BinaryIO
 
 from autoencoders.errors import FULL, InputError
@@ -19,6 +18,8 @@ METRICS = "metrics.json"
 LOCK = ".lock"
 MULTIRUN = "multirun.yaml"  # beside the folders of a multirun's jobs
 EVALUATION = "evaluation.json"
+EVALUATIONS = "evaluations"  # a folder of those that were made, each with its numbers and samplers
+RUN = "run.json"  # whether the run is finished, and what made it
 SAMPLERS = "samplers"  # a folder of .safetensors
 FIGURES = "figures"  # a folder of .png
 
@@ -53,25 +54,16 @@ def open_whole(path: Path) -> Iterator[BinaryIO]:
             partial.unlink()
 
 
-@contextmanager
-def replace_together(folder: Path) -> Iterator[Path]:
-    """A folder to write files into, which take their places in `folder` all at once at the end.
-
-    Where the end is not reached, the files in `folder` stay as they were.
-    """
-    folder.mkdir(exist_ok=True)
-    with TemporaryDirectory(dir=folder, prefix=".partial-") as name:
-        yield Path(name)
-        files = [path for path in Path(name).rglob("*") if path.is_file()]
-        files.sort(key=lambda path: path.stat().st_mtime_ns)  # the last written goes last
-        handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+def make_new(folder: Path) -> Path:
+    """Make `folder`, or where a run of the same second has just made it, `folder`-2 and so on."""
+    claimed = folder
+    for n in itertools.count(2):
         try:
-            for file in files:
-                target = folder / file.relative_to(name)
-                target.parent.mkdir(exist_ok=True)
-                os.replace(file, target)
-        finally:
-            signal.signal(signal.SIGINT, handler)
+            claimed.mkdir(parents=True)
+            break
+        except FileExistsError:
+            claimed = folder.with_name(f"{folder.name}-{n}")
+    return claimed
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from functools import partial
 
 import torch
 from matplotlib.figure import Figure
@@ -9,7 +10,7 @@ from matplotlib.figure import Figure
 from autoencoders.comparison.table import Comparison, Row
 from autoencoders.data import DataModule
 from autoencoders.evaluation.evaluate import RECONSTRUCTION
-from autoencoders.evaluation.exhibits import STEPS, between, is_image, pairs
+from autoencoders.evaluation.exhibits import STEPS, Drawings, between, is_image, pairs
 from autoencoders.evaluation.vectors import SHOWN, error_by_feature
 from autoencoders.features import shipped_classifier
 from autoencoders.figures import charts, codes, images, vectors
@@ -20,27 +21,27 @@ ROW = 12  # images in a row
 BATCH = 500
 
 
-def of_models(
-    models: Models, data: DataModule, note: str = "", points: int = 5000
-) -> dict[str, Figure]:
+def of_models(models: Models, data: DataModule, note: str = "", points: int = 5000) -> Drawings:
     """Exhibits of several models, by name.
 
     Args:
         models: by the label that their row gets.
         note: a footnote.
-        points: test examples in the embeddings.
+        points: held-out examples in the embeddings.
     """
     exhibits = IMAGE_EXHIBITS if is_image(data) else VECTOR_EXHIBITS
-    figures = {exhibit.__name__: exhibit(models, data, note) for exhibit in exhibits}
-    return {**figures, "embeddings": embeddings(models, data, note, points)}
+    drawings = {exhibit.__name__: partial(exhibit, models, data, note) for exhibit in exhibits}
+    return {**drawings, "embeddings": partial(embeddings, models, data, note, points)}
 
 
 def reconstructions(models: Models, data: DataModule, note: str = "") -> Figure:
-    """Test images above a row of reconstructions for each model."""
-    x = data.test.x(ROW)
-    rows = [("test images", x)]
+    """Held-out images above a row of reconstructions for each model."""
+    x = data.held_out.x(ROW)
+    rows = [(f"{data.held_out_name} images", x)]
     rows += [(label, model.reconstruct(x.to(model.device))) for label, model in models.items()]
-    return images.image_rows(rows, f"{data.label}: reconstructions of test images", note)
+    return images.image_rows(
+        rows, f"{data.label}: reconstructions of {data.held_out_name} images", note
+    )
 
 
 def samples(models: Models, data: DataModule, note: str = "") -> Figure:
@@ -53,41 +54,43 @@ def samples(models: Models, data: DataModule, note: str = "") -> Figure:
 
 
 def interpolation(models: Models, data: DataModule, note: str = "") -> Figure:
-    """One pair of test images in detail."""
+    """One pair of held-out images in detail."""
     first, second = pairs(data, 1)[0]
     rows = between(models, first, second, ROW)
-    return images.image_rows(rows, f"{data.label}: from one test image to another", note)
+    return images.image_rows(
+        rows, f"{data.label}: from one {data.held_out_name} image to another", note
+    )
 
 
 def interpolations(models: Models, data: DataModule, note: str = "") -> Figure:
     """Nine pairs, three in a line."""
     blocks = [between(models, *pair, STEPS) for pair in pairs(data, 9)]
-    title = f"{data.label}: from one test image to another, nine times"
+    title = f"{data.label}: from one {data.held_out_name} image to another, nine times"
     return images.image_blocks(blocks, 3, title, note)
 
 
 def embeddings(models: Models, data: DataModule, note: str = "", points: int = 5000) -> Figure:
-    """PCA and t-SNE of test examples, as they are and as each model's codes."""
-    x = data.test.x(points)
+    """PCA and t-SNE of held-out examples, as they are and as each model's codes."""
+    x = data.held_out.x(points)
     columns = [("pixels" if is_image(data) else "data", x.flatten(1))]
     for label, model in models.items():
         z = torch.cat([model.encode(batch.to(model.device)).cpu() for batch in x.split(BATCH)])
         columns.append((label, z))
-    title = f"{data.label}: {len(x):,} test examples and their codes"
-    return codes.embeddings(columns, data.test.labels[: len(x)], data.class_names, title, note)
+    title = f"{data.label}: {len(x):,} {data.held_out_name} examples and their codes"
+    return codes.embeddings(columns, data.held_out.labels[: len(x)], data.class_names, title, note)
 
 
 def feature_errors(models: Models, data: DataModule, note: str = "") -> Figure:
     """Each model's error by feature."""
-    x = data.test.x()
+    x = data.held_out.x()
     by_model = {label: error_by_feature(model, x) for label, model in models.items()}
     title = f"{data.label}: error of the reconstructions by feature"
     return vectors.errors(x.var(0, correction=0), by_model, data.feature_names, title, note)
 
 
 def feature_moments(models: Models, data: DataModule, note: str = "") -> Figure:
-    """Each model's draws from the prior, as many as there are test examples."""
-    x = data.test.x(SHOWN)
+    """Each model's draws from the prior, as many as there are held-out examples."""
+    x = data.held_out.x(SHOWN)
     generated = {
         label: model.sample(len(x), torch.Generator().manual_seed(0)).cpu()
         for label, model in models.items()
@@ -102,29 +105,38 @@ VECTOR_EXHIBITS = (feature_errors, feature_moments)
 
 def of_comparison(
     comparison: Comparison, shown: list[Row], note: str, log: Mapping[str, bool] | None = None
-) -> dict[str, Figure]:
+) -> Drawings:
     """Charts of a comparison's numbers, by name.
 
     Args:
         shown: the rows that are drawn.
         log: by setting, whether a search drew it on a logarithmic scale.
     """
-    figures = {
-        "errors": errors(comparison, shown, note),
-        "sample_quality": sample_quality(comparison, shown, note),
+    drawings: Drawings = {
+        "errors": partial(errors, comparison, shown, note),
+        "sample_quality": partial(sample_quality, comparison, shown, note),
     }
-    varied = comparison.varied()
-    if len(varied) > 1 and len(comparison.rows) > 2:
-        objective = comparison.objective
-        reached = (objective.name, [row.cells[objective.key].mean for row in comparison.rows])
-        title = f"{comparison.label}: what was searched, and what it gave"
-        figures["search"] = charts.parallel_coordinates(varied, reached, title, log=log)
-    return figures
+    if len(comparison.varied()) > 1 and len(comparison.rows) > 2:
+        drawings["search"] = partial(search, comparison, log)
+    return drawings
+
+
+def search(comparison: Comparison, log: Mapping[str, bool] | None = None) -> Figure:
+    """A line for each row, through its settings to its objective."""
+    objective = comparison.objective
+    reached = (objective.name, [row.cells[objective.key].mean for row in comparison.rows])
+    return charts.parallel_coordinates(
+        comparison.varied(),
+        reached,
+        f"{comparison.label}: what was searched, and what it gave",
+        log=log,
+        higher=objective.better == "higher",
+    )
 
 
 def errors(comparison: Comparison, shown: list[Row], note: str) -> Figure:
-    """Test reconstruction error by model."""
-    keys = {"test MSE": "test/mse"}
+    """Reconstruction error by model."""
+    keys = {f"{comparison.split} MSE": f"{comparison.conditions['split']}/mse"}
     return charts.bars(
         _heights(shown, keys),
         f"{comparison.label}: error of the reconstructions",

@@ -53,7 +53,8 @@ def overview(comparison: Comparison) -> list[Column]:
     first sampler's samples overlap with real ones, what the codes tell, and the time."""
     distance, samplers = comparison.distance.key, comparison.samplers
     wanted = [
-        *("test/mse", f"{RECONSTRUCTION}/{distance}", *(f"{name}/{distance}" for name in samplers)),
+        *(f"{comparison.conditions['split']}/mse", f"{RECONSTRUCTION}/{distance}"),
+        *(f"{name}/{distance}" for name in samplers),
         *(f"{name}/{key}" for name in samplers[:1] for key in ("precision", "recall")),
         *("latent/knn_accuracy", "train_seconds", "epochs"),
     ]

@@ -42,18 +42,32 @@ class FinishedRun(NamedTuple):
         }
         return kept
 
+    def seeds(self) -> list[Any]:
+        """What else of the config the numbers depend on: the seeds of training and of the split."""
+        return [self.config.get("seed"), self.config["dataset"].get("seed")]
+
 
 def check_comparable(runs: list[FinishedRun]) -> None:
     """Raise InputError where two runs' numbers mean different things."""
     first = runs[0]
+    keys = set(first.conditions)
+    if first.conditions["split"] == "val":  # which the seed cuts, in which runs of a row differ
+        keys.discard("examples")
     for run in runs[1:]:
-        for key, value in first.conditions.items():
-            if run.conditions.get(key) != value:
-                what = "data sets" if key == "dataset" else f"evaluation settings ({key})"
+        for key in sorted(keys):
+            here, there = first.conditions[key], run.conditions.get(key)
+            if there == here:
+                continue
+            if key == "examples":
                 raise InputError(
-                    f"runs of different {what} do not compare: {first.folder} has {value},"
-                    f" {run.folder} has {run.conditions.get(key)}; leave one out{_mending(key)}"
+                    f"runs on different data do not compare: the test examples of {run.folder} are"
+                    f" not those of {first.folder}; leave one out"
                 )
+            what = "data sets" if key == "dataset" else f"evaluation settings ({key})"
+            raise InputError(
+                f"runs of different {what} do not compare: {first.folder} has {here},"
+                f" {run.folder} has {there}; leave one out{_mending(key)}"
+            )
 
 
 def _mending(condition: str) -> str:
@@ -64,6 +78,21 @@ def _mending(condition: str) -> str:
     return ", or evaluate again with python evaluate.py run=<folder>" + typed.get(
         condition, f" evaluation.{condition}=..."
     )
+
+
+def without_repeats(runs: list[FinishedRun]) -> list[FinishedRun]:
+    """The runs without those that repeat another's settings and seed: of each the newest. A printed
+    line for each of the others: it would count as a further seed, and is none."""
+    newest: dict[str, FinishedRun] = {}
+    for run in runs:
+        key = json.dumps([run.settings(), run.seeds()], sort_keys=True)
+        if (other := newest.get(key)) is None:
+            newest[key] = run
+            continue
+        newest[key] = max(other, run, key=lambda run: run.began)
+        repeated = other if newest[key] is run else run
+        print(f"left out: {repeated.folder}: the same settings and seed as {newest[key].folder}")
+    return list(newest.values())
 
 
 def group_by_config(runs: list[FinishedRun]) -> list[list[FinishedRun]]:

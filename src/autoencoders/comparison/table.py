@@ -17,6 +17,7 @@ from autoencoders.comparison.rows import (
     group_by_config,
     labels,
     varied_config,
+    without_repeats,
 )
 from autoencoders.evaluation import catalogue
 from autoencoders.evaluation.catalogue import Column
@@ -77,13 +78,15 @@ class Comparison:
 
     def __init__(self, runs: list[FinishedRun]) -> None:
         check_comparable(runs)
+        runs = without_repeats(runs)
         self.dataset = runs[0].dataset
         self.conditions = runs[0].conditions
         self.label = str(self.conditions["dataset"])
         self.samplers = list(self.conditions["samplers"])
         groups = group_by_config(runs)
         known = {key for run in runs for key in run.metrics}
-        self.columns = [c for c in catalogue.columns(self.samplers, known) if c.key in known]
+        columns = catalogue.columns(self.samplers, known, self.conditions["split"])
+        self.columns = [c for c in columns if c.key in known]
         means = [
             {column.key: _mean(column.key, group) for column in self.columns} for group in groups
         ]
@@ -113,14 +116,14 @@ class Comparison:
 
     @property
     def objective(self) -> Column:
-        """What the runs were to minimise, where every row has it, else the Frechet distance of the
-        first sampler's samples, else what the table begins with."""
+        """What the runs looked for the best of, where every row has it, else the Frechet distance
+        of the first sampler's samples, else what the table begins with."""
         objectives = {str(run.config["objective"]) for row in self.rows for run in row.runs}
         keys = {*objectives} if len(objectives) == 1 else set()
         shared = [c for c in self.columns if all(c.key in row.cells for row in self.rows)]
         first = f"{next(iter(self.samplers), '')}/{self.distance.key}"
-        lowest = [c for c in shared if c.key in keys and c.better != "higher"]
-        return (lowest or [c for c in shared if c.key == first] or shared)[0]
+        named = [c for c in shared if c.key in keys and c.better]
+        return (named or [c for c in shared if c.key == first] or shared)[0]
 
     def varied(self) -> dict[str, list[Any]]:
         """The settings in which rows differ, numbers or words, a value for each row."""
@@ -156,10 +159,13 @@ class Comparison:
         return f"the runs differ in {', '.join(parts)}" if parts else ""
 
     def best(self, n: int) -> list[Row]:
-        """Of more than n rows the n that reached the least objective, the least first."""
+        """Of more than n rows the n that reached the best objective, the best first."""
         if len(self.rows) <= n:
             return self.rows
-        return sorted(self.rows, key=lambda row: row.cells[self.objective.key].mean)[:n]
+        more = self.objective.better == "higher"
+        return sorted(self.rows, key=lambda row: row.cells[self.objective.key].mean, reverse=more)[
+            :n
+        ]
 
     def write(self, folder: Path) -> None:
         """Write comparison.md, comparison.csv and comparison.json."""

@@ -6,7 +6,7 @@ Images stay uint8, vectors float32: a batch is one indexing operation, and image
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 import pytorch_lightning as pl
 import torch
@@ -76,6 +76,7 @@ class Batches(DistributedSampler):
         examples: what is indexed.
         batch_size: examples a batch.
         shuffle: for training.
+        repeat: keep the first epoch's order in every epoch.
         seed: of the order.
         rank, world_size: this process, of how many.
     """
@@ -86,6 +87,7 @@ class Batches(DistributedSampler):
         batch_size: int,
         *,
         shuffle: bool,
+        repeat: bool = False,
         seed: int = 0,
         rank: int = 0,
         world_size: int = 1,
@@ -93,6 +95,10 @@ class Batches(DistributedSampler):
         super().__init__(examples, world_size, rank, shuffle, seed)
         self.examples = examples
         self.batch_size = batch_size
+        self.repeat = repeat
+
+    def set_epoch(self, epoch: int) -> None:
+        super().set_epoch(0 if self.repeat else epoch)
 
     def __iter__(self) -> Iterator[Any]:
         order = super().__iter__() if self.shuffle else self._mine()
@@ -130,6 +136,10 @@ class DataModule(pl.LightningDataModule):
         factor_names: of further labels, what the examples vary in; empty where none are known.
         feature_names: what the dimensions of vectors are called; empty where they have no names.
         extractor: the name of its feature extractor, where one ships.
+        judged_on: what models are judged on: the test set, or the validation set where something is
+            chosen by the numbers and the test set must stay unseen.
+        overfit_batches: so many batches of the training set, or as a float that share of them, are
+            all that is trained on; 0 for all.
 
     Raises:
         InputError: (in `prepare_data` or `setup`) data that cannot be had, damaged files, or a
@@ -143,6 +153,8 @@ class DataModule(pl.LightningDataModule):
     factor_names: tuple[str, ...] = ()
     feature_names: tuple[str, ...] = ()
     extractor: ClassVar[str] = ""
+    judged_on: Literal["test", "val"] = "test"
+    overfit_batches: int | float = 0
 
     train: Examples
     val: Examples
@@ -188,6 +200,29 @@ class DataModule(pl.LightningDataModule):
         self.reference = everything.subset(some[:many].sort().values)
         self.train, self.val = self.split(everything, size)
 
+    def judge_on(self, split: Literal["test", "val"]) -> None:
+        """Have models judged on the test set or on the validation set.
+
+        Raises:
+            InputError: there is no validation set.
+        """
+        if split == "val" and not self.val_size:
+            raise InputError(
+                "evaluation.split=val: there is no validation set with dataset.val_size=0; set a"
+                " larger dataset.val_size"
+            )
+        self.judged_on = split
+
+    @property
+    def held_out(self) -> Examples:
+        """The examples that models are judged on, see `judged_on`."""
+        return self.val if self.judged_on == "val" else self.test
+
+    @property
+    def held_out_name(self) -> str:
+        """What they are called."""
+        return {"test": "test", "val": "validation"}[self.judged_on]
+
     def split(self, everything: Examples, size: int) -> tuple[Examples, Examples]:
         """`size` examples to train on, and the others to validate on."""
         order = torch.randperm(len(everything), generator=torch.Generator().manual_seed(self.seed))
@@ -195,36 +230,67 @@ class DataModule(pl.LightningDataModule):
         return everything.subset(train), everything.subset(val)
 
     def train_dataloader(self) -> DataLoader:
-        return self._loader(self.train, shuffle=True)
+        batches = self._batches(self.train, shuffle=True)
+        if len(batches) == 0:  # of one example for each process
+            raise InputError(
+                f"dataset.val_size={self.val_size}: leaves {len(self.train)} examples to train on,"
+                f" where {batches.num_replicas} processes need two each; lower it, or"
+                " trainer.devices"
+            )
+        return self._loader(self._overfitted(batches) if self.overfit_batches else batches)
 
     def val_dataloader(self) -> DataLoader | list[Any]:
-        return self._loader(self.val) if len(self.val) else []
+        return self._loader(self._batches(self.val)) if len(self.val) else []
 
     def test_dataloader(self) -> DataLoader:
-        return self._loader(self.test)
+        return self._loader(self._batches(self.test))
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Scale on the device, where bytes travel four times lighter than floats."""
         values, labels = batch
         return to_floats(values), labels
 
-    def _loader(self, examples: Examples, shuffle: bool = False) -> DataLoader:
+    def _overfitted(self, batches: Batches) -> Batches:
+        """The first `overfit_batches` of a training epoch's batches, the same in every epoch."""
+        asked, known = self.overfit_batches, len(batches)
+        n = min(asked, known) if isinstance(asked, int) else int(asked * known)
+        if n == 0:
+            raise InputError(
+                f"trainer.overfit_batches={asked}: less than one of {known} batches; give 1 or"
+                f" more, or a share of at least 1/{known}"
+            )
+        if self.trainer and self.trainer.is_global_zero:
+            print(f"trainer.overfit_batches={asked}: trains on the same {n} of {known} batches")
+        first = batches.examples.subset(slice(n * self.batch_size * batches.num_replicas))
+        return self._batches(first, shuffle=True, repeat=True)
+
+    def _batches(
+        self, examples: Examples, *, shuffle: bool = False, repeat: bool = False
+    ) -> Batches:
         place: dict[str, int] = {}
         if self.trainer:
             examples = examples.to(_home(examples, self.trainer.strategy.root_device))
             place = {"rank": self.trainer.global_rank, "world_size": self.trainer.world_size}
             processes = self.trainer.world_size
-            if len(examples) < processes:  # one would wait for the others for ever
+            if not shuffle and len(examples) < processes:  # one would wait for the others for ever
                 raise InputError(
                     f"dataset.val_size={self.val_size}: {len(examples)} examples do not go round"
                     f" {processes} processes; allowed: 0, or at least {processes}"
                 )
-        batches = Batches(examples, self.batch_size, shuffle=shuffle, seed=self.seed, **place)
+        return Batches(
+            examples, self.batch_size, shuffle=shuffle, repeat=repeat, seed=self.seed, **place
+        )
+
+    def _loader(self, batches: Batches) -> DataLoader:
         # No worker processes: indexing a tensor is faster than handing a batch between processes.
         # A generator of its own: a loader draws a seed for workers, which would shift the models'.
         generator = torch.Generator()
         return DataLoader(
-            examples, batch_size=None, sampler=batches, collate_fn=_identity, generator=generator
+            batches.examples,
+            batch_size=None,
+            sampler=batches,
+            collate_fn=_identity,
+            generator=generator,
         )
 
 

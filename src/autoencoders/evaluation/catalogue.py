@@ -35,23 +35,26 @@ class Column(NamedTuple):
     floor: str | None = None
 
 
-def columns(samplers: Iterable[str], names: Iterable[str] = ()) -> list[Column]:
+def columns(
+    samplers: Iterable[str], names: Iterable[str] = (), split: str = "test"
+) -> list[Column]:
     """The columns of runs that were evaluated with these samplers.
 
     Args:
-        names: of the metrics that the runs have, which tell the terms that objectives are made of,
-            `test/<term>`, and the factors that codes were probed for.
+        names: of the metrics that the runs have, among them the terms that objectives are made of,
+            `<split>/<term>`, and the factors that codes were probed for.
+        split: what the models were measured on, `test` or `val`.
     """
     names = sorted(names)
-    of_test = [
-        Column(f"test/{q.key}", "Reconstruction", q.name, q.better) for q in epoch.QUANTITIES
+    of_errors = [
+        Column(f"{split}/{q.key}", "Reconstruction", q.name, q.better) for q in epoch.QUANTITIES
     ]
-    of_codes = [Column(f"test/{q.key}", "Latent space", q.name, q.better) for q in epoch.CODES]
-    known = {column.key for column in (*of_test, *of_codes)}
+    of_codes = [Column(f"{split}/{q.key}", "Latent space", q.name, q.better) for q in epoch.CODES]
+    known = {column.key for column in (*of_errors, *of_codes)}
     own = [
-        Column(key, "Objective", key.removeprefix("test/").replace("_", " "), None)
+        Column(key, "Objective", key.removeprefix(f"{split}/").replace("_", " "), None)
         for key in names
-        if key.startswith("test/") and key not in known
+        if key.startswith(f"{split}/") and key not in known
     ]
     of_factors = [
         Column(key, "Latent space", f"{q.name}, {key.removeprefix(stem)}", q.better)
@@ -61,7 +64,7 @@ def columns(samplers: Iterable[str], names: Iterable[str] = ()) -> list[Column]:
         if key.startswith(stem := f"latent/{q.key}_")
     ]
     return [
-        *of_test,
+        *of_errors,
         *of_examples(RECONSTRUCTION, "Reconstruction"),
         *(column for name in samplers for column in of_sampler(name)),
         *(
@@ -85,18 +88,19 @@ def columns(samplers: Iterable[str], names: Iterable[str] = ()) -> list[Column]:
     ]
 
 
-def headlines(samplers: Iterable[str]) -> list[Column]:
-    """The columns that tell most: whether the model reconstructs, how far its samples are from real
-    examples, whether they are good and all of them there, and what codes tell of classes."""
+def headlines(samplers: Iterable[str], split: str = "test") -> list[Column]:
+    """The columns that matter most: whether the model reconstructs, how far its samples are from
+    real examples, whether they are good and all of them there, how far the codes are from the
+    prior, and what they say about classes."""
     samplers = list(samplers)
     distances = {extractor.distance.key for extractor in EXTRACTORS}
     first = next(iter(samplers), "")
     keys = {
-        *("test/mse", "latent/knn_accuracy", "train_seconds"),
+        *(f"{split}/mse", "latent/kl", "latent/mmd", "latent/knn_accuracy", "train_seconds"),
         *(f"{first}/{measure}" for measure in ("precision", "recall")),
         *(f"{of}/{distance}" for of in (RECONSTRUCTION, *samplers) for distance in distances),
     }
-    return [column for column in columns(samplers) if column.key in keys]
+    return [column for column in columns(samplers, split=split) if column.key in keys]
 
 
 def of_sampler(name: str) -> list[Column]:

@@ -1,7 +1,10 @@
 """What a trained model is worth: the quality of its samples and of its codes."""
 
+import hashlib
 import time
-from collections.abc import Callable, Mapping
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
@@ -10,6 +13,7 @@ from pydantic import AfterValidator, BaseModel, Field, PositiveInt
 from torch import Tensor
 
 from autoencoders.data import DataModule, Examples, to_floats
+from autoencoders.distributions import NormalPrior
 from autoencoders.errors import InputError
 from autoencoders.features import EXTRACTORS, Extractor, load_extractor
 from autoencoders.metrics import latents, samples
@@ -82,7 +86,9 @@ class Evaluation(NamedTuple):
     """What `evaluate` measures.
 
     metrics: numbers by name, `<of what>/<measure>`.
-    left_out: a line for each metric that the data are too few for, or that is NaN or infinite.
+    left_out: a line for each metric that the data are too few for, that is NaN or infinite, or
+        that failed.
+    errors: a stack trace for each that failed.
     conditions: what two evaluations must share for their numbers to compare.
     real: the examples judged on.
     codes: of these.
@@ -96,6 +102,7 @@ class Evaluation(NamedTuple):
 
     metrics: dict[str, float]
     left_out: list[str]
+    errors: list[str]
     conditions: dict[str, Any]
     real: Examples
     codes: Codes
@@ -105,20 +112,26 @@ class Evaluation(NamedTuple):
     samplers: dict[str, Sampler]
 
 
-def check(data: DataModule, settings: Settings, objective: str = "") -> None:
-    """Raise InputError where an evaluation could not begin; before training, and not hours later.
+def check(model: AutoEncoder, data: DataModule, settings: Settings, objective: str = "") -> None:
+    """Raise InputError where an evaluation could not begin, before training rather than after it.
 
     Args:
         objective: a metric that is to be measured.
 
     Raises:
-        InputError: no such features of this data set, no validation set to judge on, or an
-            objective on other features.
+        InputError: no such features of this data set, an objective on other features, or a model
+            or data whose numbers would be false.
     """
-    if settings.split == "val" and not data.val_size:
+    if len(data.shape) == 3 and not data.bounded:
         raise InputError(
-            "evaluation.split=val: there is no validation set with dataset.val_size=0; set a larger"
-            " dataset.val_size"
+            f"dataset: images outside [0, 1], as {type(data).__name__} has them (bounded=False),"
+            " are not evaluated: samples are rounded to 8 bits; scale them to [0, 1], or set"
+            " evaluate=false"
+        )
+    if type(model.prior) is not NormalPrior:
+        raise InputError(
+            f"model: a prior of the class {type(model.prior).__name__} is not evaluated: distances"
+            " and densities are those of N(0, prior_std^2 I); set evaluate=false"
         )
     if settings.features == "inception" and (len(data.shape) != 3 or data.shape[0] not in (1, 3)):
         raise InputError(
@@ -155,27 +168,32 @@ def evaluate(
         InputError: codes are NaN or infinite.
     """
     start = time.perf_counter()
+    data.judge_on(settings.split)
     begin("features of real examples")
     extractor = load_extractor(settings.features, data.extractor).fit(data.reference.values)
     extractor = extractor.to(model.device)
-    split = data.val if settings.split == "val" else data.test
-    real = choose(split, min(settings.images, len(data.train)), stream(settings.seed, "real"))
+    held_out = data.held_out
+    real = choose(held_out, min(settings.images, len(data.train)), stream(settings.seed, "real"))
     train = choose(data.train, TRAIN_PER_TEST * len(real), stream(settings.seed, "train"))
-    begin(f"codes of {len(train):,} training and {len(real):,} {settings.split} examples")
+    begin(f"codes of {len(train):,} training and {len(real):,} {data.held_out_name} examples")
     with torch.random.fork_rng():  # for a posterior's draws
         torch.manual_seed(stream(settings.seed, "posterior").initial_seed())
         train_codes, codes = encode(model, train.values), encode(model, real.values)
+
+    begin("metrics of real examples")
+    judge = Judge(extractor, real, data.train, settings)
     fitted: dict[str, Sampler] = {}
     generated: dict[str, Tensor] = {}
     for name, sampler in samplers.items():
         begin(f"{len(real):,} samples: {name}")
-        fitted[name] = sampler.fit(train_codes.z, model.prior, settings.seed, train.labels)
-        generated[name] = decode(model, sampler.draw(len(real), stream(settings.seed, name)))
+        with judge.part(name):
+            fit = sampler.fit(train_codes.z, model.prior, settings.seed, train.labels)
+            values = decode(model, fit.draw(len(real), stream(settings.seed, name)))
+            fitted[name], generated[name] = fit, values
 
-    begin("metrics of real examples")
-    judge = Judge(extractor, real, data.train, settings)
     begin("metrics of reconstructions")
-    judge.examples(RECONSTRUCTION, decode(model, codes.mean))
+    with judge.part(RECONSTRUCTION):
+        judge.examples(RECONSTRUCTION, decode(model, codes.mean))
     judged: dict[str, Sample] = {}
     for name, values in generated.items():
         begin(f"metrics of samples: {name}")
@@ -186,11 +204,14 @@ def evaluate(
     return Evaluation(
         {**judge.metrics, "evaluation_seconds": time.perf_counter() - start},
         [f"{', '.join(of)}: {line}" for line, of in judge.left_out.items()],
+        judge.errors,
         {
             "dataset": data.label,
             **settings.model_dump(),
             "images": len(real),
+            "images_asked": settings.images,
             "extractor": extractor.fingerprint,
+            "examples": digest_of(real.values),
         },
         real,
         codes,
@@ -199,6 +220,13 @@ def evaluate(
         closest(next(iter(judged.values()), judge.real), data.train),
         fitted,
     )
+
+
+def digest_of(values: Tensor) -> str:
+    """SHA-256 of examples (N, *shape): whether two models were judged on the same ones."""
+    return hashlib.sha256(
+        values.cpu().contiguous().flatten().view(torch.uint8).numpy().data
+    ).hexdigest()
 
 
 class Judge:
@@ -215,6 +243,7 @@ class Judge:
         self.train = train.values
         self.metrics: dict[str, float] = {}
         self.left_out: dict[str, list[str]] = {}  # of what, by what and why
+        self.errors: list[str] = []
         self.of_examples = (samples.frechet(extractor.distance), *samples.METRICS)
         self.log_probs: list[Tensor] = []  # of the codes, by each density but the prior's
         self.class_shares: dict[str, Tensor] = {}
@@ -225,6 +254,18 @@ class Judge:
         for metric in self.of_examples:
             if metric.floor:
                 self._take(metric.floor, metric, self._judged(floors[metric.floor]))
+
+    @contextmanager
+    def part(self, of: str, what: str = "all") -> Iterator[None]:
+        """Leaves a part of the evaluation out if it fails: the other numbers stand."""
+        try:
+            yield
+        except Exception as error:
+            line = " ".join(str(error).split())
+            if not isinstance(error, InputError | ValueError):  # a fault of a model's or a metric's
+                line = f"{type(error).__name__}: {line}"
+                self.errors.append(traceback.format_exc())
+            self._leave_out(of, what, line)
 
     def examples(self, name: str, values: Tensor) -> Sample:
         """Judge examples (n, *shape), as `Examples.values` holds them."""
@@ -238,10 +279,11 @@ class Judge:
     def density(self, name: str, sampler: Sampler, z: Tensor) -> None:
         """Judge how likely a sampler finds codes (N, latent_dim), where it has a density."""
         if isinstance(sampler, Density):
-            log_probs = sampler.log_prob(z)
-            self._take(name, latents.DENSITY, log_probs)
-            if not isinstance(sampler, Prior):
-                self.log_probs.append(log_probs)
+            with self.part(name, "log_likelihood"):
+                log_probs = sampler.log_prob(z)
+                self._take(name, latents.DENSITY, log_probs)
+                if not isinstance(sampler, Prior):
+                    self.log_probs.append(log_probs)
 
     def codes(
         self, codes: Codes, train: Codes, model: AutoEncoder, data: DataModule, examples: Examples
@@ -276,12 +318,10 @@ class Judge:
         return Judged(sample, self.real, self.train, self.settings.neighbours)
 
     def _take(self, of: str, metric: Metric, *arguments: Any, suffix: str = "") -> None:
-        try:
+        keys = ", ".join(f"{quantity.key}{suffix}" for quantity in metric.quantities)
+        numbers: Mapping[str, float] = {}
+        with self.part(of, keys):  # too few examples, or one class alone, is a ValueError
             numbers = metric.compute(*arguments)
-        except ValueError as error:  # too few examples, or one class alone
-            keys = ", ".join(f"{quantity.key}{suffix}" for quantity in metric.quantities)
-            self._leave_out(of, keys, " ".join(str(error).split()))
-            return
         for key, value in numbers.items():
             if np.isfinite(value):
                 self.metrics[f"{of}/{key}{suffix}"] = float(value)

@@ -1,6 +1,7 @@
 """What is shown of one trained model."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 
 import torch
 from matplotlib.figure import Figure
@@ -16,23 +17,26 @@ from autoencoders.models import AutoEncoder
 from autoencoders.models.base import inference
 from autoencoders.samplers import ClassSampler
 
+# Figures by name, each drawn when it is called: one that fails must not cost the others.
+Drawings = dict[str, Callable[[], Figure]]
+
 SHOWN = 2000  # codes in the figures of the latent space
 STEPS = 7  # of an interpolation
 CLASSES = 20  # rows of samples by class, at most
 
 
-def of_model(model: AutoEncoder, data: DataModule, epochs: int) -> dict[str, Figure]:
+def of_model(model: AutoEncoder, data: DataModule, epochs: int) -> Drawings:
     """A trained model's figures, by the names of the functions that draw them."""
     of_kind = IMAGE_EXHIBITS if is_image(data) else vectors.EXHIBITS
     of_planes = PLANE_EXHIBITS if is_image(data) and model.latent_dim == 2 else ()
     exhibits = (*of_kind, *of_planes, *EXHIBITS)
     note = parameters(model, epochs)
-    return {exhibit.__name__: exhibit(model, data, note) for exhibit in exhibits}
+    return {exhibit.__name__: partial(exhibit, model, data, note) for exhibit in exhibits}
 
 
 def of_training(
     model: AutoEncoder, data: DataModule, epochs: int, history: Mapping[str, Mapping[int, float]]
-) -> dict[str, Figure]:
+) -> Drawings:
     """What training has left: a curve of each term, where there was an epoch.
 
     Args:
@@ -41,39 +45,55 @@ def of_training(
     if not any(name.startswith("train/") for name in history):
         return {}
     title = f"{heading(model, data)}: the objective and its terms"
-    return {"loss_curves": charts.loss_curves(history, title, parameters(model, epochs))}
+    return {"loss_curves": partial(charts.loss_curves, history, title, parameters(model, epochs))}
 
 
 def of_evaluation(
     model: AutoEncoder, data: DataModule, epochs: int, evaluation: Evaluation
-) -> dict[str, Figure]:
+) -> Drawings:
     """What an evaluation adds: samples of each sampler, the classes that a classifier sees in them,
     and those that come nearest to a training example."""
     note = parameters(model, epochs)
-    figures: dict[str, Figure] = {}
+    drawings: Drawings = {}
     if is_image(data):
-        for name, values in evaluation.generated.items():
-            title = f"{heading(model, data)}: decoded draws from the {name}"
-            figures[f"samples_{name}"] = images.image_grid(to_floats(values[:100]), title, note)
+        for name in evaluation.generated:
+            drawings[f"samples_{name}"] = partial(
+                generated_images, model, data, evaluation, note, name
+            )
             sampler = evaluation.samplers[name]
             if isinstance(sampler, ClassSampler) and data.class_names:
-                figures[f"samples_{name}_by_class"] = by_class(model, data, sampler, note)
-        figures["nearest_training_images"] = nearest_training_images(model, data, note, evaluation)
-    elif evaluation.generated:
-        figures["feature_moments"] = vectors.feature_moments(model, data, evaluation, note)
-        if len(data.train.labels.unique()) > 1:
-            figures["marker_features"] = vectors.marker_features(model, data, evaluation, note)
-    if evaluation.class_shares:
-        title = f"{heading(model, data)}: what a classifier sees in the samples"
-        seen_by = shipped_classifier(evaluation.conditions["extractor"])
-        figures["class_shares"] = charts.class_shares(
-            evaluation.class_shares, data.class_names, title, f"{seen_by}; {note}"
+                drawings[f"samples_{name}_by_class"] = partial(by_class, model, data, sampler, note)
+        drawings["nearest_training_images"] = partial(
+            nearest_training_images, model, data, evaluation, note
         )
-    return figures
+    elif evaluation.generated:
+        drawings["feature_moments"] = partial(
+            vectors.feature_moments, model, data, evaluation, note
+        )
+        if len(data.train.labels.unique()) > 1:
+            drawings["marker_features"] = partial(
+                vectors.marker_features, model, data, evaluation, note
+            )
+    if evaluation.class_shares:
+        drawings["class_shares"] = partial(class_shares, model, data, evaluation, note)
+    return drawings
+
+
+def generated_images(
+    model: AutoEncoder, data: DataModule, evaluation: Evaluation, note: str, sampler: str
+) -> Figure:
+    title = f"{heading(model, data)}: decoded draws from the {sampler}"
+    return images.image_grid(to_floats(evaluation.generated[sampler][:100]), title, note)
+
+
+def class_shares(model: AutoEncoder, data: DataModule, evaluation: Evaluation, note: str) -> Figure:
+    title = f"{heading(model, data)}: what a classifier sees in the samples"
+    note = f"{shipped_classifier(evaluation.conditions['extractor'])}; {note}"
+    return charts.class_shares(evaluation.class_shares, data.class_names, title, note)
 
 
 def nearest_training_images(
-    model: AutoEncoder, data: DataModule, note: str, evaluation: Evaluation
+    model: AutoEncoder, data: DataModule, evaluation: Evaluation, note: str
 ) -> Figure:
     generated, train, labels, distances = evaluation.closest
     rows = [("samples", to_floats(generated)), ("nearest training\nimages", to_floats(train))]
@@ -97,10 +117,10 @@ def by_class(model: AutoEncoder, data: DataModule, sampler: ClassSampler, note: 
 
 
 def reconstructions(model: AutoEncoder, data: DataModule, note: str) -> Figure:
-    x = data.test.x(24).to(model.device)
+    x = data.held_out.x(24).to(model.device)
     rows = []
     for twelve in x.split(12):
-        rows += [("test images", twelve), (model.label, model.reconstruct(twelve))]
+        rows += [(f"{data.held_out_name} images", twelve), (model.label, model.reconstruct(twelve))]
     whole = [row for row in rows if len(row[1]) == len(rows[0][1])]
     return images.image_rows(whole, f"{heading(model, data)}: reconstructions", note)
 
@@ -112,22 +132,22 @@ def samples(model: AutoEncoder, data: DataModule, note: str) -> Figure:
 
 def interpolations(model: AutoEncoder, data: DataModule, note: str) -> Figure:
     blocks = [between({model.label: model}, *pair, STEPS) for pair in pairs(data, 9)]
-    title = f"{heading(model, data)}: from one test image to another, nine times"
+    title = f"{heading(model, data)}: from one {data.held_out_name} image to another, nine times"
     return images.image_blocks(blocks, 3, title, note)
 
 
 def latent_plane(model: AutoEncoder, data: DataModule, note: str) -> Figure:
-    mean, _ = encode(model, data.test.values[:SHOWN])
+    mean, _ = encode(model, data.held_out.values[:SHOWN])
     with inference(model):
-        posterior = model.posterior(data.test.x(diagrams.ELLIPSES).to(model.device))
+        posterior = model.posterior(data.held_out.x(diagrams.ELLIPSES).to(model.device))
     stds = (posterior.log_var / 2).exp() if isinstance(posterior, NormalPosterior) else None
     decoded = model.decode(diagrams.plane_grid(15, model.prior.std).to(model.device))
-    plane = diagrams.Plane("test codes by class", mean, decoded, stds)
+    plane = diagrams.Plane(f"{data.held_out_name} codes by class", mean, decoded, stds)
     circles = "dashed: 1 and 2 standard deviations of the prior"
     ellipses = "" if stds is None else "; ellipses: 1 of some posteriors"
     return diagrams.latent_planes(
         [plane],
-        data.test.labels[: len(mean)],
+        data.held_out.labels[: len(mean)],
         data.class_names,
         model.prior.std,
         f"{heading(model, data)}: the latent plane",
@@ -138,14 +158,14 @@ def latent_plane(model: AutoEncoder, data: DataModule, note: str) -> Figure:
 def latent_space(model: AutoEncoder, data: DataModule, note: str) -> Figure:
     with torch.random.fork_rng():  # for a posterior's draws
         torch.manual_seed(0)
-        mean, z = encode(model, data.test.values[:SHOWN])
-    labels = data.test.labels[: len(z)]
+        mean, z = encode(model, data.held_out.values[:SHOWN])
+    labels = data.held_out.labels[: len(z)]
     title = f"{heading(model, data)}: latent space"
     return codes.latent_space(mean, z, labels, data.class_names, model.prior.std, title, note)
 
 
 def networks(model: AutoEncoder, data: DataModule, note: str) -> Figure:
-    x = data.test.x(1).to(model.device)
+    x = data.held_out.x(1).to(model.device)
     z = model.encode(x)
     rows = [{"encoder": (model.encoder, x), "decoder": (model.decoder, z)}]
     for name, network in model.named_children():
@@ -172,14 +192,14 @@ def between(
 
 
 def pairs(data: DataModule, n: int) -> list[tuple[Tensor, Tensor]]:
-    """Pairs of test images of neighbouring classes, 0 and 1, 2 and 3, and so on."""
-    labels = data.test.labels
+    """Pairs of held-out images of neighbouring classes, 0 and 1, 2 and 3, and so on."""
+    labels = data.held_out.labels
     of_class = [(labels == index).nonzero()[:, 0] for index in labels.unique()]
     chosen = []
     for i in range(2 * n):
         several = of_class[i % len(of_class)]
         chosen.append(int(several[i // len(of_class) % len(several)]))
-    x = to_floats(data.test.values[chosen])
+    x = to_floats(data.held_out.values[chosen])
     return list(zip(x[::2], x[1::2], strict=True))
 
 

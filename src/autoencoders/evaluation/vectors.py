@@ -17,16 +17,16 @@ MARKERS = 3  # features that tell a class from the others
 
 
 def embeddings(model: AutoEncoder, data: DataModule, note: str) -> Figure:
-    """PCA and t-SNE of test examples, as they are and as codes."""
-    x = data.test.x(SHOWN)
+    """PCA and t-SNE of held-out examples, as they are and as codes."""
+    x = data.held_out.x(SHOWN)
     z = torch.cat([model.encode(batch.to(model.device)).cpu() for batch in x.split(BATCH)])
-    title = f"{model.label} on {data.label}: test examples and their codes"
+    title = f"{model.label} on {data.label}: {data.held_out_name} examples and their codes"
     columns = [("data", x), ("codes", z)]
-    return codes.embeddings(columns, data.test.labels[: len(x)], data.class_names, title, note)
+    return codes.embeddings(columns, data.held_out.labels[: len(x)], data.class_names, title, note)
 
 
 def feature_errors(model: AutoEncoder, data: DataModule, note: str) -> Figure:
-    x = data.test.x()
+    x = data.held_out.x()
     title = f"{model.label} on {data.label}: error of the reconstructions by feature"
     by_model = {model.label: error_by_feature(model, x)}
     return vectors.errors(x.var(0, correction=0), by_model, data.feature_names, title, note)

@@ -76,15 +76,17 @@ def parallel_coordinates(
     title: str,
     note: str = "",
     log: Mapping[str, bool] | None = None,
+    higher: bool = False,
 ) -> Figure:
     """A line for each trial of a search, through its settings to what it reached.
 
     Args:
         settings: by name, a value for each trial; an axis each, with a mark for each of them where
             they are words, and at whole numbers alone where they are whole.
-        objective: its name and values, the last axis; the lower, the darker the line.
+        objective: its name and values, the last axis; the better, the darker the line.
         log: by name, whether an axis is logarithmic; one that is not named is so where the largest
             value is over ten times the least.
+        higher: whether higher values of the objective are better, rather than lower ones.
     """
     columns = {**settings, objective[0]: objective[1]}
     figure = Figure(figsize=(2.2 * len(columns) + 2, 4.6), layout="constrained")
@@ -93,8 +95,9 @@ def parallel_coordinates(
     for x, (name, scale) in enumerate(zip(columns, scales, strict=True)):
         _axis(axes, x, name, scale)
     lines = np.array([scale.heights for scale in scales]).T
-    dark = ListedColormap(colormaps["viridis"](np.linspace(0, 0.9, 256)))  # no faint yellow
-    for line in lines[np.argsort(-lines[:, -1])]:  # the best on top
+    shades = colormaps["viridis"](np.linspace(0, 0.9, 256))  # no faint yellow
+    dark = ListedColormap(shades[::-1] if higher else shades)
+    for line in lines[np.argsort(lines[:, -1] if higher else -lines[:, -1])]:  # the best on top
         axes.plot(range(len(columns)), line, lw=1.8, color=dark(line[-1]))
     axes.set_xlim(-0.3, len(columns) - 0.5)
     axes.set_ylim(-0.05, 1.15)

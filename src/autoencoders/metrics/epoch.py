@@ -44,6 +44,25 @@ class MeanLosses(Metric):
         return dict(zip(self.names, self.totals / self.count, strict=True))
 
 
+def merge_moments(parts: Tensor) -> Tensor:
+    """The moments of several sets together.
+
+    Chan et al. 1983 (The American Statistician 37): deviations are from each set's own mean. A sum
+    of squares less the square of a sum would lose a small variance beside a large mean.
+
+    Args:
+        parts: of each set its size, mean and variance, (sets, 3, ...).
+
+    Returns:
+        Those of their union, (3, ...).
+    """
+    n, mean, variance = parts.unbind(1)  # (sets, ...) each
+    total = n.sum(0)
+    share = n / total
+    centre = mean[0] + (share * (mean - mean[0])).sum(0)
+    return torch.stack([total, centre, (share * (variance + (mean - centre) ** 2)).sum(0)])
+
+
 class LatentMoments(Metric):
     """Moments of the aggregate posterior, accumulated batch by batch.
 
@@ -54,40 +73,34 @@ class LatentMoments(Metric):
 
     Args:
         latent_dim: dimensions of a code.
+
+    Attributes:
+        moments: number, mean and variance of each dimension of posterior means, then of draws,
+            (3, 2, latent_dim).
     """
 
     full_state_update = False
-    count: Tensor
-    mean_sum: Tensor
-    mean_squares: Tensor
-    z_sum: Tensor
-    z_squares: Tensor
+    moments: Tensor
 
     def __init__(self, latent_dim: int) -> None:
         super().__init__()
-        self.add_state("count", torch.zeros(()), dist_reduce_fx="sum")
-        for name in ("mean_sum", "mean_squares", "z_sum", "z_squares"):
-            self.add_state(name, torch.zeros(latent_dim), dist_reduce_fx="sum")
+        self.add_state("moments", torch.zeros(3, 2, latent_dim), dist_reduce_fx=merge_moments)
 
     def update(self, mean: Tensor, z: Tensor) -> None:
         """Take in a batch: posterior means and draws from the posterior, (B, latent_dim) each."""
-        mean, z = mean.float(), z.float()
-        self.count += len(mean)
-        self.mean_sum += mean.sum(0)
-        self.mean_squares += (mean**2).sum(0)
-        self.z_sum += z.sum(0)
-        self.z_squares += (z**2).sum(0)
+        batch = torch.stack([mean, z], 1).float()  # (B, 2, latent_dim)
+        n = torch.full_like(batch[0], len(batch))
+        of_batch = torch.stack([n, batch.mean(0), batch.var(0, correction=0)])
+        self.moments = merge_moments(torch.stack([self.moments, of_batch]))
 
     def compute(self) -> dict[str, Tensor]:
         """Scalars: `z_abs_mean`, averaged over dimensions, `z_std`, the root of the variance so
         averaged, and `active_units`."""
-        z_mean = self.z_sum / self.count
-        z_var = self.z_squares / self.count - z_mean**2
-        mean_var = self.mean_squares / self.count - (self.mean_sum / self.count) ** 2
+        _, (_, z_mean), (mean_variance, z_variance) = self.moments
         return {
             "z_abs_mean": z_mean.abs().mean(),
-            "z_std": z_var.mean().clamp_min(0).sqrt(),
-            "active_units": (mean_var > ACTIVE_VARIANCE).sum().float(),
+            "z_std": z_variance.mean().sqrt(),
+            "active_units": (mean_variance > ACTIVE_VARIANCE).sum().float(),
         }
 
 

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from autoencoders.divergences import mmd
 from autoencoders.metrics.base import Metric, Quantity
-from autoencoders.metrics.samples import frechet_distance
+from autoencoders.metrics.samples import frechet_distance, require_points
 
 BLOCK = 2000  # points a kernel matrix holds
 PROJECTIONS = 200
@@ -17,7 +17,7 @@ def prior_distances(codes: Tensor, prior: Tensor, prior_std: float) -> dict[str,
 
     Args:
         codes: draws from the aggregate posterior, (N, latent_dim).
-        prior: as many from N(0, prior_std^2 I).
+        prior: as many from N(0, prior_std^2 I), (N, latent_dim).
 
     Returns:
         `mmd`: squared, unbiased, see `divergences.mmd`; averaged over random blocks of 2,000
@@ -25,14 +25,17 @@ def prior_distances(codes: Tensor, prior: Tensor, prior_std: float) -> dict[str,
         between the Gaussians of the same moments.
 
     Raises:
-        ValueError: one code.
+        ValueError: one code, codes that are NaN or infinite, or not as many draws.
     """
-    if len(codes) < 2:
-        raise ValueError("a distance of distributions needs at least two points of each")
+    require_points(codes, prior)
+    if len(codes) != len(prior):
+        raise ValueError(f"{len(codes)} codes need as many draws from the prior, not {len(prior)}")
     # In random order: a block of a sorted file is no draw from the aggregate posterior.
     shuffled = codes[torch.randperm(len(codes), generator=torch.Generator().manual_seed(0))]
-    blocks = zip(shuffled.split(BLOCK), prior.split(BLOCK), strict=True)
-    sizes = [(len(x), mmd(x, y, prior_std).item()) for x, y in blocks if len(x) > 1]
+    # In units of the prior, whose square may be beyond single precision, which is twice as fast.
+    units = ((z.double() / prior_std).float().split(BLOCK) for z in (shuffled, prior))
+    blocks = zip(*units, strict=True)
+    sizes = [(len(x), mmd(x, y).item()) for x, y in blocks if len(x) > 1]
     return {
         "mmd": sum(n * value for n, value in sizes) / sum(n for n, _ in sizes),
         "sliced_wasserstein": sliced_wasserstein(codes, prior),
@@ -47,9 +50,9 @@ def sliced_wasserstein(x: Tensor, y: Tensor, projections: int = PROJECTIONS) -> 
     pairs sorted points (Bonneel et al. 2015). Directions are the same in every call.
     """
     generator = torch.Generator().manual_seed(0)
-    directions = torch.randn(x.shape[1], projections, generator=generator)
+    directions = torch.randn(x.shape[1], projections, generator=generator).double()
     directions = directions / directions.norm(dim=0)
-    a, b = ((sample.cpu() @ directions).sort(0).values for sample in (x, y))
+    a, b = ((sample.cpu().double() @ directions).sort(0).values for sample in (x, y))
     return ((a - b) ** 2).mean().sqrt().item()
 
 
@@ -100,9 +103,9 @@ def kl_bound(log_probs: Tensor, prior_log_probs: Tensor) -> dict[str, float]:
 
     Whatever the density m is, E log m(z) <= E log q(z) over z ~ q (Gibbs' inequality), so that the
     mean is at most E log q(z) - log p(z). That holds for codes that m was not fitted on; the better
-    m fits, the tighter. Below 0 where m fits worse than the prior.
+    m fits, the tighter. Where m fits worse than the prior, 0 is the bound: no KL is below it.
     """
-    return {"kl": (log_probs - prior_log_probs).mean().item()}
+    return {"kl": (log_probs - prior_log_probs).mean().clamp_min(0).item()}
 
 
 # Of the sampler that finds codes likeliest, against the prior. Units of the codes cancel.

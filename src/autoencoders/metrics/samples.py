@@ -16,6 +16,7 @@ from autoencoders.data import to_floats
 from autoencoders.metrics.base import Metric, Quantity
 
 BLOCK = 1000  # rows of a distance matrix that are held at once
+SAME = 1e-6  # of a point's size: a nearer one equals it, in the digits that a product keeps
 NUMBERS = 7_840_000  # that a block of examples has: 10,000 of MNIST's images
 
 
@@ -23,25 +24,32 @@ def frechet_distance(real: Tensor, generated: Tensor) -> float:
     """Frechet distance of the Gaussians fitted to two sets of features.
 
     |m - m'|^2 + tr(S + S' - 2 (S S')^(1/2)): Heusel et al. 2017 (arXiv 1706.08500), equation 6,
-    there on Inception's features. 0 for one and the same set; it grows as the sets get smaller. NaN
-    where features are infinite.
+    there on Inception's features. 0 for one and the same set; it grows as the sets get smaller.
 
     Raises:
-        ValueError: a set of one point.
+        ValueError: a set of one point, or points that are NaN, infinite or too large for a square.
     """
-    if min(len(real), len(generated)) < 2:
-        raise ValueError("a distance of distributions needs at least two points of each")
+    require_points(real, generated)
     mean = real.mean(0) - generated.mean(0)
     d = real.shape[1]  # torch.cov makes a number of one dimension's
     cov, other = (torch.cov(points.T).reshape(d, d) for points in (real, generated))
-    if not (cov.isfinite().all() and other.isfinite().all()):
-        return math.nan
+    # The product of both must be finite, or the decomposition fails.
+    if not math.isfinite((cov.norm() * other.norm()).item()):
+        raise ValueError("a Frechet distance needs points whose covariances can be multiplied")
     # (S S')^(1/2) has the trace of (S^(1/2) S' S^(1/2))^(1/2), which is symmetric.
     values, vectors = torch.linalg.eigh(cov)
     root = vectors * values.clamp_min(0).sqrt() @ vectors.T
     cross = torch.linalg.eigvalsh(root @ other @ root).clamp_min(0).sqrt().sum()
     distance = mean @ mean + cov.trace() + other.trace() - 2 * cross
     return max(distance.item(), 0.0)
+
+
+def require_points(*sets: Tensor) -> None:
+    """Raise ValueError where sets of points, (N, d) each, have no distance."""
+    if min(map(len, sets)) < 2:
+        raise ValueError("a distance of distributions needs at least two points of each")
+    if not all(points.isfinite().all() for points in sets):
+        raise ValueError("points are NaN or infinite")
 
 
 def kernel_distance(real: Tensor, generated: Tensor, real_similarity: float | None = None) -> float:
@@ -54,8 +62,9 @@ def kernel_distance(real: Tensor, generated: Tensor, real_similarity: float | No
         real_similarity: `similarity(real)`, where it is known already.
 
     Raises:
-        ValueError: a set of one point.
+        ValueError: a set of one point, or points that are NaN or infinite.
     """
+    require_points(real, generated)
     real_similarity = similarity(real) if real_similarity is None else real_similarity
     across = sum(_kernel_sum(block, generated) for block in real.split(BLOCK))
     across = across / (len(real) * len(generated))
@@ -66,10 +75,9 @@ def similarity(x: Tensor) -> float:
     """The kernel of `kernel_distance`, averaged over the pairs of different points of a set.
 
     Raises:
-        ValueError: a set of one point.
+        ValueError: a set of one point, or points that are NaN or infinite.
     """
-    if len(x) < 2:
-        raise ValueError("a distance of distributions needs at least two points of each")
+    require_points(x)
     blocks = x.split(BLOCK)
     # The matrix is symmetric: its blocks above the diagonal count twice.
     above = [_kernel_sum(b, c) for b, c in itertools.combinations(blocks, 2)]
@@ -112,10 +120,11 @@ def overlap(
         real_radii: `radii(real, neighbours)`, where it is known already.
 
     Raises:
-        ValueError: a set of no more than k points.
+        ValueError: a set of no more than k points, or points that are NaN or infinite.
     """
     if min(len(real), len(generated)) <= neighbours:
         raise ValueError(f"overlap needs more than {neighbours} points in each set")
+    require_points(real, generated)
     real_radii = radii(real, neighbours) if real_radii is None else real_radii
     generated_radii = radii(generated, neighbours)
     inside_real = torch.zeros(len(generated), dtype=torch.long)  # real balls around each
@@ -144,15 +153,15 @@ def nearest(values: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         Root mean squared differences per dimension, (N,), and indices into `others`, (N,).
     """
-    x = to_floats(values).flatten(1)
-    # Distances do not depend on the origin, but the digits that their expansion keeps do.
-    centre = x.mean(0)
+    x = to_floats(values).flatten(1).float()
+    # See `_distances`.
+    centre = x.median(0).values
     x = x - centre
     least = torch.full((len(x),), torch.inf)
     index = torch.zeros(len(x), dtype=torch.long)
     many = max(1, NUMBERS // x.shape[1])
     for start in range(0, len(others), many):
-        y = to_floats(others[start : start + many]).flatten(1) - centre
+        y = to_floats(others[start : start + many]).flatten(1).float() - centre
         squares = (y**2).sum(1)
         for rows in torch.arange(len(x)).split(BLOCK):
             # Up to |x|^2, which does not change which is least.
@@ -162,8 +171,8 @@ def nearest(values: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
             index[rows] = torch.where(closer, start + nearest_row, index[rows])
     # The difference itself: the expanded square has lost the digits of a small one.
     for rows in torch.arange(len(x)).split(BLOCK):
-        difference = to_floats(values[rows]) - to_floats(others[index[rows]])
-        least[rows] = (difference.flatten(1) ** 2).mean(1).sqrt()
+        difference = to_floats(values[rows]).double() - to_floats(others[index[rows]]).double()
+        least[rows] = (difference.flatten(1) ** 2).mean(1).sqrt().float()
     return least, index
 
 
@@ -173,10 +182,16 @@ def entropy(shares: Tensor) -> float:
 
 
 def _distances(x: Tensor, y: Tensor) -> Iterator[tuple[slice, Tensor]]:
-    """Euclidean distances of all pairs, in blocks of x's rows."""
+    """Euclidean distances of all pairs, in blocks of x's rows; 0 between equal points."""
+    # They do not depend on the origin, but the digits that their expansion keeps do. A mean would
+    # follow a single point far out.
+    centre = x.median(0).values
+    x, y = x - centre, y - centre
     for start in range(0, len(x), BLOCK):
         rows = slice(start, start + BLOCK)
-        yield rows, torch.cdist(x[rows], y, compute_mode="use_mm_for_euclid_dist")
+        distances = torch.cdist(x[rows], y, compute_mode="use_mm_for_euclid_dist")
+        least = SAME * x[rows].norm(dim=1, keepdim=True)
+        yield rows, distances.masked_fill_(distances < least, 0)
 
 
 def radii(x: Tensor, neighbours: int) -> Tensor:

@@ -17,6 +17,7 @@ from autoencoders.data import Batch
 from autoencoders.distributions import NormalPrior, PointPosterior, Posterior
 from autoencoders.losses import CostName, CrossEntropy, make_cost
 from autoencoders.metrics.epoch import LatentMoments, MeanLosses
+from autoencoders.models.description import DESCRIPTION, describe, parts, plain
 from autoencoders.networks import Network, Size, Tutorial
 from autoencoders.samplers import ClassSampler, Drawing
 
@@ -276,6 +277,8 @@ class AutoEncoder(pl.LightningModule):
         # A run that is made longer has kept the rates of a schedule that was to end earlier.
         for config in self.trainer.lr_scheduler_configs:
             scheduler: Any = config.scheduler
+            if not isinstance(scheduler, LambdaLR):  # of a model that has another
+                continue
             factors = [factor(scheduler.last_epoch) for factor in scheduler.lr_lambdas]
             rates = [lr * factor for lr, factor in zip(scheduler.base_lrs, factors, strict=True)]
             if rates != (saved := scheduler.get_last_lr()):
@@ -285,6 +288,18 @@ class AutoEncoder(pl.LightningModule):
                 )
             for group, rate in zip(scheduler.optimizer.param_groups, rates, strict=True):
                 group["lr"] = rate
+        epochs = self.trainer.max_epochs
+        if late := [list(step) for step in self.lr_steps if epochs and step[0] >= epochs]:
+            self.print(f"model.lr_steps: {late} not reached within trainer.max_epochs={epochs}")
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Say in a checkpoint what it is of and what it holds, in values that are read back
+        safely."""
+        data = self.trainer.datamodule  # type: ignore[attr-defined]  # None where there is none
+        checkpoint[DESCRIPTION] = {"of": describe(self, data), "parts": parts(checkpoint)}
+        for key in ("hyper_parameters", "datamodule_hyper_parameters"):
+            if key in checkpoint:
+                checkpoint[key] = plain(dict(checkpoint[key]))
 
     def lr_factor(self, epoch: int) -> float:
         """The schedule's factor on the learning rate in that epoch, counted from 0."""

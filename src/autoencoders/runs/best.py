@@ -9,6 +9,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
 from autoencoders.files import write_whole
+from autoencoders.runs.config import is_maximised
 from autoencoders.runs.jobs import Job
 
 NAME = "best"
@@ -19,10 +20,11 @@ OF_THE_SEARCH = re.compile(
 
 
 def best_of(jobs: list[Job]) -> tuple[Job, float] | None:
-    """The finished job with the least of its objective, and that; None where none has finished."""
+    """The finished job with the best of its objective, and that; None where none has finished."""
     outcomes = [(job, job.outcome()) for job in jobs]
     values = [(job, float(value)) for job, (status, value) in outcomes if status == "finished"]
-    return min(values, key=lambda pair: pair[1], default=None)
+    more = bool(jobs) and is_maximised(jobs[0].config)
+    return (max if more else min)(values, key=lambda pair: pair[1], default=None)
 
 
 def write_config(config: DictConfig, job: Job, value: float) -> Path:

@@ -1,6 +1,5 @@
 """Which folder a run or multirun writes into: a new one, or that which it goes on in."""
 
-import itertools
 import os
 import re
 import shlex
@@ -19,17 +18,24 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, read_write
 
 from autoencoders.errors import InputError, end
-from autoencoders.files import CONFIG, HYDRA, LAST, LOCK, METRICS, MULTIRUN, shown
+from autoencoders.files import CONFIG, HYDRA, LAST, LOCK, MULTIRUN, make_new, shown
 from autoencoders.runs import best, jobs
-from autoencoders.runs.folder import NOT_A_CONFIG, is_recorded, load_config, lock, without_hydra
+from autoencoders.runs.folder import (
+    LENGTH,
+    NOT_A_CONFIG,
+    is_recorded,
+    load_config,
+    lock,
+    without_hydra,
+)
 from autoencoders.runs.keys import check_keys
 from autoencoders.runs.settings import TrainKeys
+from autoencoders.runs.state import is_finished
 from autoencoders.runs.trust import read_yaml
 
 SIGTERMED = 128 + signal.SIGTERM
-LENGTH = "trainer.max_epochs="  # what a run that goes on may be given anew
 # What is in the folder of a run or multirun that has begun; submitit's jobs may yet begin.
-BEGUN = (f"**/{LAST}", f"**/{METRICS}", f"**/{jobs.ERROR}", ".submitit")
+BEGUN = (f"**/{LAST}", f"**/{jobs.ERROR}", ".submitit")
 
 # Of this program's run or multirun; here because launchers copy the callback to their processes.
 HELD: list[Any] = []  # its lock
@@ -200,7 +206,7 @@ def _choose(config: DictConfig) -> Path:
         folder, explicit = check_resumable(config), True
     if rank() > 0:
         return folder
-    again = is_recorded(without_hydra(config), folder) and not (folder / METRICS).exists()
+    again = is_recorded(without_hydra(config), folder) and not is_finished(folder)
     if config.resume is None and not (explicit and again):
         _check_new(config, folder, explicit)
     return claim(folder, new=not explicit)
@@ -262,18 +268,6 @@ def _is_explicit(key: str, config: DictConfig) -> bool:
     return any(o.lstrip("+").startswith(f"{key}=") for o in config.hydra.overrides.hydra)
 
 
-def make_new(folder: Path) -> Path:
-    """Make `folder`, or where a run of the same second has just made it, `folder`-2 and so on."""
-    claimed = folder
-    for n in itertools.count(2):
-        try:
-            claimed.mkdir(parents=True)
-            break
-        except FileExistsError:
-            claimed = folder.with_name(f"{folder.name}-{n}")
-    return claimed
-
-
 def check_resumable(config: DictConfig) -> Path:
     """The folder that `resume=` names.
 
@@ -299,9 +293,9 @@ def check_resumable(config: DictConfig) -> Path:
         raise InputError(
             f"resume={folder}: continues that run with its own config; leave out {' '.join(others)}"
         )
-    if (folder / METRICS).exists() and not any(o.startswith(LENGTH) for o in typed):
+    if is_finished(folder) and not any(o.startswith(LENGTH) for o in typed):
         raise InputError(
-            f"resume={folder}: holds a finished run ({METRICS} is there); add {LENGTH} with more"
+            f"resume={folder}: holds a finished run; add {LENGTH} with more"
             f" epochs than it has to extend it; ckpt_path={folder / LAST} starts a new run from its"
             " weights"
         )
@@ -318,10 +312,10 @@ def resumed_config(typed: DictConfig, folder: Path) -> DictConfig:
 
 def refuse_occupied(folder: Path) -> None:
     """Raise InputError where a run has written into `folder`."""
-    if (folder / METRICS).exists():
+    if is_finished(folder):
         raise InputError(
-            f"hydra.run.dir={folder}: holds a finished run ({METRICS} is there), which stays as it"
-            " is; give another folder"
+            f"hydra.run.dir={folder}: holds a finished run, which stays as it is; give another"
+            " folder"
         )
     if (folder / CONFIG).exists():
         raise InputError(

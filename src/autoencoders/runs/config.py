@@ -1,8 +1,8 @@
 """The composed config: checked where no constructor does so, and what is read off it."""
 
 import re
-from collections.abc import Sequence
-from typing import Any, cast
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal, cast
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
@@ -24,7 +24,8 @@ INSTEAD = {
     "trainer.plugins": "train.py sets the one that writes checkpoints whole",
     "trainer.barebones": "every run writes its metrics and checkpoints",
     "trainer.fast_dev_run": "trainer=debug is the short run",
-    "trainer.overfit_batches": "a larger dataset.val_size= leaves fewer images to train on",
+    "trainer.val_check_interval": "a run is validated after each epoch, or with"
+    " +trainer.check_val_every_n_epoch=2 after every second",
 }
 
 STAGES = (
@@ -53,26 +54,52 @@ def check_settings(config: DictConfig) -> None:
 def _check_objective(config: DictConfig) -> None:
     """Better missed now than after hours of training."""
     objective = str(config.objective)
-    if objective.startswith(STAGES):
-        return
-    from autoencoders.evaluation.catalogue import columns  # torch takes seconds to import
-
-    measured = [c for c in columns(config.evaluation.samplers) if not c.key.startswith(STAGES)]
-    known = {column.key: column.better for column in measured}
-    allowed = ", ".join(
-        [*(f"{stage}..." for stage in STAGES), *(k for k in known if known[k] != "higher")]
-    )
-    if objective not in known:
-        raise InputError(f"objective={objective}: no such metric; allowed: {allowed}")
-    if known[objective] == "higher":
+    if objective.startswith("test/") and OmegaConf.select(config, "evaluation.split") == "val":
         raise InputError(
-            f"objective={objective}: the more of it the better, and a sweep looks for the least of"
-            f" its objective; allowed: {allowed}"
+            f"objective={objective}: is not measured with evaluation.split=val, which leaves the"
+            f" test set unseen; objective=val/{objective.removeprefix('test/')} is"
         )
-    if not config.evaluate and "/" in objective:
+    direction = direction_of(objective, config.evaluation.samplers)
+    if direction is None and not objective.startswith(STAGES):
+        raise InputError(f"objective={objective}: no such metric; allowed: {_objectives(config)}")
+    if direction is None:
+        raise InputError(
+            f"objective={objective}: nothing says whether less or more of it is better; allowed:"
+            f" {_objectives(config)}"
+        )
+    if not config.evaluate and not objective.startswith(STAGES):
         raise InputError(
             f"objective={objective}: is measured after training, which evaluate=false leaves out"
         )
+
+
+def direction_of(objective: str, samplers: Iterable[str]) -> Literal["lower", "higher"] | None:
+    """Which values of a metric are better; None if neither is known to be.
+
+    Args:
+        samplers: the names of those that a run is evaluated with.
+    """
+    if objective.partition("/")[2] in ("loss", "reconstruction"):  # what every model minimises
+        return "lower"
+    from autoencoders.evaluation.catalogue import columns  # torch takes seconds to import
+
+    split, known = objective.partition("/")[0], columns(samplers)
+    if split in ("train", "val"):
+        known = columns(samplers, split=split)
+    return next((column.better for column in known if column.key == objective), None)
+
+
+def is_maximised(config: DictConfig) -> bool:
+    """Whether more of a run's objective is better."""
+    return direction_of(str(config.objective), config.evaluation.samplers) == "higher"
+
+
+def _objectives(config: DictConfig) -> str:
+    from autoencoders.evaluation.catalogue import columns
+
+    split = str(config.evaluation.split)
+    known = [c.key for c in columns(config.evaluation.samplers, split=split) if c.better]
+    return ", ".join(["train/loss", f"{split}/loss", f"{split}/reconstruction", *known])
 
 
 def objective_of(metrics: dict[str, float], cfg: DictConfig) -> float:
@@ -151,6 +178,13 @@ def _take_over(evaluation: Any, typed: Any, key: str) -> None:
         OmegaConf.update(evaluation, key, there[name], merge=False)
     elif here is not None:
         here.pop(name, None)
+
+
+def asked_of(config: DictConfig) -> dict[str, Any]:
+    """What a run's config asks an evaluation for, as its record has it."""
+    if config.evaluate:
+        return dict(evaluation_settings(config)[0].model_dump())
+    return {"split": str(config.evaluation.split)}
 
 
 def evaluation_settings(config: DictConfig) -> Any:

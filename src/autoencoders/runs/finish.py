@@ -1,7 +1,8 @@
 """What a tested model leaves in its run's folder, and the same in its loggers."""
 
-import json
-from collections.abc import Mapping, Sequence
+import io
+import traceback
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from autoencoders.data import DataModule, to_floats
+from autoencoders.errors import InputError, describe
 from autoencoders.evaluation import (
     Evaluation,
     Settings,
@@ -20,23 +22,20 @@ from autoencoders.evaluation import (
     of_model,
     of_training,
 )
+from autoencoders.evaluation.exhibits import Drawings
 from autoencoders.figures import style
-from autoencoders.files import (
-    EVALUATION,
-    FIGURES,
-    METRICS,
-    SAMPLERS,
-    open_whole,
-    replace_together,
-    write_whole,
-)
+from autoencoders.files import FIGURES, METRICS, shown, write_whole
 from autoencoders.models import AutoEncoder
+from autoencoders.runs.evaluations import Record, home_of, publish, record_figures
 from autoencoders.runs.report import finite, stages
+from autoencoders.runs.state import mark
 from autoencoders.samplers import Sampler
 from autoencoders.training import EpochLogger, TensorBoard
+from autoencoders.training.digest import weights_digest
 
 PROJECTED = 2500  # codes in TensorBoard's projector, each with its thumbnail
 DPI = 150
+ERRORS = "errors.txt"  # in an evaluation's folder
 
 
 def finish(
@@ -46,57 +45,137 @@ def finish(
     history: Mapping[str, Mapping[int, float]],
     evaluation: tuple[Settings, Mapping[str, Sampler]] | None,
     loggers: Sequence[EpochLogger],
-    folder: Path,
+    run: Path,
+    checkpoint: str = "last",
 ) -> dict[str, float]:
-    """Draw and evaluate a tested model; leave figures, samplers, evaluation.json and metrics.json
-    in the folder, all at once, and the same in the run's loggers.
+    """Evaluate and draw a tested model; leave the evaluation in its home, and the same in loggers.
+
+    Numbers and samplers come first; a figure that fails is a printed line.
 
     Args:
         metrics: of training and test.
         history: by name, the `train/` and `val/` metrics of each epoch.
         evaluation: its settings and samplers; None leaves it out.
-        loggers: the run's.
-        folder: the run's, or of another of its checkpoints.
+        loggers: of its home.
+        run: the run's folder.
+        checkpoint: the name of the one whose weights the model has.
 
     Returns:
         The metrics, as metrics.json holds them.
+
+    Raises:
+        InputError: it could not be evaluated; what was tested is in metrics.json.
     """
-    epochs = int(metrics["epochs"])
+    home, epochs = home_of(run, checkpoint), int(metrics["epochs"])
     with stages("evaluation") as begin:
-        measured = evaluate(model, data, *evaluation, begin) if evaluation else None
-        begin("figures")
-        figures = {**of_training(model, data, epochs, history), **of_model(model, data, epochs)}
-        if measured:
-            figures |= of_evaluation(model, data, epochs, measured)
-    if measured:
-        metrics = {**metrics, **measured.metrics}
-        for line in measured.left_out:
-            print(f"not measured: {line}")
-    metrics = finite(metrics)
-    with replace_together(folder) as new:
-        save_figures(figures, new / FIGURES)
-        if measured:
-            for name, sampler in measured.samplers.items():
-                sampler.save(new / SAMPLERS / f"{name}.safetensors")
-            write_whole(new / EVALUATION, json.dumps(measured.conditions, indent=2) + "\n")
-        last = max(epochs - 1, 0)  # where the curves end
+        measured, failure = attempt(model, data, evaluation, begin)
+        metrics = finite({**metrics, **(measured.metrics if measured else {})})
+        record = Record(
+            weights=weights_digest(model.state_dict()),
+            checkpoint=checkpoint,
+            epochs=epochs,
+            latent_dim=model.latent_dim,
+            **(measured.conditions if measured else of_test(data)),
+            left_out=measured.left_out if measured else [],
+        )
+        record = publish(home, record, metrics, measured.samplers if measured else {})
         for logger in loggers:
-            for name in figures:
-                with Image.open(new / FIGURES / f"{name}.png") as image:
-                    logger.log_image(f"figures/{name}", [image], last)
-            if measured and isinstance(logger, TensorBoard):
-                _project(logger.experiment, measured, data, last)
-            logger.log_final(metrics, last)
-        # Last: it marks the run as finished.
-        write_whole(new / METRICS, json.dumps(metrics, indent=2, allow_nan=False) + "\n")
+            logger.log_final(metrics, max(epochs - 1, 0))  # where the curves end
+        begin("figures")
+        drawings = {**of_training(model, data, epochs, history), **of_model(model, data, epochs)}
+        drawings |= of_evaluation(model, data, epochs, measured) if measured else {}
+        errors = draw(home, record, drawings, loggers)
+        if measured:
+            errors = [*measured.errors, *errors, *project(measured, data, epochs, loggers)]
+    for line in record.left_out:
+        print(f"not measured: {line}")
+    if errors:
+        write_whole(home / record.files / ERRORS, "\n".join(errors))
+        print(f"stack traces: {shown(home / record.files / ERRORS)}")
+    if checkpoint == "last":
+        mark(run, finished=True)
+    if failure is not None:
+        line = describe(failure) or f"{type(failure).__name__}: {failure}"
+        what_there_is = f"{shown(home / METRICS)} has what the test has measured"
+        raise InputError(f"not evaluated: {line}; {what_there_is}") from failure
     return metrics
 
 
-def save_figures(figures: Mapping[str, Figure], folder: Path) -> None:
-    """Write figures as <folder>/<name>.png."""
-    for name, figure in figures.items():
-        with open_whole(folder / f"{name}.png") as file:
-            style.save(figure, file, DPI)
+def attempt(
+    model: AutoEncoder,
+    data: DataModule,
+    evaluation: tuple[Settings, Mapping[str, Sampler]] | None,
+    begin: Callable[[str], None],
+) -> tuple[Evaluation | None, Exception | None]:
+    """Evaluate a model, if it is asked for; or what kept it from being evaluated."""
+    if evaluation is None:
+        return None, None
+    try:
+        return evaluate(model, data, *evaluation, begin), None
+    except Exception as error:  # whatever it is, what the test has measured stands
+        return None, error
+
+
+def of_test(data: DataModule) -> dict[str, Any]:
+    """The conditions of numbers that a test alone has measured."""
+    return {"dataset": data.label, "split": data.judged_on}
+
+
+def draw(
+    home: Path, record: Record, drawings: Drawings, loggers: Sequence[EpochLogger]
+) -> list[str]:
+    """Draw figures into <home>/figures/ and into loggers; write down what became of each.
+
+    Returns:
+        A stack trace for each that failed.
+    """
+    figures = dict.fromkeys(drawings, "not drawn yet")
+    record_figures(home, record, figures)
+    errors = []
+    for name, drawing in drawings.items():
+        try:
+            content = rendered(drawing())
+        except Exception as error:  # whatever it is, the numbers and the other figures stand
+            figures[name] = not_drawn(name, error)
+            errors.append(traceback.format_exc())
+            continue
+        write_whole(home / FIGURES / f"{name}.png", content)
+        figures[name] = "drawn"
+        for logger in loggers:
+            with Image.open(io.BytesIO(content)) as image:
+                logger.log_image(f"figures/{name}", [image], max(record.epochs - 1, 0))
+    for logger in loggers:
+        logger.save()
+    record_figures(home, record, figures)
+    return errors
+
+
+def rendered(figure: Figure) -> bytes:
+    """A figure as a PNG file has it."""
+    content = io.BytesIO()
+    style.save(figure, content, DPI)
+    return content.getvalue()
+
+
+def not_drawn(name: str, error: Exception) -> str:
+    """Why a figure could not be drawn, which is printed too."""
+    reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+    print(f"not drawn: {name}: {reason}")
+    return reason
+
+
+def project(
+    measured: Evaluation, data: DataModule, epochs: int, loggers: Sequence[EpochLogger]
+) -> list[str]:
+    """Show the codes in TensorBoard's projector; a stack trace if that fails."""
+    try:
+        for logger in loggers:
+            if isinstance(logger, TensorBoard):
+                _project(logger.experiment, measured, data, max(epochs - 1, 0))
+    except Exception as error:  # such as a class's name that its files cannot hold
+        not_drawn("TensorBoard's projector", error)
+        return [traceback.format_exc()]
+    return []
 
 
 def _project(board: Any, measured: Evaluation, data: DataModule, epoch: int) -> None:

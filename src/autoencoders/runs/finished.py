@@ -4,32 +4,24 @@ import re
 import shlex
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf
-from pydantic import BaseModel, PositiveInt, ValidationError
 
 from autoencoders.comparison import FinishedRun
-from autoencoders.errors import InputError, describe
-from autoencoders.files import CONFIG, EVALUATION, HYDRA, METRICS, MULTIRUN, OVERRIDES
-from autoencoders.runs.folder import NOT_A_CONFIG, load_config, read_metrics
-from autoencoders.runs.trust import read_json, read_yaml
+from autoencoders.errors import InputError
+from autoencoders.files import CONFIG, HYDRA, METRICS, MULTIRUN, OVERRIDES
+from autoencoders.runs import evaluations
+from autoencoders.runs.folder import NOT_A_CONFIG, digest_of, load_config
+from autoencoders.runs.state import is_finished
+from autoencoders.runs.trust import read_yaml
 
 # What has Lightning's Trainer stop before it has seen all of the data, as trainer=debug does.
 LIMITS = (
     *("limit_train_batches", "limit_val_batches", "limit_test_batches"),
     *("overfit_batches", "fast_dev_run"),
 )
-
-
-class Conditions(BaseModel, strict=True):
-    """What evaluation.json tells of the conditions of an evaluation, as far as tables show it."""
-
-    dataset: str
-    split: Literal["test", "val"]
-    samplers: dict[str, Any]
-    images: PositiveInt
 
 
 def read_runs(cfg: DictConfig, dataset: str) -> list[FinishedRun]:
@@ -49,7 +41,7 @@ def read_runs(cfg: DictConfig, dataset: str) -> list[FinishedRun]:
         return of_several(cfg.multirun and str(cfg.multirun), tags, dataset)
     root = Path("outputs", dataset)
     models = sorted({path.parents[2] for path in root.glob(f"*/*/{CONFIG}")})
-    if not any(root.glob(f"*/*/{METRICS}")):
+    if not any(is_finished(path.parents[1]) for path in root.glob(f"*/*/{CONFIG}")):
         raise InputError(
             f"dataset={dataset}: no finished run in {root}; train one with python train.py"
             f" dataset={dataset}, or name folders with runs=[...]"
@@ -73,8 +65,9 @@ def of_several(multirun: str | None, tags: set[str], dataset: str) -> list[Finis
     words = f"tags=[{','.join(sorted(tags))}]"
     where = f"multirun={multirun}" if multirun else words
     root, depth = (Path(multirun), "*") if multirun else (Path("outputs"), "*/*/*")
-    files = root.glob(f"{depth}/{METRICS}")
-    folders = [file.parent for file in files if not tags or tags <= tags_of(file.parent)]
+    files = root.glob(f"{depth}/{CONFIG}")
+    folders = [file.parents[1] for file in files if is_finished(file.parents[1])]
+    folders = [folder for folder in folders if not tags or tags <= tags_of(folder)]
     numbers = {path: int(re.sub(r"\D.*", "", path.name) or 0) for path in folders}  # of a job
     folders.sort(key=lambda path: (path.parent, numbers[path], path.name))
     if not folders:
@@ -144,30 +137,18 @@ def read_finished(folder: Path) -> FinishedRun:
     """A run's files.
 
     Raises:
-        InputError: the run has not finished, or not been evaluated.
+        InputError: the run has not finished, or its last weights have not been evaluated.
     """
+    check_evaluated(folder)
     config = load_config(folder)
-    if not (folder / METRICS).is_file():
-        raise InputError(
-            f"{folder}: not finished: it has no {METRICS}; python train.py resume={folder} goes on"
-        )
-    if not (folder / EVALUATION).is_file():
-        raise InputError(
-            f"{folder}: not evaluated: it has no {EVALUATION}; run python evaluate.py run={folder}"
-        )
-    metrics, conditions = read_metrics(folder), read_json(folder / EVALUATION)
-    if lacking := [key for key in ("test/mse", "epochs") if key not in metrics]:
+    stored = evaluations.current(folder, "last", digest_of(folder))
+    assert stored is not None  # or check_evaluated would have refused it
+    record, metrics = stored.record, stored.metrics
+    if lacking := [key for key in (f"{record.split}/mse", "epochs") if key not in metrics]:
         raise InputError(
             f"{folder / METRICS}: it has no {lacking[0]}; python evaluate.py run={folder} writes it"
             " anew"
         )
-    try:
-        Conditions.model_validate(conditions)
-    except ValidationError as error:
-        raise InputError(
-            f"{folder / EVALUATION}: {describe(error)}; python evaluate.py run={folder} writes it"
-            " anew"
-        ) from error
     hydra = read_yaml(folder / HYDRA)
     dataset = str(OmegaConf.select(hydra, "hydra.runtime.choices.dataset"))
     if not re.fullmatch(r"\w+", dataset):  # it names the comparison's folder
@@ -175,9 +156,23 @@ def read_finished(folder: Path) -> FinishedRun:
     plain: Any = OmegaConf.to_container(config, resolve=False)
     plain["objective"] = str(config.objective)
     label = str(get_class(config.model._target_).label)  # type: ignore[attr-defined]
-    return FinishedRun(
-        folder, dataset, label, plain, metrics, conditions, command_of(folder), began(folder)
-    )
+    known = (record.conditions, command_of(folder), began(folder))
+    return FinishedRun(folder, dataset, label, plain, metrics, *known)
+
+
+def check_evaluated(folder: Path) -> None:
+    """Look, without reading any weights, whether a run is finished and evaluated.
+
+    Raises:
+        InputError: it is not.
+    """
+    if not (folder / CONFIG).is_file():
+        raise InputError(f"{folder}: not a run's folder: it has no {CONFIG}")
+    if not is_finished(folder):
+        raise InputError(f"{folder}: not finished; python train.py resume={folder} goes on")
+    record = evaluations.read_record(folder)
+    if record is None or record.samplers is None:
+        raise InputError(f"{folder}: not evaluated; run python evaluate.py run={folder}")
 
 
 def command_of(folder: Path) -> str:

@@ -1,9 +1,7 @@
 """What is in a run's folder, and how a run is read back from it."""
 
-import json
 import os
 import re
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -23,21 +21,15 @@ from autoencoders.files import (
     HYDRA,
     LAST,
     LOCK,
-    METRICS,
     OVERRIDES,
-    SAMPLERS,
     shown,
     write_whole,
 )
+from autoencoders.runs import evaluations
 from autoencoders.runs.config import hyperparameters
 from autoencoders.runs.keys import refuse_empty_paths
-from autoencoders.runs.trust import (
-    read_json,
-    read_yaml,
-    refuse_foreign,
-    refuse_links,
-    refuse_target,
-)
+from autoencoders.runs.state import is_finished, mark
+from autoencoders.runs.trust import read_yaml, refuse_foreign, refuse_links, refuse_target
 
 if TYPE_CHECKING:  # torch and Lightning take seconds, which a mistyped key need not wait for
     from autoencoders.data import DataModule
@@ -50,6 +42,8 @@ NOT_A_CONFIG = (
     *(YAMLError, OmegaConfBaseException, AttributeError, TypeError, KeyError, OSError, ImportError),
     *(UnicodeDecodeError, RecursionError),
 )
+
+LENGTH = "trainer.max_epochs="  # what a run that goes on may be given anew
 
 # What reading anything else as a sampler's file raises.
 UNREADABLE = (OSError, SafetensorError, LookupError, ValueError, TypeError, RuntimeError)
@@ -78,10 +72,9 @@ def to_evaluate(config: DictConfig) -> tuple[Path, str]:
             )
     if not (folder / CONFIG).is_file():
         raise InputError(f"{key}: {folder} is not a run's folder: it has no {CONFIG}")
-    if not (folder / METRICS).is_file():
+    if not is_finished(folder):
         raise InputError(
-            f"{key}: {folder} holds no finished run: it has no {METRICS}; train.py"
-            f" resume={folder} finishes it"
+            f"{key}: {folder} holds no finished run; python train.py resume={folder} finishes it"
         )
     return folder, checkpoint
 
@@ -101,6 +94,7 @@ def record_config(cfg: DictConfig, folder: Path) -> None:
     (folder / HYDRA).parent.mkdir(exist_ok=True)
     write_whole(folder / HYDRA, OmegaConf.to_yaml(hydra))
     write_whole(folder / OVERRIDES, OmegaConf.to_yaml(HydraConfig.get().overrides.task))
+    mark(folder, finished=False)
     write_whole(folder / CONFIG, OmegaConf.to_yaml(cfg))
 
 
@@ -114,31 +108,33 @@ def is_recorded(cfg: DictConfig, folder: Path) -> bool:
 def extend(folder: Path, epochs: int, max_epochs: int) -> None:
     """Have the run in `folder`, trained for `epochs`, go on to `max_epochs`.
 
-    What a finished run has come to stays beside what is to come, as metrics-30.json after 30
-    epochs. From then on the run is one that was interrupted.
+    What a finished run has come to stays beside what is to come: after 30 epochs as
+    checkpoints/last-30.ckpt and best-30.ckpt, and what was measured of them in last-30/ and
+    best-30/, where evaluate.py would leave it. The run itself is one that was interrupted.
 
     Raises:
         InputError: a finished run has as many epochs already.
     """
-    finished = (folder / METRICS).exists()
+    finished = is_finished(folder)
     if finished and epochs >= max_epochs:
         raise InputError(
             f"trainer.max_epochs={max_epochs}: the run in {shown(folder)} has {epochs} epochs; give"
             " more"
         )
-    config = OmegaConf.load(folder / CONFIG)
+    if finished:
+        for checkpoint, file in (("last", folder / LAST), ("best", folder / BEST)):
+            if file.exists():
+                write_whole(file.with_stem(f"{checkpoint}-{epochs}"), file.read_bytes())
+                evaluations.keep(folder, checkpoint, f"{checkpoint}-{epochs}")
+        mark(folder, finished=False)
+    config = read_yaml(folder / CONFIG)
     if config.trainer.max_epochs != max_epochs:
         config.trainer.max_epochs = max_epochs
+        typed: Any = read_yaml(folder / OVERRIDES) if (folder / OVERRIDES).is_file() else []
+        others = [override for override in typed if not str(override).startswith(LENGTH)]
+        overrides = OmegaConf.create([*others, f"{LENGTH}{max_epochs}"])
+        write_whole(folder / OVERRIDES, OmegaConf.to_yaml(overrides))
         write_whole(folder / CONFIG, OmegaConf.to_yaml(config))
-    if finished:
-        for name in (LAST, BEST, EVALUATION):
-            if (file := folder / name).exists():
-                write_whole(_after(epochs, file), file.read_bytes())
-        (folder / METRICS).replace(_after(epochs, folder / METRICS))
-
-
-def _after(epochs: int, file: Path) -> Path:
-    return file.with_stem(f"{file.stem}-{epochs}")
 
 
 def load_config(folder: Path) -> DictConfig:
@@ -196,8 +192,8 @@ def _find_path(path: Path) -> Path:
 
 
 class Run(NamedTuple):
-    """A run read back: its model in evaluation mode, its config, its data, its metrics, and after
-    how many epochs the weights were saved."""
+    """A run read back: its model in evaluation mode, its config, its data, what was measured of
+    these weights, and after how many epochs they were saved."""
 
     model: "AutoEncoder"
     cfg: DictConfig
@@ -234,17 +230,22 @@ def load_run(folder: str | Path, checkpoint: str = "last") -> Run:
 
     Args:
         folder: the run's, such as outputs/fmnist/wae/<time>.
-        checkpoint: `last`, the weights that metrics.json is about, or `best`.
+        checkpoint: `last`, `best`, or another in its checkpoints/.
 
     Returns:
-        The run; `data` is ready to use, `metrics` are empty where the run has not finished.
+        The run; `data` is ready to use, `metrics` are those of the checkpoint's current
+        evaluation, empty where it has none.
 
     Raises:
-        InputError: no run there, or a checkpoint or metrics.json that cannot be read.
+        InputError: no run there, a checkpoint that cannot be read, or an evaluation that is damaged
+            or of other weights.
     """
+    from autoencoders.training.digest import weights_digest
+
     folder = Path(folder)
-    metrics = read_metrics(folder) if (folder / METRICS).exists() else {}
-    return load_trained(folder, checkpoint)._replace(metrics=metrics)
+    run = load_trained(folder, checkpoint)
+    stored = evaluations.current(folder, checkpoint, weights_digest(run.model.state_dict()))
+    return run._replace(metrics=stored.metrics if stored else {})
 
 
 def load_sampler(folder: str | Path, name: str, checkpoint: str = "last") -> "Sampler":
@@ -253,17 +254,18 @@ def load_sampler(folder: str | Path, name: str, checkpoint: str = "last") -> "Sa
     Args:
         folder: the run's.
         name: the sampler's, such as mixture.
-        checkpoint: whose codes it was fitted on, `last` or `best`.
+        checkpoint: whose codes it was fitted on, `last`, `best`, or another.
 
     Raises:
-        InputError: no such sampler there, or one that cannot be read.
+        InputError: no such sampler there, one that cannot be read, or one that was fitted on the
+            codes of other weights.
     """
-    home = Path(folder) if checkpoint == "last" else Path(folder) / checkpoint
-    if not (home / EVALUATION).is_file():
+    run = Path(folder)
+    home = evaluations.home_of(run, checkpoint)
+    stored = evaluations.current(run, checkpoint, digest_of(run, checkpoint))
+    if stored is None:
         raise InputError(f"{home}: not evaluated: it has no {EVALUATION}")
-    refuse_links(home)
-    fitted = read_json(home / EVALUATION).get("samplers")
-    known = fitted if isinstance(fitted, dict) else {}
+    known = stored.record.samplers or {}
     if name not in known:
         raise InputError(
             f"{home}: has no sampler {name!r}; allowed: {', '.join(known) or 'none'}; evaluate.py"
@@ -271,7 +273,7 @@ def load_sampler(folder: str | Path, name: str, checkpoint: str = "last") -> "Sa
         )
     target = str(known[name].get("_target_")) if isinstance(known[name], dict) else ""
     refuse_target(f"evaluation.samplers.{name}", target, f"{home / EVALUATION}: {name}: {target}")
-    path = home / SAMPLERS / f"{name}.safetensors"
+    path = stored.samplers / f"{name}.safetensors"
     try:
         sampler: Sampler = get_class(target).load(path)  # type: ignore[attr-defined]
     except UNREADABLE as error:
@@ -282,40 +284,40 @@ def load_sampler(folder: str | Path, name: str, checkpoint: str = "last") -> "Sa
     return sampler
 
 
+def digest_of(run: Path, checkpoint: str = "last") -> str:
+    """Of the weights in a run's checkpoint.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    from autoencoders.training.checkpoint_files import read_checkpoint
+    from autoencoders.training.digest import weights_digest
+
+    return weights_digest(read_checkpoint(checkpoint_file(run, checkpoint))["state_dict"])
+
+
+def checkpoint_file(run: Path, checkpoint: str) -> Path:
+    return run / "checkpoints" / f"{checkpoint}.ckpt"
+
+
 def load_trained(folder: Path, checkpoint: str) -> Run:
-    """Read a run back without its metrics.json: its metrics are what training has left in the
+    """Read a run back without its evaluation: its metrics are what training has left in the
     checkpoint.
 
     Raises:
         InputError: no run there, or a checkpoint that cannot be read.
     """
-    from autoencoders.training.checkpoint_files import load_weights
     from autoencoders.training.record import training_metrics
+    from autoencoders.training.starting_points import load_weights
 
     cfg = load_config(folder)
     data, model = build(cfg)
     data.prepare_data()
     data.setup()
-    path = folder / "checkpoints" / f"{checkpoint}.ckpt"
-    load_weights(model, path)
+    path = checkpoint_file(folder, checkpoint)
+    load_weights(model, path, data)
     metrics = training_metrics(path, model)
     return Run(model.eval(), cfg, data, metrics, int(metrics["epochs"]))
-
-
-def read_metrics(folder: Path) -> dict[str, float]:
-    """metrics.json of the run in `folder`.
-
-    Raises:
-        InputError: it is damaged, or holds anything but finite numbers.
-    """
-    metrics = read_json(folder / METRICS)
-    for name, value in metrics.items():
-        if type(value) not in (int, float) or not abs(value) <= sys.float_info.max:
-            raise InputError(
-                f"{folder / METRICS}: {name}={json.dumps(value)}: must be a finite number;"
-                f" python evaluate.py run={folder} writes the file anew"
-            )
-    return metrics
 
 
 def lock(folder: Path) -> AcquireReturnProxy:

@@ -18,11 +18,13 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from autoencoders.errors import InputError, describe
-from autoencoders.files import CONFIG, LAST, LOCK, METRICS, write_whole
-from autoencoders.runs.config import check_settings, objective_of
-from autoencoders.runs.folder import is_recorded, lock, read_metrics, record_config, without_hydra
+from autoencoders.files import CONFIG, LAST, LOCK, write_whole
+from autoencoders.runs import evaluations
+from autoencoders.runs.config import asked_of, check_settings, objective_of
+from autoencoders.runs.folder import digest_of, is_recorded, lock, record_config, without_hydra
 from autoencoders.runs.keys import PATHS, check_keys
 from autoencoders.runs.settings import TrainKeys
+from autoencoders.runs.state import is_finished
 from autoencoders.runs.trust import refuse_links
 
 ERROR = "error.txt"
@@ -42,14 +44,30 @@ class Job(NamedTuple):
     def outcome(self) -> tuple[str, float | str]:
         """What became of it: `finished` and the metric `objective`, `failed` and one line that says
         why, or `interrupted` or `not begun` and nothing."""
-        if (self.folder / METRICS).exists():
-            try:
-                return "finished", objective_of(read_metrics(self.folder), self.config)
-            except InputError as error:
-                return "failed", str(error)
+        try:
+            if is_finished(self.folder):
+                return "finished", reached(self.folder, self.config)
+        except InputError as error:
+            return "failed", str(error)
         if (self.folder / ERROR).exists():
             return "failed", (self.folder / ERROR).read_text(encoding="utf-8").partition("\n")[0]
         return "interrupted" if (self.folder / LAST).exists() else "not begun", ""
+
+
+def reached(folder: Path, cfg: DictConfig) -> float:
+    """What a finished job has reached of its `objective`, by an evaluation with the job's own
+    settings: evaluate.py may have measured it since on the test set, or otherwise.
+
+    Raises:
+        InputError: there is no such evaluation of the run's last weights, or it is damaged.
+    """
+    stored = evaluations.made_with(folder, asked_of(cfg), digest_of(folder))
+    if stored is None:
+        raise InputError(
+            f"{folder}: has no evaluation of its weights with this job's settings; remove the"
+            " folder and type the command again, or leave this job out"
+        )
+    return objective_of(stored.metrics, cfg)
 
 
 JOBS: dict[Path, Job] = {}  # of this program's multirun as far as they are known, by their folders
@@ -173,16 +191,16 @@ def run_job(train: Train, cfg: DictConfig, folder: Path) -> float:
         folder: the job's.
 
     Returns:
-        The metric to minimise; NaN of a job that has failed.
+        The objective; NaN of a job that has failed.
 
     Raises:
         InputError: the folder holds anything but this job.
     """
     refuse_foreign_folder(cfg, folder)
     try:
-        if not (folder / METRICS).exists():
+        if not is_finished(folder):
             _train_job(train, cfg, folder)
-        value = objective_of(read_metrics(folder), cfg)
+        value = reached(folder, cfg)
         print(f"job {folder.name} finished: {cfg.objective} {value:.4g}")
         return value
     except Exception as error:  # whatever it is, the other jobs go on

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 from rich.console import Console
 from rich.table import Table
@@ -47,17 +48,26 @@ def finite(metrics: dict[str, float]) -> dict[str, float]:
 
 
 def print_run(
-    metrics: dict[str, float], samplers: Sequence[str], folder: Path, verbose: bool = False
+    metrics: dict[str, float],
+    samplers: Sequence[str],
+    folder: Path,
+    split: Literal["test", "val"] = "test",
+    verbose: bool = False,
 ) -> None:
     """The run's numbers by section, and where everything lies.
 
     Args:
         samplers: the names of those that it was evaluated with.
-        verbose: all numbers and figures, in place of those that tell most.
+        split: what it was measured on.
+        verbose: all numbers and figures, in place of those that matter most.
     """
     console = _console()
-    columns = catalogue.columns(samplers, metrics) if verbose else catalogue.headlines(samplers)
-    table = Table(title=f"Test of {shown(folder)}", title_justify="left")
+    if verbose:
+        columns = catalogue.columns(samplers, metrics, split)
+    else:
+        columns = catalogue.headlines(samplers, split)
+    title = {"test": "Test", "val": "Validation"}[split]
+    table = Table(title=f"{title} of {shown(folder)}", title_justify="left")
     for heading in ("", "", "value", FLOOR):
         table.add_column(heading, justify="right" if heading else "left")
     section = ""

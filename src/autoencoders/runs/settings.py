@@ -22,9 +22,12 @@ def _refuse_zero(value: Any) -> Any:
     return value
 
 
-def _refuse_boolean(value: Any) -> Any:
-    if isinstance(value, bool):
-        raise ValueError("must not be a boolean")
+def _refuse_no_share(value: Any) -> Any:
+    """Raise ValueError unless it is a number of batches, or a share of all as a float."""
+    is_number = type(value) is int and value >= 0
+    is_share = type(value) is float and 0 <= value <= 1
+    if not (is_number or is_share):
+        raise ValueError("must be a number of batches, such as 1, or a share of all, such as 0.1")
     return value
 
 
@@ -61,9 +64,7 @@ class TrainerSettings(Group):
     limit_predict_batches: NonNegativeFloat | None = None
     num_sanity_val_steps: Annotated[int, Field(ge=-1)] | None = None
     check_val_every_n_epoch: PositiveInt | None = None
-    val_check_interval: Annotated[
-        Any, AfterValidator(_refuse_boolean), AfterValidator(_refuse_zero)
-    ] = None
+    overfit_batches: Annotated[Any, AfterValidator(_refuse_no_share)] = 0
     log_every_n_steps: NonNegativeInt | None = None
     reload_dataloaders_every_n_epochs: NonNegativeInt = 0
     accumulate_grad_batches: PositiveInt = 1

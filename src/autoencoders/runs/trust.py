@@ -132,13 +132,15 @@ def refuse_links(folder: Path) -> None:
             raise InputError(f"{path}: a link that leads out of {folder}; remove it")
 
 
-def read_json(file: Path) -> dict[str, Any]:
+def read_json(file: Path, what_to_do: str) -> dict[str, Any]:
     """The object in a JSON file of a run's folder.
+
+    Args:
+        what_to_do: if it is damaged.
 
     Raises:
         InputError: it is no JSON object.
     """
-    what_to_do = f"python evaluate.py run={file.parent} writes it anew"
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:

@@ -33,7 +33,9 @@ class Sampler(Drawing, Protocol):
         ...
 
     @classmethod
-    def load(cls, path: Path | str) -> Self: ...
+    def load(cls, path: Path | str) -> Self:
+        """Read it back; raises ValueError where the file holds anything else."""
+        ...
 
 
 @runtime_checkable

@@ -1,5 +1,7 @@
 """A Gaussian mixture for each class of codes."""
 
+from pathlib import Path
+
 import torch
 from torch import Tensor
 from typing_extensions import Self
@@ -21,7 +23,8 @@ class ClassMixture(Mixture):
     """
 
     classes: Tensor
-    tensors = (*Mixture.tensors, "classes")
+    tensors = Mixture.tensors | {"classes": ("K",)}
+    whole = ("classes",)
 
     def fit(
         self,
@@ -32,6 +35,8 @@ class ClassMixture(Mixture):
     ) -> Self:
         """Fit on codes (N, latent_dim) with labels (N,); without labels all are of class 0."""
         labels = torch.zeros(len(codes), dtype=torch.long) if labels is None else labels
+        if len(labels) != len(codes):
+            raise ValueError(f"{len(codes)} codes need as many labels, not {len(labels)}")
         parts = {
             label: Mixture(self.components).fit(codes[labels == label], prior, seed)
             for label in labels.unique().tolist()
@@ -44,6 +49,16 @@ class ClassMixture(Mixture):
             [torch.full((len(part.weights),), label) for label, part in parts.items()]
         )
         return self
+
+    @classmethod
+    def load(cls, path: Path | str) -> Self:
+        sampler = super().load(path)
+        if sampler.classes.min() < 0:
+            raise ValueError(f"classes has {sampler.classes.min()}; must be at least 0")
+        for label in sampler.labels:
+            if not sampler.weights[sampler.classes == label].sum() > 0:
+                raise ValueError(f"class {label} has the weight 0; must be above 0")
+        return sampler
 
     @property
     def labels(self) -> list[int]:

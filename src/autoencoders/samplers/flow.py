@@ -41,6 +41,13 @@ class Flow(Learned):
         hidden = [self.hidden_dim] * self.layers
         return NSF(latent_dim, bins=self.bins, transforms=self.transforms, hidden_features=hidden)
 
+    def check(self, network: nn.Module) -> None:
+        """Which weights count, and the noise, follow from the settings."""
+        built = dict(self.build(self.latent_dim).named_buffers())
+        for name, buffer in network.named_buffers():
+            if not torch.equal(buffer, built[name]):
+                raise ValueError(f"{name} does not follow from the settings")
+
     def loss(self, network: nn.Module, x: Tensor) -> Tensor:
         return -network().log_prob(x).mean()
 

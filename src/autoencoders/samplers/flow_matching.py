@@ -7,6 +7,7 @@ from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from autoencoders.networks import MLP
+from autoencoders.samplers.files import require_weights
 from autoencoders.samplers.learned import Learned
 from autoencoders.samplers.mixture import (
     draw_of_components,
@@ -45,6 +46,13 @@ class FlowMatching(Learned):
 
     def prepare(self, network: nn.Module, x: Tensor, seed: int) -> None:
         network.fit_start(x, seed)  # type: ignore[operator]
+
+    def check(self, network: nn.Module) -> None:
+        weights, roots = network.get_buffer("weights"), network.get_buffer("roots")
+        require_weights(weights)
+        used = roots[weights > 0]
+        if used.triu(1).any() or not (used.diagonal(dim1=1, dim2=2) > 0).all():
+            raise ValueError("roots must be lower triangular, with a diagonal above 0")
 
     def loss(self, network: nn.Module, x: Tensor) -> Tensor:
         start, t = network.start_of(x), torch.rand(len(x), 1)  # type: ignore[operator]

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated
 
 import torch
-from pydantic import BaseModel, Field, PositiveFloat, PositiveInt, PrivateAttr
+from pydantic import BaseModel, Field, PositiveFloat, PositiveInt, PrivateAttr, ValidationError
 from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
@@ -18,8 +18,10 @@ from autoencoders.distributions import NormalPrior
 from autoencoders.errors import InputError
 from autoencoders.files import write_whole
 from autoencoders.networks.base import Size
+from autoencoders.samplers.files import checked, require_draws
 
 LEAST_STD = 1e-6  # of codes: a dimension with none stays where it is
+NETWORK = "network."  # how its tensors' names in a file begin
 EMA = 0.999  # the share that the average weights keep at a step
 
 
@@ -64,6 +66,13 @@ class Learned(BaseModel, extra="forbid"):
         """n standardised codes, (n, latent_dim)."""
         raise NotImplementedError
 
+    def check(self, network: nn.Module) -> None:
+        """Raise ValueError where a network that was read holds what training does not leave."""
+
+    @property
+    def latent_dim(self) -> int:
+        return len(self._centre)
+
     def fit(
         self,
         codes: Tensor,
@@ -90,22 +99,53 @@ class Learned(BaseModel, extra="forbid"):
             return self._centre + self._scale * self.generate(n, generator)  # (n, latent_dim)
 
     def save(self, path: Path) -> None:
-        weights = {f"network.{k}": v.clone() for k, v in self._network.state_dict().items()}
+        weights = {f"{NETWORK}{k}": v.clone() for k, v in self._network.state_dict().items()}
         tensors = {"centre": self._centre, "scale": self._scale, **weights}
         write_whole(path, save(tensors, {"settings": self.model_dump_json()}))
 
     @classmethod
     def load(cls, path: Path | str) -> Self:
         with safe_open(path, "pt") as file:
-            sampler = cls.model_validate_json(file.metadata()["settings"])
+            settings = (file.metadata() or {}).get("settings")
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-        sampler._centre, sampler._scale = tensors.pop("centre"), tensors.pop("scale")
-        with torch.random.fork_rng(devices=[]):  # what it begins with is drawn, and replaced
-            sampler._network = sampler.build(len(sampler._centre))
-        sampler._network.load_state_dict(
-            {key.removeprefix("network."): value for key, value in tensors.items()}
-        )
+        sampler = cls._from_settings(settings)
+        weights = {key for key in tensors if key.startswith(NETWORK)}
+        sampler._place({key: v for key, v in tensors.items() if key not in weights})
+        with torch.random.fork_rng(devices=[]):  # what a network begins with is drawn, and replaced
+            sampler._network = sampler._restore(
+                {key.removeprefix(NETWORK): tensors[key] for key in weights}
+            )
+        require_draws(sampler)
         return sampler
+
+    @classmethod
+    def _from_settings(cls, settings: str | None) -> Self:
+        """The sampler, not fitted, that a file's settings describe."""
+        if settings is None:
+            raise ValueError(f"holds no settings; must hold those of a {cls.__name__}")
+        try:
+            return cls.model_validate_json(settings)
+        except ValidationError as error:
+            first = error.errors()[0]
+            key = ".".join(map(str, ("settings", *first["loc"])))
+            raise ValueError(f"{key}: {first['msg']}; must be of a {cls.__name__}") from error
+
+    def _place(self, tensors: dict[str, Tensor]) -> None:
+        """Take from a file's tensors where the codes lie."""
+        parts = checked(tensors, {"centre": ("latent_dim",), "scale": ("latent_dim",)})
+        self._centre, self._scale = parts["centre"].float(), parts["scale"].float()
+        if not (self._scale > 0).all():
+            raise ValueError("scale must be above 0")
+
+    def _restore(self, tensors: dict[str, Tensor]) -> nn.Module:
+        """The network with a file's weights."""
+        network = self.build(self.latent_dim)
+        built = network.state_dict()
+        shapes = {name: tuple(value.shape) for name, value in built.items()}
+        whole = [name for name, value in built.items() if not value.is_floating_point()]
+        network.load_state_dict(checked(tensors, shapes, whole))
+        self.check(network)
+        return network
 
     def _standardised(self, codes: Tensor) -> Tensor:
         return (codes.cpu().float() - self._centre) / self._scale

@@ -14,6 +14,7 @@ from typing_extensions import Self
 
 from autoencoders.distributions import NormalPrior
 from autoencoders.files import write_whole
+from autoencoders.samplers.files import checked, require_draws, require_weights
 
 CHOICES = (1, 3, 10, 30, 100, 200, 300)  # numbers of components that are tried
 BLOCK = 5000  # codes between two updates of the parameters
@@ -23,6 +24,7 @@ TOLERANCE = 1e-3  # nats per code that a pass gains, else it is the last
 SHARED = 2.0  # codes that each component gets beside its own, of their average covariance
 LEAST_VARIANCE = 1e-6  # of standardised codes
 LEAST_STD = 1e-6  # of codes: a dimension with none stays where it is
+ASYMMETRY = 1e-3  # of a covariance that was computed, over the standard deviations
 
 
 class Mixture:
@@ -42,11 +44,20 @@ class Mixture:
     weights: Tensor
     means: Tensor
     covariances: Tensor
-    tensors: ClassVar[tuple[str, ...]] = ("weights", "means", "covariances")
+    tensors: ClassVar[dict[str, tuple[str, ...]]] = {  # and their shapes
+        "weights": ("K",),
+        "means": ("K", "latent_dim"),
+        "covariances": ("K", "latent_dim", "latent_dim"),
+    }
+    whole: ClassVar[tuple[str, ...]] = ()  # those of whole numbers
 
     @validate_call
     def __init__(self, components: PositiveInt | None = None) -> None:
         self.components = components
+
+    @property
+    def latent_dim(self) -> int:
+        return self.means.shape[1]
 
     def fit(
         self,
@@ -87,11 +98,24 @@ class Mixture:
 
     @classmethod
     def load(cls, path: Path | str) -> Self:
-        parts = load_file(path)
+        parts = checked(load_file(path), cls.tensors, cls.whole)
+        require_weights(parts["weights"])
+        require_covariances(parts["covariances"])
         sampler = cls(len(parts["weights"]))
-        for name in cls.tensors:
-            setattr(sampler, name, parts[name])
+        for name, value in parts.items():
+            setattr(sampler, name, value)
+        require_draws(sampler)
         return sampler
+
+
+def require_covariances(covariances: Tensor) -> None:
+    """Raise ValueError where matrices (K, d, d) are no covariances with an inverse."""
+    stds = covariances.diagonal(dim1=1, dim2=2).abs().sqrt()  # (K, d)
+    least = ASYMMETRY * stds[:, :, None] * stds[:, None, :]
+    skewed = (covariances - covariances.mT).abs() > least
+    _, wrong = torch.linalg.cholesky_ex(covariances)
+    if skewed.any() or wrong.any():
+        raise ValueError("covariances must be symmetric and positive definite")
 
 
 class Parameters(NamedTuple):

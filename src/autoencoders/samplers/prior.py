@@ -10,12 +10,17 @@ from typing_extensions import Self
 
 from autoencoders.distributions import NormalPrior
 from autoencoders.files import write_whole
+from autoencoders.samplers.files import checked, require_draws
 
 
 class Prior:
     """Draws from P_z = N(0, sigma^2 I), whatever the codes are."""
 
     prior: NormalPrior
+
+    @property
+    def latent_dim(self) -> int:
+        return self.prior.latent_dim
 
     def fit(
         self, codes: Tensor, prior: NormalPrior, seed: int = 0, labels: Tensor | None = None
@@ -31,12 +36,15 @@ class Prior:
         return Normal(0.0, self.prior.std).log_prob(codes.cpu().double()).sum(1)
 
     def save(self, path: Path) -> None:
-        std = torch.full((self.prior.latent_dim,), self.prior.std)
+        std = torch.full((self.latent_dim,), self.prior.std, dtype=torch.float64)
         write_whole(path, save({"std": std}))
 
     @classmethod
     def load(cls, path: Path | str) -> Self:
-        std = load_file(path)["std"]
+        std = checked(load_file(path), {"std": ("latent_dim",)})["std"]
+        if std[0] <= 0 or (std != std[0]).any():
+            raise ValueError("std must be above 0 and the same in all dimensions")
         sampler = cls()
         sampler.prior = NormalPrior(len(std), std[0].item())
+        require_draws(sampler)
         return sampler

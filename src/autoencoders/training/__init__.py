@@ -5,27 +5,36 @@ from pathlib import Path
 from pytorch_lightning.callbacks import Callback
 
 from autoencoders.training.averaging import EMA
-from autoencoders.training.checkpoint_files import AtomicCheckpointIO, check_resumable, load_weights
+from autoencoders.training.checkpoint_files import AtomicCheckpointIO
 from autoencoders.training.checkpoints import Checkpoints
 from autoencoders.training.cuda_graph import choose_strategy
-from autoencoders.training.guards import SeedEpochs, ShareBuffers, StopOnNonFinite
+from autoencoders.training.guards import RequireBatches, SeedEpochs, ShareBuffers, StopOnNonFinite
 from autoencoders.training.images import Images
 from autoencoders.training.loggers import EpochLogger, TensorBoard
+from autoencoders.training.measuring import measure
 from autoencoders.training.precision import choose_precision
 from autoencoders.training.progress import ProgressBar, quiet_lightning
 from autoencoders.training.rates import LearningRates
-from autoencoders.training.record import RunRecord, training_history
-from autoencoders.training.stopping import EarlyStopping
+from autoencoders.training.record import (
+    RunRecord,
+    refuse_extension,
+    training_history,
+    why_ended,
+)
+from autoencoders.training.starting_points import check_resumable, load_weights, start_from
+from autoencoders.training.stopping import EarlyStopping, EndAtMaxSteps
 
 __all__ = [
     "EMA",
     "AtomicCheckpointIO",
     "Checkpoints",
     "EarlyStopping",
+    "EndAtMaxSteps",
     "EpochLogger",
     "Images",
     "LearningRates",
     "ProgressBar",
+    "RequireBatches",
     "RunRecord",
     "SeedEpochs",
     "ShareBuffers",
@@ -36,8 +45,12 @@ __all__ = [
     "choose_precision",
     "choose_strategy",
     "load_weights",
+    "measure",
     "quiet_lightning",
+    "refuse_extension",
+    "start_from",
     "training_history",
+    "why_ended",
 ]
 
 
@@ -49,6 +62,8 @@ def callbacks(
         SeedEpochs(seed),
         ShareBuffers(),
         StopOnNonFinite(),
+        EndAtMaxSteps(),
+        RequireBatches(),
         Images(),
         Checkpoints(folder, monitor, objective),
         *([ProgressBar()] if progress_bar else []),

@@ -6,10 +6,12 @@ from typing import Any
 
 import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
-from torch import nn
 
 from autoencoders.errors import InputError
 from autoencoders.files import write_whole
+from autoencoders.models.description import leaves
+
+PLAIN = (str, int, float, bool, type(None), torch.Tensor)
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -18,6 +20,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
     ) -> None:
+        refuse_unreadable(checkpoint)
         # Into memory first: a Ctrl-C or a full disk within torch.save's own writing to a file
         # becomes a RuntimeError of torch's, or ends the program.
         buffer = io.BytesIO()
@@ -28,16 +31,51 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         return read_checkpoint(Path(path))
 
 
+def refuse_unreadable(checkpoint: dict[str, Any]) -> None:
+    """Raise InputError where a checkpoint would hold what `read_checkpoint` does not read back:
+    better missed before training than after it."""
+    for key, value in leaves(checkpoint):
+        if type(value) not in PLAIN and not _reads_back(value):
+            kind = f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")
+            raise InputError(
+                f"{_as_set(key)}: a checkpoint cannot keep a {kind}, which is not read back safely;"
+                " allowed: numbers, text, tensors, lists and dicts of them, as hyper-parameters"
+                " also Enum and Path; make it one of these, or leave it out of save_hyperparameters"
+                " or state_dict"
+            )
+
+
+def _reads_back(value: Any) -> bool:
+    buffer = io.BytesIO()
+    try:
+        torch.save(value, buffer)
+        buffer.seek(0)
+        torch.load(buffer, weights_only=True)
+    except Exception:  # the pickler and the unpickler raise what the value's own class does
+        return False
+    return True
+
+
+def _as_set(key: str) -> str:
+    """A hyper-parameter's key as a command sets it."""
+    groups = {"hyper_parameters": "model", "datamodule_hyper_parameters": "dataset"}
+    part, dot, name = key.partition(".")
+    return f"{groups.get(part, part)}{dot}{name}"
+
+
 def read_checkpoint(path: Path) -> dict[str, Any]:
     """A checkpoint's content, of tensors and plain values alone.
 
     Raises:
-        InputError: no such file, not a checkpoint, or one that asks for code to be run.
+        InputError: no such file, one that may not be read, not a checkpoint, or one that asks for
+            code to be run.
     """
     if not path.is_file():
         raise InputError(f"{path}: no such checkpoint")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
+    except PermissionError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
     except Exception as error:  # the unpickler raises what the damage makes it
         # torch's own advice is to load it unsafely.
         raise InputError(
@@ -63,46 +101,3 @@ def saved_epochs(path: Path) -> int:
         return content["loops"]["fit_loop"]["epoch_progress"]["total"]["processed"]
     except (KeyError, TypeError) as error:
         raise InputError(f"{path}: not a checkpoint of train.py: it has no {error}") from error
-
-
-def check_resumable(path: Path, model: nn.Module, max_epochs: int) -> int:
-    """After how many epochs a checkpoint was saved that training is to go on from.
-
-    Raises:
-        InputError: it lacks something, is of another model or shape, or has been trained for longer
-            than is asked for.
-    """
-    content = read_checkpoint(path)
-    parts = ("optimizer_states", "lr_schedulers", "loops", "callbacks", "epoch", "global_step")
-    if lacking := [key for key in (*parts, "pytorch-lightning_version") if key not in content]:
-        raise InputError(
-            f"{path}: nothing to continue from: it has no {', '.join(lacking)};"
-            f" ckpt_path={path} starts a new run from its weights"
-        )
-    load_weights(model, path)
-    if (epochs := saved_epochs(path)) > max_epochs:
-        raise InputError(
-            f"trainer.max_epochs={max_epochs}: {path} has been trained for {epochs} epochs; give at"
-            f" least {epochs}"
-        )
-    return epochs
-
-
-def load_weights(model: nn.Module, path: Path) -> None:
-    """Start `model` from a checkpoint's weights.
-
-    Raises:
-        InputError: the checkpoint cannot be read, or is of another model or shape.
-    """
-    theirs = read_checkpoint(path)["state_dict"]
-    ours = model.state_dict()
-    for name in sorted(ours.keys() | theirs.keys()):
-        there = tuple(theirs[name].shape) if name in theirs else "absent"
-        here = tuple(ours[name].shape) if name in ours else "absent"
-        if there != here:
-            raise InputError(
-                f"{path}: is of another model or shape than this {type(model).__name__}:"
-                f" {name} is {there} there, {here} here; choose model=, network=, their sizes"
-                " and dataset= as there"
-            )
-    model.load_state_dict(theirs)

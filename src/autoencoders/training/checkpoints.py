@@ -14,6 +14,7 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 from autoencoders.errors import InputError
 from autoencoders.files import BEST, LAST
 from autoencoders.training.checkpoint_files import read_checkpoint, saved_epochs
+from autoencoders.training.stopping import monitored
 
 
 class Checkpoints(Checkpoint):
@@ -34,7 +35,7 @@ class Checkpoints(Checkpoint):
     def __init__(self, run: Path, monitor: str, objective: str) -> None:
         self.run = run
         self.monitor = monitor
-        self.metrics = {"monitor": monitor, "objective": objective}
+        self.metrics = [("monitor", monitor), ("objective", objective)]
         self.least = math.inf
         self.validated = False
 
@@ -44,8 +45,23 @@ class Checkpoints(Checkpoint):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.least = state_dict["least"]
 
+    def on_load_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        callbacks = trainer.callbacks  # type: ignore[attr-defined]
+        there = set(checkpoint["callbacks"])
+        lacking = {callback.state_key for callback in callbacks if callback.state_dict()} - there
+        foreign = there - {callback.state_key for callback in callbacks}
+        if lacking or foreign:
+            raise InputError(
+                f"{trainer.ckpt_path}: is of a run with other callbacks: it has"
+                f" {', '.join(sorted(foreign)) or 'none'} in place of"
+                f" {', '.join(sorted(lacking)) or 'none'}; put the run's own checkpoint there"
+            )
+
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        for key, name in self.metrics.items():
+        self.metrics += monitored(trainer)
+        for key, name in self.metrics:
             if name.startswith("val/") and (setting := _without_validation(trainer)):
                 raise InputError(
                     f"{key}={name}: there is no validation with {setting}; change that, or set"
@@ -63,6 +79,8 @@ class Checkpoints(Checkpoint):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._check_names(trainer, "train/")
+        for logger in trainer.loggers:  # they must not be behind the checkpoint after a crash
+            logger.save()
         # In an epoch without validation, Lightning still holds the `val/` metrics of an earlier.
         if self.validated or not self.monitor.startswith("val/"):
             score = float(trainer.callback_metrics[self.monitor])
@@ -84,7 +102,7 @@ class Checkpoints(Checkpoint):
             trainer.save_checkpoint(self.run / LAST)
 
     def _check_names(self, trainer: pl.Trainer, stage: str) -> None:
-        for key, name in self.metrics.items():
+        for key, name in self.metrics:
             measured = re.sub("^test/", "val/", name)  # a test measures what validation does
             if measured.startswith(stage) and measured not in trainer.callback_metrics:
                 known = sorted(m for m in trainer.callback_metrics if m.startswith(stage))

@@ -10,6 +10,7 @@ from pytorch_lightning.callbacks import Callback
 from torch import Tensor
 
 from autoencoders.errors import InputError
+from autoencoders.training.stopping import epochs_so_far, stopped_by
 
 
 class SeedEpochs(Callback):
@@ -58,6 +59,21 @@ class ShareBuffers(Callback):
         if trainer.world_size > 1:
             for buffer in pl_module.buffers():
                 torch.distributed.broadcast(buffer, 0)
+
+
+class RequireBatches(Callback):
+    """Ends a run that has trained on nothing, before it is tested."""
+
+    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if epochs_so_far(trainer):
+            return
+        if trainer.should_stop:
+            cause, _ = stopped_by(trainer)
+            raise InputError(f"{cause} ended training before its first batch; allow it more")
+        raise InputError(
+            "no batch to train on: the training set makes none; lower dataset.batch_size,"
+            " dataset.val_size or trainer.devices, or allow a larger trainer.limit_train_batches"
+        )
 
 
 class StopOnNonFinite(Callback):

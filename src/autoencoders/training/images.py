@@ -25,10 +25,19 @@ class Images(Callback):
     The images are of the validation set, or of the training set where there is none.
     """
 
+    def __init__(self) -> None:
+        self.failed = False
+
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        if trainer.loggers and trainer.is_global_zero:
-            with evaluated_weights(trainer, pl_module):
-                self._show(trainer, pl_module)
+        if trainer.loggers and trainer.is_global_zero and not self.failed:
+            try:
+                with evaluated_weights(trainer, pl_module):
+                    self._show(trainer, pl_module)
+            except OSError:  # a full disk
+                raise
+            except Exception as error:  # a model that draws or decodes in another way still trains
+                self.failed = True
+                print(f"no images are shown while it trains: {type(error).__name__}: {error}")
 
     def _show(self, trainer: pl.Trainer, pl_module: Any) -> None:
         epoch = trainer.current_epoch

@@ -7,6 +7,7 @@ the whole run, and a resumed run goes on where it was.
 import csv
 import io
 import os
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -17,14 +18,20 @@ from pydantic import StrictBool, validate_call
 from pytorch_lightning.loggers import MLFlowLogger, TensorBoardLogger, WandbLogger
 from pytorch_lightning.loggers.logger import Logger
 from pytorch_lightning.utilities import rank_zero_only
-from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
-from torch.utils.tensorboard.summary import hparams as hparams_summaries
+from torch.utils.tensorboard import SummaryWriter
 
 from autoencoders.errors import InputError
 from autoencoders.files import write_whole
+from autoencoders.training.event_files import (
+    CURVES,
+    History,
+    event_files,
+    finished_epochs,
+    hparams,
+)
 
 Settings = dict[str, Any]
-CURVES = ("train/", "val/")  # what the names of metrics begin with that have a value an epoch
+HPARAMS = ".hparams"  # the end of an event file's name
 
 
 class EpochLogger(Logger):
@@ -51,6 +58,16 @@ class EpochLogger(Logger):
         """Called by Lightning as training starts, with the model's arguments alone."""
         super().log_hyperparams(self.settings)  # type: ignore[safe-super]
 
+    def resume(self, history: History, epochs: int) -> None:
+        """Make good what a crash has left of a run that goes on after so many epochs.
+
+        It may have come between the last checkpoint and the logging of that epoch's end.
+        """
+        ends = {name: values for name, values in history.items() if name.startswith("train/")}
+        if last := {name: values[epochs] for name, values in ends.items() if epochs in values}:
+            self.log_metrics(last, epochs - 1)
+            self.save()
+
     def log_image(self, key: str, images: list[Any], step: int | None = None) -> None:
         """Show PIL images of an epoch, where there is a place for images."""
 
@@ -73,6 +90,21 @@ class TensorBoard(EpochLogger, TensorBoardLogger):
         self.experiment.flush()  # and no hparams.yaml, which .hydra/config.yaml makes needless
 
     @rank_zero_only
+    def resume(self, history: History, epochs: int) -> None:
+        """Bring what finished epochs have left into one new file.
+
+        TensorBoard reads files in the order of the clocks that named them, and shows twice what two
+        of them hold.
+        """
+        old = event_files(Path(self.log_dir))
+        events = finished_epochs(old, history, epochs)
+        writer = self.experiment._get_file_writer()
+        for event in events:
+            writer.event_writer.add_event(event)
+        self.save()
+        _remove(old)
+
+    @rank_zero_only
     def log_image(self, key: str, images: list[Image], step: int | None = None) -> None:
         for image in images:
             pixels = np.asarray(image.convert("RGB"))
@@ -82,32 +114,21 @@ class TensorBoard(EpochLogger, TensorBoardLogger):
         """Show a finished run in the HPARAMS tab: final numbers as columns beside the settings.
 
         They are no scalars: SCALARS would open on their single dots, above the training curves.
+        They are in a file of their own, in place of an earlier one: TensorBoard shows the first
+        that it reads.
         """
-        numbers = {k: v for k, v in metrics.items() if not k.startswith(CURVES)}
-        columns = {**self.settings, **numbers}
-        plain = {k: v if isinstance(v, int | float | str) else str(v) for k, v in columns.items()}
-        # The tab shows the last point of a curve.
-        curves = {k: v for k, v in metrics.items() if k.startswith(CURVES)}
-        writer = self.experiment._get_file_writer()
-        experiment, *session = hparams_summaries(plain, curves)
-        of_samples = [k for k in numbers if "/f" in k and not k.startswith(("floor/", "recon"))]
-        for summary in (_led_by({"model", "test/mse", *of_samples[:1]}, experiment), *session):
-            writer.add_summary(summary)
+        old = event_files(Path(self.log_dir), HPARAMS)
+        with SummaryWriter(self.log_dir, filename_suffix=HPARAMS) as writer:
+            for summary in hparams(self.settings, metrics):
+                writer._get_file_writer().add_summary(summary)
+        _remove(old)
         self.save()
 
 
-def _led_by(names: set[str], experiment: Any) -> Any:
-    """An experiment's summary in which these columns come first.
-
-    TensorBoard sorts columns by name, but puts those before all others that are said to differ
-    between runs.
-    """
-    plugin = experiment.value[0].metadata.plugin_data
-    content = HParamsPluginData.FromString(plugin.content)
-    for info in content.experiment.hparam_infos:
-        info.differs = info.name in names
-    plugin.content = content.SerializeToString()
-    return experiment
+def _remove(files: list[Path]) -> None:
+    for file in files:
+        with suppress(PermissionError):  # Windows: TensorBoard has it open
+            file.unlink()
 
 
 class CSV(EpochLogger):
@@ -126,7 +147,18 @@ class CSV(EpochLogger):
         self.rows: dict[int, dict[str, Any]] = {}
         if self.file.exists():
             for row in csv.DictReader(io.StringIO(self.file.read_text(encoding="utf-8"))):
-                self.rows[int(row["epoch"])] = dict(row)
+                self.rows[int(row["epoch"])] = {k: v for k, v in row.items() if v}
+
+    @rank_zero_only
+    def resume(self, history: History, epochs: int) -> None:
+        """Keep the curves of finished epochs alone, all of them."""
+        earlier, self.rows = self.rows, {}
+        for epoch in sorted(earlier.keys() & range(epochs)):
+            self.rows[epoch] = _curves_of(earlier[epoch]) | {"epoch": epoch}
+        for name, values in history.items():
+            for epoch in values.keys() & range(1, epochs + 1):
+                self.log_metrics({name: values[epoch]}, epoch - 1)
+        self.save()
 
     @rank_zero_only
     def log_metrics(self, metrics: Any, step: int | None = None) -> None:
@@ -136,6 +168,10 @@ class CSV(EpochLogger):
 
     def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
         """Nothing: they are in .hydra/config.yaml."""
+
+    def log_final(self, metrics: dict[str, float], epoch: int) -> None:
+        self.rows[epoch] = _curves_of(self.rows.get(epoch, {}))  # without an earlier evaluation
+        super().log_final(metrics, epoch)
 
     @rank_zero_only
     def save(self) -> None:
@@ -147,7 +183,52 @@ class CSV(EpochLogger):
         write_whole(self.file, text.getvalue())
 
 
-class WandB(EpochLogger, WandbLogger):
+def _curves_of(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if name.startswith(CURVES)}
+
+
+class Service(EpochLogger):
+    """A logger that cannot be asked what it has: small files in the run's folder keep it.
+
+    `wandb.id` says under what a service knows the run, and `wandb.epoch` which epoch's metrics have
+    reached it last.
+
+    Args:
+        folder: the run's.
+    """
+
+    def __init__(self, settings: Settings, folder: Path, **arguments: Any) -> None:
+        super().__init__(settings, **arguments)
+        self.folder = folder
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Any, step: int | None = None) -> None:
+        super().log_metrics(metrics, step)
+        self._note_epoch(metrics, step)
+
+    def resume(self, history: History, epochs: int) -> None:
+        if int(_kept(self.folder, self._service(), "epoch") or -1) < epochs - 1:
+            super().resume(history, epochs)
+
+    def _note_epoch(self, metrics: Any, step: int | None) -> None:
+        if any(name.startswith("train/") for name in metrics):  # which come last in an epoch
+            self._keep("epoch", metrics.get("epoch", step))
+
+    @rank_zero_only
+    def _keep(self, what: str, value: Any) -> None:
+        write_whole(self.folder / f"{self._service()}.{what}", str(value))
+
+    @classmethod
+    def _service(cls) -> str:
+        return cls.__name__.lower()
+
+
+def _kept(folder: Path, service: str, what: str) -> str | None:
+    file = folder / f"{service}.{what}"
+    return file.read_text(encoding="utf-8") if file.exists() else None
+
+
+class WandB(Service, WandbLogger):
     """Weights & Biases; its files are in the run's folder.
 
     Args:
@@ -171,14 +252,16 @@ class WandB(EpochLogger, WandbLogger):
         known = {"name": _name(folder), "tags": settings.get("tags", "").split()}
         super().__init__(
             settings,
+            folder,
             **{"save_dir": folder, "project": project, "offline": offline},
-            **{"version": _known_id(folder, "wandb"), **known},
+            **{"version": _kept(folder, "wandb", "id"), **known},
         )
         self.experiment.define_metric("*", step_metric="epoch")
-        _keep_id(folder, self)
+        self._keep("id", self.version)
 
     def log_metrics(self, metrics: Any, step: int | None = None) -> None:
         WandbLogger.log_metrics(self, {"epoch": step, **metrics})  # type: ignore[dict-item]
+        self._note_epoch(metrics, step)
 
     def log_image(  # type: ignore[override]
         self, key: str, images: list[Image], step: int | None = None
@@ -190,7 +273,7 @@ class WandB(EpochLogger, WandbLogger):
         self.experiment.summary.update(metrics)  # the columns of the project's table
 
 
-class MLflow(EpochLogger, MLFlowLogger):
+class MLflow(Service, MLFlowLogger):
     """MLflow, where MLFLOW_TRACKING_URI says, else in the run's folder.
 
     Args:
@@ -205,13 +288,14 @@ class MLflow(EpochLogger, MLFlowLogger):
         server = os.environ.get("MLFLOW_TRACKING_URI")
         super().__init__(
             settings,
+            folder,
             experiment_name=experiment,
             run_name=_name(folder),
             tracking_uri=server or f"sqlite:///{folder.as_posix()}/mlflow.db",
             artifact_location=None if server else (folder / "mlflow").as_uri(),
-            run_id=_known_id(folder, "mlflow"),
+            run_id=_kept(folder, "mlflow", "id"),
         )
-        _keep_id(folder, self)
+        self._keep("id", self.version)
 
     @rank_zero_only
     def log_image(self, key: str, images: list[Image], step: int | None = None) -> None:
@@ -227,15 +311,3 @@ def _require(package: str) -> None:
 def _name(folder: Path) -> str:
     """What a service shows a run as, such as wae/2026-11-20_13-09-38."""
     return "/".join(folder.resolve().parts[-2:])
-
-
-def _known_id(folder: Path, service: str) -> str | None:
-    """Under what a service knows the run in `folder`, if it does: a resumed run goes on there."""
-    file = folder / f"{service}.id"
-    return file.read_text(encoding="utf-8") if file.exists() else None
-
-
-@rank_zero_only
-def _keep_id(folder: Path, logger: WandB | MLflow) -> None:
-    service = type(logger).__name__.lower()
-    write_whole(folder / f"{service}.id", str(logger.version))

@@ -22,14 +22,19 @@ def choose_precision(setting: str, accelerator: str) -> str:
         `bf16-mixed` where the processor computes bfloat16 itself, else `32-true`.
 
     Raises:
-        InputError: another setting.
+        InputError: another setting, or one that this device does not compute in.
     """
     if setting not in ALLOWED:
         allowed = ", ".join(ALLOWED)
         raise InputError(f"trainer.precision={setting}: no such choice; allowed: {allowed}")
+    gpu = on_gpu(accelerator)
+    if setting == "16-mixed" and not gpu:  # Lightning would compute in bfloat16 in its place
+        raise InputError(
+            "trainer.precision=16-mixed: needs an NVIDIA or ROCm GPU, and this run has none;"
+            " allowed: auto, 32-true, bf16-mixed"
+        )
     if setting != "auto":
         return setting
-    gpu = on_gpu(accelerator)
     native = _gpu_has_bfloat16() if gpu else _cpu_has_bfloat16()
     precision = "bf16-mixed" if native else "32-true"
     place = "GPU" if gpu else "CPU"

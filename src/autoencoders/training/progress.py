@@ -32,6 +32,11 @@ class ProgressBar(RichProgressBar):
             self.disable()
         self._drawn = 0.0
 
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        super().setup(trainer, pl_module, stage)
+        if stage == "fit":
+            self._max_epochs = trainer.max_epochs  # before a callback adds one
+
     def configure_columns(self, trainer: pl.Trainer) -> list[Any]:
         terms = Column(no_wrap=True, overflow="ellipsis")
         return [
@@ -79,7 +84,9 @@ class ProgressBar(RichProgressBar):
             print(f"{epoch}: {', '.join(numbers)}", flush=True)
 
     def _get_train_description(self, current_epoch: int) -> str:
-        return f"Epoch {current_epoch + 1}/{self.trainer.max_epochs}".ljust(10)
+        if current_epoch == self._max_epochs:  # stochastic weight averaging adds it
+            return "Averaging "
+        return f"Epoch {current_epoch + 1}/{self._max_epochs}".ljust(10)
 
 
 def fitted(metrics: Mapping[str, float], width: int) -> str:

@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,10 @@ import torch
 from pytorch_lightning.callbacks import Callback
 
 from autoencoders.errors import InputError
+from autoencoders.files import shown
 from autoencoders.models import AutoEncoder
 from autoencoders.training.checkpoint_files import read_checkpoint, saved_epochs
+from autoencoders.training.stopping import ending, epochs_so_far
 
 
 class RunRecord(Callback):
@@ -23,6 +26,7 @@ class RunRecord(Callback):
         seconds: that took, validation, figures and checkpoints not counted.
         memory: see `peak_memory`, at the last checkpoint.
         history: by name, the `train/` and `val/` metrics of each epoch, counted from 1.
+        ended: what ended training before its last epoch, and where; empty where all were trained.
     """
 
     def __init__(self) -> None:
@@ -31,15 +35,32 @@ class RunRecord(Callback):
         self.seconds = 0.0
         self.memory: dict[str, float] = {}
         self.history: dict[str, dict[int, float]] = {}
+        self.ended = ""
+        self._max_epochs = 0
         self._epoch = 0
-        self._start = 0.0
+        self._start = self._end = 0.0
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         self._trainer = trainer
+        if stage == "fit":
+            assert trainer.max_epochs is not None  # Lightning has set it
+            self._max_epochs = trainer.max_epochs
+
+    @property
+    def epochs(self) -> int:
+        """How many have been trained, counting one that was cut short.
+
+        Stochastic weight averaging adds one to Lightning's count, in which batch normalization
+        gathers the average's statistics and nothing is trained.
+        """
+        return min(epochs_so_far(self._trainer), self._max_epochs)
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        trainer.should_stop |= bool(self.ended)  # resumed after its training had ended
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._epoch = trainer.current_epoch + 1
-        self._start = time.perf_counter()
+        self._epoch = min(trainer.current_epoch + 1, self._max_epochs)
+        self._start = self._end = time.perf_counter()
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if not trainer.sanity_checking:
@@ -53,19 +74,39 @@ class RunRecord(Callback):
         batch: Any,
         batch_idx: int,
     ) -> None:
+        if trainer.current_epoch == self._max_epochs:  # of statistics alone
+            return
         self.images += len(batch[0]) * trainer.world_size
-        if trainer.is_last_batch:
-            if pl_module.device.type == "cuda":
-                torch.cuda.synchronize()
-            self.seconds += time.perf_counter() - self._start
+        if pl_module.device.type == "cuda" and (trainer.is_last_batch or trainer.should_stop):
+            torch.cuda.synchronize()
+        self._end = time.perf_counter()
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.seconds += self._end - self._start  # also of an epoch that was cut short
+
+    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        ended = self.ended or ending(trainer, self._max_epochs)
+        self.ended = ended if self.epochs < self._max_epochs or not trainer.is_last_batch else ""
+        if self.ended and trainer.is_global_zero:
+            print(self.ended)
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        progress = checkpoint["loops"]["fit_loop"]["epoch_progress"]
+        if (surplus := progress["current"]["processed"] - self._max_epochs) > 0:
+            for counts in progress.values():  # of this training, and of all
+                counts.update({name: count - surplus for name, count in counts.items()})
+            checkpoint["epoch"] -= surplus
 
     def state_dict(self) -> dict[str, Any]:
         self._take()
         self._keep("train/")  # which the model logs after this callback's turn, before it is saved
         self.memory = peak_memory()
+        self.ended = ending(self._trainer, self._max_epochs)
         return {
             **{"metrics": self.metrics, "images": self.images, "history": self.history},
-            **{"seconds": self.seconds, "memory": self.memory},
+            **{"seconds": self.seconds, "memory": self.memory, "ended": self.ended},
         }
 
     def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -84,6 +125,7 @@ class RunRecord(Callback):
         self.metrics, self.images = state_dict["metrics"], state_dict["images"]
         self.seconds, self.memory = state_dict["seconds"], state_dict.get("memory", {})
         self.history = state_dict.get("history", {})
+        self.ended = state_dict.get("ended", "")
 
     def summary(self, epochs: int, model: AutoEncoder) -> dict[str, float]:
         """The flat content of metrics.json."""
@@ -116,6 +158,21 @@ def training_history(checkpoint: Path) -> dict[str, dict[int, float]]:
     where it was written before histories were kept."""
     state = read_checkpoint(checkpoint)["callbacks"][RunRecord().state_key]
     return dict(state.get("history", {}))
+
+
+def why_ended(checkpoint: Mapping[str, Any]) -> str:
+    """What ended the training early that a checkpoint's content is of, or would have, had there
+    been more epochs; empty where nothing did."""
+    return str(checkpoint["callbacks"].get(RunRecord().state_key, {}).get("ended", ""))
+
+
+def refuse_extension(checkpoint: Path, max_epochs: int) -> None:
+    """Raise InputError where more epochs do not make a checkpoint's training longer."""
+    if ended := why_ended(read_checkpoint(checkpoint)):
+        raise InputError(
+            f"trainer.max_epochs={max_epochs}: {ended}; a longer max_epochs does not lengthen it;"
+            f" ckpt_path={shown(checkpoint)} starts a new run from its weights"
+        )
 
 
 def peak_memory() -> dict[str, float]:

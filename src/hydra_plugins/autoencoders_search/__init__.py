@@ -22,6 +22,7 @@ from pydantic import BaseModel, Field, NonNegativeInt, PositiveInt, validate_cal
 
 from autoencoders.errors import InputError
 from autoencoders.files import MULTIRUN
+from autoencoders.runs.config import is_maximised
 from autoencoders.runs.jobs import admit_jobs, compose_job
 
 STUDY = "study.db"
@@ -57,7 +58,7 @@ class Choices(BaseModel, extra="forbid"):
 
 
 class OptunaSearch(Sweeper):
-    """Minimises what train.py returns, with the tree-structured Parzen estimator.
+    """Looks for the best of what train.py returns, with the tree-structured Parzen estimator.
 
     The study lies in the multirun's folder (study.db, SQLite) beside a folder for each trial, so
     that the same command with `hydra.sweep.dir=<folder>` goes on with it.
@@ -111,10 +112,10 @@ class OptunaSearch(Sweeper):
         ends = {
             key: s.low if isinstance(s, Interval) else s.choices[0] for key, s in self.space.items()
         }
-        compose_job(self.config, _job(arguments, ends), 0)  # before anything is written
+        first = compose_job(self.config, _job(arguments, ends), 0)  # before anything is written
         folder = Path(self.config.hydra.sweep.dir)
         OmegaConf.save(self.config, folder / MULTIRUN)
-        study = open_study(folder / STUDY)
+        study = open_study(folder / STUDY, is_maximised(first.config))
         # One that goes on must not draw the same again.
         study.sampler = optuna.samplers.TPESampler(seed=self.seed + len(study.trials))
         self._take_up(study, arguments)
@@ -168,14 +169,23 @@ class OptunaSearch(Sweeper):
         return found
 
 
-def open_study(file: Path) -> Any:
-    """The study in an SQLite file, a new one where there is none."""
+def open_study(file: Path, maximise: bool = False) -> Any:
+    """The study in an SQLite file, a new one where there is none.
+
+    Args:
+        maximise: whether a new one looks for the most of its objective.
+    """
     import optuna
 
     # A creator takes any path; in a URL, characters such as ? would mean something.
     connect = {"creator": lambda: sqlite3.connect(file)}
     storage = optuna.storages.RDBStorage("sqlite:///", engine_kwargs=connect)
-    return optuna.create_study(storage=storage, study_name="search", load_if_exists=True)
+    return optuna.create_study(
+        storage=storage,
+        study_name="search",
+        direction="maximize" if maximise else "minimize",
+        load_if_exists=True,
+    )
 
 
 def _job(arguments: list[str], params: dict[str, Any]) -> list[str]:
