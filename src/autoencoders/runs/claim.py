@@ -28,7 +28,7 @@ from autoencoders.runs.folder import (
     lock,
     without_hydra,
 )
-from autoencoders.runs.keys import check_keys
+from autoencoders.runs.keys import check_command, check_keys
 from autoencoders.runs.settings import TrainKeys
 from autoencoders.runs.state import is_finished
 from autoencoders.runs.trust import read_yaml
@@ -62,7 +62,7 @@ class RunFolder(Callback):
     @_ending_the_program()
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         HydraConfig.instance().set_config(config)  # hydra.run.dir is made of the group choices
-        check_keys(config, TrainKeys)
+        check_command(config, TrainKeys)
         folder = _choose(config)
         with read_write(config.hydra):
             config.hydra.run.dir = str(folder)
@@ -73,6 +73,7 @@ class RunFolder(Callback):
         HydraConfig.instance().set_config(config)
         jobs.JOBS.clear()
         check_keys(config, TrainKeys)
+        print("checking the jobs of a multirun", flush=True)  # torch takes seconds to import
         folder = Path(config.hydra.sweep.dir)
         # For the names of the jobs' folders; jobs are composed of the multirun's overrides.
         excluded = ",".join(f'"{key}"' for key in jobs.shared_keys(config))
