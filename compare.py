@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 
 from autoencoders.errors import InputError, end_on_ctrl_c, one_line_errors, one_line_in_job
 from autoencoders.files import make_new, write_whole
+from autoencoders.runs.finished import named_runs
 from autoencoders.runs.jobs import quote_paths
 from autoencoders.runs.keys import check_command
 from autoencoders.runs.settings import CompareKeys
@@ -72,7 +73,11 @@ def compare(cfg: DictConfig, dataset: str) -> Path:
 def main(cfg: DictConfig) -> None:
     with one_line_in_job():
         check_command(cfg, CompareKeys)
-        compare(cfg, HydraConfig.get().runtime.choices.dataset)
+        dataset = HydraConfig.get().runtime.choices.dataset
+        named = named_runs(cfg, dataset)
+        what = f"{len(named)} run{'s' * (len(named) > 1)}" if named else f"the newest on {dataset}"
+        print(f"comparing {what}", flush=True)
+        compare(cfg, dataset)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from autoencoders.errors import end_on_ctrl_c, one_line_errors, one_line_in_job
-from autoencoders.files import writing_into
+from autoencoders.files import shown, writing_into
 from autoencoders.runs.config import evaluation_of, evaluation_settings
 from autoencoders.runs.evaluations import home_of
 from autoencoders.runs.folder import load_config, load_trained, lock, make_loggers, to_evaluate
@@ -69,6 +69,7 @@ def main(cfg: DictConfig) -> None:
     with one_line_in_job():
         check_command(cfg, EvaluateKeys)
         run_folder, checkpoint = to_evaluate(cfg)
+        print(f"evaluating {checkpoint} of {shown(run_folder)}", flush=True)
         typed = HydraConfig.get().overrides.task
         with lock(run_folder), writing_into(run_folder):
             cfg.evaluation = evaluation_of(load_config(run_folder), cfg, typed)

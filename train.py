@@ -12,7 +12,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from autoencoders.errors import one_line_errors, one_line_in_job
-from autoencoders.files import LAST, writing_into
+from autoencoders.files import LAST, shown, writing_into
 from autoencoders.runs.claim import handle_interruptions, rank, resumed_config
 from autoencoders.runs.config import check_settings, evaluation_settings, objective_of
 from autoencoders.runs.folder import build, extend, load_config, make_loggers, record_config
@@ -134,6 +134,10 @@ def main(cfg: DictConfig) -> float:
         return run_job(train, cfg, folder)
     with one_line_in_job():
         resumed = cfg.resume is not None
+        if rank() == 0:  # at once: the imports that follow take seconds
+            choices = HydraConfig.get().runtime.choices
+            work = "going on" if resumed else f"training {choices['model']} on {choices['dataset']}"
+            print(f"{work} in {shown(folder)}", flush=True)
         if resumed:
             cfg = resumed_config(cfg, folder)
         check_settings(cfg)

@@ -605,6 +605,16 @@ COMMANDS: list[tuple[str, Spoil, list[str]]] = [
         changed("model._target_", "os.system"),
         ["config.yaml: model._target_=os.system"],
     ),
+    (
+        "compare.py runs=[run]",
+        content("run/.hydra/overrides.yaml", "&a [*a]"),
+        ["run/.hydra/overrides.yaml: has an alias in line 1, as no run writes it"],
+    ),
+    (
+        "train.py -m seed=1,2 hydra.sweep.dir=other",
+        content("other/multirun.yaml", "a: &a [*a]"),
+        ["other/multirun.yaml: has an alias in line 1, as no run writes it"],
+    ),
     ("evaluate.py run=run", linked_lock, ["run/.lock: a link, which a lock is not; remove it"]),
     (
         "evaluate.py run=run",

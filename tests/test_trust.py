@@ -82,6 +82,26 @@ def test_a_config_that_is_none(content, run):
     assert "\n" not in str(error.value)
 
 
+BOMB = "a0: &a0 [x, x]\n" + "".join(f"a{i}: &a{i} [*a{i - 1}, *a{i - 1}]\n" for i in range(1, 60))
+ENDLESS = {
+    "a bomb of aliases": (BOMB, "has an alias in line 2"),
+    "an alias of itself": ("a: &a [*a]", "has an alias in line 1"),
+    "3,000 flow levels": ("a: " + "[" * 3000 + "]" * 3000, "nested more than 50 deep in line 1"),
+    "3,000 references": ("a: " + "${" * 3000 + "b" + "}" * 3000, "deep in line 1"),
+    "3,000 lines": ("\n".join(" " * i + "a:" for i in range(3000)), "deep in line 51"),
+}
+
+
+@pytest.mark.parametrize("name", ENDLESS)
+@pytest.mark.parametrize("file", [".hydra/config.yaml", ".hydra/hydra.yaml"])
+def test_a_config_without_an_end(name, file, run):
+    """Refused as soon as it is looked at: to read it would take hours, or all of the stack."""
+    text, words = ENDLESS[name]
+    (run / file).write_text(text)
+    with pytest.raises(InputError, match=rf"{file}: .*{words}"):
+        load_config(run)
+
+
 def test_a_download_cut_off_half_way_leaves_nothing(tmp_path, monkeypatch):
     def half(root, download):
         write_data_set(Path(root) / "MNIST/raw")

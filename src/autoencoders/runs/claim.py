@@ -28,9 +28,10 @@ from autoencoders.runs.folder import (
     lock,
     without_hydra,
 )
-from autoencoders.runs.keys import check_keys
+from autoencoders.runs.keys import check_command, check_keys
 from autoencoders.runs.settings import TrainKeys
 from autoencoders.runs.state import is_finished
+from autoencoders.runs.trust import read_yaml
 
 SIGTERMED = 128 + signal.SIGTERM
 # What is in the folder of a run or multirun that has begun; submitit's jobs may yet begin.
@@ -61,7 +62,7 @@ class RunFolder(Callback):
     @_ending_the_program()
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         HydraConfig.instance().set_config(config)  # hydra.run.dir is made of the group choices
-        check_keys(config, TrainKeys)
+        check_command(config, TrainKeys)
         folder = _choose(config)
         with read_write(config.hydra):
             config.hydra.run.dir = str(folder)
@@ -72,6 +73,7 @@ class RunFolder(Callback):
         HydraConfig.instance().set_config(config)
         jobs.JOBS.clear()
         check_keys(config, TrainKeys)
+        print("checking the jobs of a multirun", flush=True)  # torch takes seconds to import
         folder = Path(config.hydra.sweep.dir)
         # For the names of the jobs' folders; jobs are composed of the multirun's overrides.
         excluded = ",".join(f'"{key}"' for key in jobs.shared_keys(config))
@@ -346,7 +348,7 @@ def refuse_other_multirun(config: DictConfig, folder: Path) -> None:
         raise InputError(f"hydra.sweep.dir={folder}: holds a single run; give another folder")
     if (file := folder / MULTIRUN).exists():
         with suppress(*NOT_A_CONFIG):
-            if _swept(OmegaConf.load(file)) == _swept(config):
+            if _swept(read_yaml(file)) == _swept(config):
                 return
         raise InputError(
             f"hydra.sweep.dir={folder}: holds another multirun, see {file}; only the launcher,"

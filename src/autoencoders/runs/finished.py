@@ -4,17 +4,20 @@ import re
 import shlex
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf
 
-from autoencoders.comparison import FinishedRun
 from autoencoders.errors import InputError
 from autoencoders.files import CONFIG, HYDRA, METRICS, MULTIRUN, OVERRIDES
 from autoencoders.runs import evaluations
 from autoencoders.runs.folder import NOT_A_CONFIG, digest_of, load_config
 from autoencoders.runs.state import is_finished
+from autoencoders.runs.trust import read_yaml
+
+if TYPE_CHECKING:  # torch takes seconds, which a mistyped name need not wait for
+    from autoencoders.comparison import FinishedRun
 
 # What has Lightning's Trainer stop before it has seen all of the data, as trainer=debug does.
 LIMITS = (
@@ -23,61 +26,81 @@ LIMITS = (
 )
 
 
-def read_runs(cfg: DictConfig, dataset: str) -> list[FinishedRun]:
-    """The runs that `dataset=`, `runs=`, `multirun=` or `tags=` names.
+def read_runs(cfg: DictConfig, dataset: str) -> list["FinishedRun"]:
+    """The runs that `dataset=`, `runs=`, `multirun=` or `tags=` names; of a multirun or of tags
+    those on one data set.
 
     Raises:
-        InputError: no run there, or one that has not finished or not been evaluated.
+        InputError: no run there, or one that has not finished or not been evaluated; or they are on
+            several data sets but none on this one.
     """
-    tags = set(cfg.tags if OmegaConf.is_list(cfg.tags) else [cfg.tags])
-    if cfg.runs and tags:
-        raise InputError("tags= chooses among runs, which runs= names one by one: leave one out")
-    if cfg.runs:
-        folders = cfg.runs if OmegaConf.is_list(cfg.runs) else [cfg.runs]
-        paths = dict.fromkeys(Path(str(folder)) for folder in folders)
-        return [read_finished(path) for path in paths]
-    if cfg.multirun is not None or tags:
-        return of_several(cfg.multirun and str(cfg.multirun), tags, dataset)
+    if named := named_runs(cfg, dataset):
+        runs = [read_finished(folder) for folder in named]
+        datasets = sorted({run.dataset for run in runs})
+        if cfg.runs or len(datasets) == 1:
+            return runs
+        if dataset not in datasets:
+            line = f"{_where(cfg)}: holds runs on {', '.join(datasets)}; choose one with dataset="
+            raise InputError(line)
+        return [run for run in runs if run.dataset == dataset]
     root = Path("outputs", dataset)
     models = sorted({path.parents[2] for path in root.glob(f"*/*/{CONFIG}")})
-    if not any(is_finished(path.parents[1]) for path in root.glob(f"*/*/{CONFIG}")):
-        raise InputError(
-            f"dataset={dataset}: no finished run in {root}; train one with python train.py"
-            f" dataset={dataset}, or name folders with runs=[...]"
-        )
-    runs = [run for run in map(newest_evaluated, models) if run is not None]
-    if not runs:
+    newest = [run for run in map(newest_evaluated, models) if run is not None]
+    if not newest:
         raise InputError(
             f"dataset={dataset}: none of the finished runs in {root} can be compared; name folders"
             " with runs=[...]"
         )
-    return runs
+    return newest
 
 
-def of_several(multirun: str | None, tags: set[str], dataset: str) -> list[FinishedRun]:
-    """The finished runs in a multirun's folder, or of all below outputs/, that have all of the
-    tags; those on one data set where they are on several.
+def named_runs(cfg: DictConfig, dataset: str) -> list[Path]:
+    """The folders of the runs that `runs=`, `multirun=` or `tags=` names, as far as their files'
+    names tell; none where the newest on a data set are meant.
 
     Raises:
-        InputError: there are none, or on several data sets but none on this one.
+        InputError: no run there, or one that has not finished or not been evaluated.
     """
-    words = f"tags=[{','.join(sorted(tags))}]"
-    where = f"multirun={multirun}" if multirun else words
-    root, depth = (Path(multirun), "*") if multirun else (Path("outputs"), "*/*/*")
+    tags = _tags(cfg)
+    if cfg.runs and tags:
+        raise InputError("tags= chooses among runs, which runs= names one by one: leave one out")
+    if cfg.runs:
+        given = cfg.runs if OmegaConf.is_list(cfg.runs) else [cfg.runs]
+        folders = list(dict.fromkeys(Path(str(folder)) for folder in given))
+    elif cfg.multirun is not None or tags:
+        folders = _of_several(cfg, tags)
+    elif any(is_finished(p.parents[1]) for p in Path("outputs", dataset).glob(f"*/*/{CONFIG}")):
+        return []
+    else:
+        raise InputError(
+            f"dataset={dataset}: no finished run in outputs/{dataset}; train one with python"
+            f" train.py dataset={dataset}, or name folders with runs=[...]"
+        )
+    for folder in folders:
+        check_evaluated(folder)
+    return folders
+
+
+def _of_several(cfg: DictConfig, tags: set[str]) -> list[Path]:
+    """The finished runs in a multirun's folder, or of all below outputs/, that have all tags."""
+    root, depth = (Path(str(cfg.multirun)), "*") if cfg.multirun else (Path("outputs"), "*/*/*")
     files = root.glob(f"{depth}/{CONFIG}")
     folders = [file.parents[1] for file in files if is_finished(file.parents[1])]
     folders = [folder for folder in folders if not tags or tags <= tags_of(folder)]
-    numbers = {path: int(re.sub(r"\D.*", "", path.name) or 0) for path in folders}  # of a job
-    folders.sort(key=lambda path: (path.parent, numbers[path], path.name))
     if not folders:
-        having = f" with {words}" if multirun and tags else ""
-        raise InputError(f"{where}: no finished run{having} in {root}")
-    runs = [read_finished(folder) for folder in folders]
-    datasets = sorted({run.dataset for run in runs})
-    if len(datasets) > 1 and dataset not in datasets:
-        found = ", ".join(datasets)
-        raise InputError(f"{where}: holds runs on {found}; choose one with dataset=")
-    return [run for run in runs if run.dataset == dataset or len(datasets) == 1]
+        having = f" with tags=[{','.join(sorted(tags))}]" if cfg.multirun and tags else ""
+        raise InputError(f"{_where(cfg)}: no finished run{having} in {root}")
+    numbers = {path: int(re.sub(r"\D.*", "", path.name) or 0) for path in folders}  # of a job
+    return sorted(folders, key=lambda path: (path.parent, numbers[path], path.name))
+
+
+def _tags(cfg: DictConfig) -> set[str]:
+    return set(cfg.tags if OmegaConf.is_list(cfg.tags) else [cfg.tags])
+
+
+def _where(cfg: DictConfig) -> str:
+    tags = f"tags=[{','.join(sorted(_tags(cfg)))}]"
+    return f"multirun={cfg.multirun}" if cfg.multirun else tags
 
 
 def tags_of(folder: Path) -> set[str]:
@@ -99,14 +122,14 @@ def searched_scales(cfg: DictConfig) -> dict[str, bool]:
     if cfg.runs or not file.is_file():
         return {}
     try:
-        space = OmegaConf.select(OmegaConf.load(file), "hydra.sweeper.space") or {}
+        space = OmegaConf.select(read_yaml(file), "hydra.sweeper.space") or {}
         return {str(key).rpartition(".")[2]: bool(space[key].get("log")) for key in space}
     except NOT_A_CONFIG as error:
         reason = " ".join(str(error).split())
         raise InputError(f"{file}: not a multirun's config: {reason}") from error
 
 
-def newest_evaluated(model: Path) -> FinishedRun | None:
+def newest_evaluated(model: Path) -> "FinishedRun | None":
     """A model's newest run that has been evaluated and has seen all of its data; a printed line for
     each newer one says why it is left out.
 
@@ -132,12 +155,14 @@ def newest_evaluated(model: Path) -> FinishedRun | None:
     return None
 
 
-def read_finished(folder: Path) -> FinishedRun:
+def read_finished(folder: Path) -> "FinishedRun":
     """A run's files.
 
     Raises:
         InputError: the run has not finished, or its last weights have not been evaluated.
     """
+    from autoencoders.comparison import FinishedRun
+
     check_evaluated(folder)
     config = load_config(folder)
     stored = evaluations.current(folder, "last", digest_of(folder))
@@ -148,7 +173,7 @@ def read_finished(folder: Path) -> FinishedRun:
             f"{folder / METRICS}: it has no {lacking[0]}; python evaluate.py run={folder} writes it"
             " anew"
         )
-    hydra = OmegaConf.load(folder / HYDRA)
+    hydra = read_yaml(folder / HYDRA)
     dataset = str(OmegaConf.select(hydra, "hydra.runtime.choices.dataset"))
     if not re.fullmatch(r"\w+", dataset):  # it names the comparison's folder
         raise InputError(f"{folder / HYDRA}: {dataset!r} is no data set's name")
@@ -179,7 +204,7 @@ def command_of(folder: Path) -> str:
     file = folder / OVERRIDES
     if not file.is_file():
         return ""
-    return shlex.join(["python", "train.py", *map(str, OmegaConf.load(file))])
+    return shlex.join(["python", "train.py", *map(str, read_yaml(file))])
 
 
 def began(folder: Path) -> str:

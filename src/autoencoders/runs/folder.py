@@ -29,7 +29,7 @@ from autoencoders.runs import evaluations
 from autoencoders.runs.config import hyperparameters
 from autoencoders.runs.keys import refuse_empty_paths
 from autoencoders.runs.state import is_finished, mark
-from autoencoders.runs.trust import refuse_foreign, refuse_links, refuse_target
+from autoencoders.runs.trust import read_yaml, refuse_foreign, refuse_links, refuse_target
 
 if TYPE_CHECKING:  # torch and Lightning take seconds, which a mistyped key need not wait for
     from autoencoders.data import DataModule
@@ -40,7 +40,7 @@ if TYPE_CHECKING:  # torch and Lightning take seconds, which a mistyped key need
 # What reading anything else as a run's config raises.
 NOT_A_CONFIG = (
     *(YAMLError, OmegaConfBaseException, AttributeError, TypeError, KeyError, OSError, ImportError),
-    UnicodeDecodeError,
+    *(UnicodeDecodeError, RecursionError),
 )
 
 LENGTH = "trainer.max_epochs="  # what a run that goes on may be given anew
@@ -127,10 +127,10 @@ def extend(folder: Path, epochs: int, max_epochs: int) -> None:
                 write_whole(file.with_stem(f"{checkpoint}-{epochs}"), file.read_bytes())
                 evaluations.keep(folder, checkpoint, f"{checkpoint}-{epochs}")
         mark(folder, finished=False)
-    config = OmegaConf.load(folder / CONFIG)
+    config = read_yaml(folder / CONFIG)
     if config.trainer.max_epochs != max_epochs:
         config.trainer.max_epochs = max_epochs
-        typed: Any = OmegaConf.load(folder / OVERRIDES) if (folder / OVERRIDES).is_file() else []
+        typed: Any = read_yaml(folder / OVERRIDES) if (folder / OVERRIDES).is_file() else []
         others = [override for override in typed if not str(override).startswith(LENGTH)]
         overrides = OmegaConf.create([*others, f"{LENGTH}{max_epochs}"])
         write_whole(folder / OVERRIDES, OmegaConf.to_yaml(overrides))
@@ -147,8 +147,8 @@ def load_config(folder: Path) -> DictConfig:
         if not (folder / file).is_file():
             raise InputError(f"{folder}: not a run's folder: it has no {file}")
     try:
-        config: Any = OmegaConf.load(folder / CONFIG)
-        hydra = OmegaConf.load(folder / HYDRA)
+        config: Any = read_yaml(folder / CONFIG)
+        hydra = read_yaml(folder / HYDRA)
         refuse_foreign(config, folder / CONFIG)
         refuse_links(folder)
         refuse_empty_paths(config)

@@ -41,13 +41,8 @@ def check_keys(config: DictConfig, kind: type[BaseModel]) -> None:
 
 
 def check_command(config: DictConfig, kind: type[BaseModel]) -> None:
-    """Raise InputError where the command of evaluate.py or compare.py cannot be used, as far as its
-    top-level keys tell.
-
-    Args:
-        config: as composed, without Hydra's own part.
-        kind: the script's settings.
-    """
+    """The same, and raise InputError where a key of the script's own has a value that it does not
+    allow, as far as can be told before torch is imported."""
     check_keys(config, kind)
     try:
         kind.model_validate(OmegaConf.to_container(config, resolve=False))

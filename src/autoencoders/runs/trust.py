@@ -8,6 +8,7 @@ from pathlib import Path
 from pydoc import locate
 from typing import Any, NamedTuple
 
+import yaml
 from omegaconf import OmegaConf
 
 from autoencoders.errors import InputError
@@ -90,6 +91,7 @@ KINDS = {
 # A reference to another key, or what the data sets' files say: no resolver that makes something.
 INTERPOLATIONS = r"\$\{[\w.]+\}|\$\{oc\.env:AUTOENCODERS_DATA,data\}"
 PATHS = ("path", "dir", "file", "filename")  # how keys end that say where to write
+DEEPEST = 50  # levels in a file of ours, and references in a value
 READ = ("dataset.data_dir", "dataset.path", "ckpt_path")  # these say where to read
 
 
@@ -147,6 +149,28 @@ def read_json(file: Path, what_to_do: str) -> dict[str, Any]:
         found = type(content).__name__
         raise InputError(f"{file}: expected a JSON object, found {found}; {what_to_do}")
     return content
+
+
+def read_yaml(file: Path) -> Any:
+    """The config in a YAML file of a run's folder.
+
+    Raises:
+        InputError: it has what no run writes and what a short file can be endless by: aliases, or
+            more levels or references to other keys than DEEPEST.
+        YAMLError, OmegaConfBaseException: it is no config.
+    """
+    depth = 0
+    with file.open(encoding="utf-8") as stream:
+        for event in yaml.parse(stream, Loader=yaml.SafeLoader):
+            depth += isinstance(event, yaml.CollectionStartEvent)
+            depth -= isinstance(event, yaml.CollectionEndEvent)
+            inner = event.value.count("${") if isinstance(event, yaml.ScalarEvent) else 0
+            deep = max(depth, inner) > DEEPEST
+            if deep or isinstance(event, yaml.AliasEvent):
+                what = f"nested more than {DEEPEST} deep" if deep else "has an alias"
+                line = f"{file}: {what} in line {event.start_mark.line + 1}, as no run writes it"
+                raise InputError(f"{line}; put back what train.py has written")
+    return OmegaConf.load(file)
 
 
 def refuse_target(key: str, target: str, found: str) -> None:
