@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from autoencoders.errors import InputError
 from autoencoders.runs import evaluations, load_run, load_sampler
 from autoencoders.runs.evaluations import Record, current, keep, made_with, publish
-from autoencoders.runs.state import is_finished, mark, versions
+from autoencoders.runs.state import begin, is_finished, mark, versions
 from autoencoders.samplers import Mixture
 from autoencoders.training.digest import weights_digest
 
@@ -178,6 +178,16 @@ def test_a_run_is_finished_if_it_says_so(run):
     (run / "run.json").write_text("{")
     with pytest.raises(InputError, match=r"run\.json: damaged: .*; remove it, then"):
         is_finished(run)
+
+
+def test_versions_are_those_that_trained(run, monkeypatch):
+    monkeypatch.setattr("autoencoders.runs.state.versions", lambda: {"torch": "of another day"})
+    before = json.loads((run / "run.json").read_text())
+    mark(run, finished=True)  # as an evaluation does
+    assert json.loads((run / "run.json").read_text()) == before
+    begin(run)
+    expected = {"finished": False, "versions": {"torch": "of another day"}}
+    assert json.loads((run / "run.json").read_text()) == expected
 
 
 def test_versions_name_the_commit_and_whether_files_differ(tmp_path, monkeypatch):
