@@ -19,6 +19,7 @@ from conftest import ROOT, SHORT, compose_train, run_script
 from omegaconf import OmegaConf
 
 from autoencoders.errors import InputError, end_on_ctrl_c
+from autoencoders.files import write_whole
 from autoencoders.training.checkpoint_files import AtomicCheckpointIO, read_checkpoint
 from train import train
 
@@ -64,6 +65,29 @@ def test_a_checkpoint_that_does_not_fit_leaves_the_old_one(tmp_path, fail_at):
     fail_at(1, FULL)
     with pytest.raises(InputError, match="make room, then run the command again"):
         AtomicCheckpointIO().save_checkpoint(weights, last)
+
+
+@pytest.mark.parametrize("name", ["figures/codes.png", "best/figures/codes.png", "metrics.json"])
+@pytest.mark.parametrize("finished", [False, True])
+def test_what_does_not_fit_after_training(name, finished, tmp_path, monkeypatch):
+    """It is named, and the command is that which goes on: numbers may have been written before."""
+    run = tmp_path / "run"
+    for file in ("checkpoints/last.ckpt", "metrics.json"):
+        (run / file).parent.mkdir(parents=True, exist_ok=True)
+        (run / file).touch()
+    (run / "run.json").write_text(json.dumps({"finished": finished}))
+    monkeypatch.chdir(tmp_path)
+
+    def fsync(_):
+        raise FULL
+
+    monkeypatch.setattr("autoencoders.files.os.fsync", fsync)
+    with pytest.raises(InputError) as error:
+        write_whole(run / name, "content")
+    again = "run the command again" if finished else "python train.py resume=run goes on"
+    assert str(error.value) == (
+        f"{run / name}: cannot be written: No space left on device; make room, then {again}"
+    )
 
 
 def test_ctrl_c_while_a_checkpoint_is_written(tmp_path, fail_at):
@@ -116,6 +140,8 @@ def test_a_disk_that_fills_up_during_training(tmp_path, fail_at, no_figures):
         train(cfg, tmp_path)
     (tmp_path / ".hydra").mkdir()
     OmegaConf.save(cfg, tmp_path / ".hydra/config.yaml")
+    started = OmegaConf.create({"hydra": {"runtime": {"cwd": str(tmp_path)}}})
+    OmegaConf.save(started, tmp_path / ".hydra/hydra.yaml")
     read_checkpoint(tmp_path / "checkpoints/last.ckpt")
     train(cfg, tmp_path, resume=True)
     assert json.loads((tmp_path / "metrics.json").read_text())["epochs"] == 2

@@ -1,6 +1,7 @@
 """The names of the files in a run's folder, and files written whole or not at all."""
 
 import itertools
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -83,12 +84,26 @@ def writing_into(folder: Path) -> Iterator[None]:
 
 
 def _not_written(path: Path, error: OSError) -> InputError:
-    run = next((f for f in (path, *path.parents[:2]) if (f / LAST).exists()), None)
-    cut_off = run and not (run / METRICS).exists()
-    again = f"python train.py resume={run} goes on" if cut_off else "run the command again"
+    again = "run the command again"
+    for run in (path, *path.parents):
+        if (run / LAST).exists():
+            if not _is_finished(run):
+                again = f"python train.py resume={shown(run)} goes on"
+            break
     return InputError(
         f"{path}: cannot be written: {error.strerror or error}; make room, then {again}"
     )
+
+
+def _is_finished(run: Path) -> bool:
+    """As far as run.json tells; a run from before there was one has metrics.json."""
+    try:
+        content = json.loads((run / RUN).read_text(encoding="utf-8"))
+    except OSError:
+        return (run / METRICS).exists()
+    except ValueError:  # damaged
+        return False
+    return isinstance(content, dict) and content.get("finished") is True
 
 
 def shown(path: Path) -> Path:
