@@ -75,7 +75,9 @@ def _open_h5ad(path: Path, layer: str | None, labels: str | None) -> Iterator[Ma
     except (OSError, KeyError, ValueError, TypeError) as error:
         raise _damaged(path, error) from error
     try:
-        layers = {**table.layers, "X": table.X, **({"raw": table.raw.X} if table.raw else {})}
+        # anndata 0.13 lists X among the layers, under the name None.
+        layers = {name: table.layers[name] for name in table.layers if name is not None}
+        layers |= {"X": table.X, **({"raw": table.raw.X} if table.raw else {})}
         values = _named(layers, layer or "X", "dataset.layer", path)
         if labels is not None:
             classes = _named(dict(table.obs), labels, "dataset.labels", path).astype(str).tolist()
