@@ -36,7 +36,7 @@ def latent_space(
     left, right = figure.subplots(1, 2)
     plane, share = principal_plane(codes)
     scatter(left, plane, labels, class_names)
-    left.set_title(f"Test codes by class (PCA, {share:.0%} of the variance)", fontsize=11)
+    left.set_title(f"Codes by class (PCA, {share:.0%} of the variance)", fontsize=11)
     left.set_xlabel("first component")
     left.set_ylabel("second component")
     if class_names:
