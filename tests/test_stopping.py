@@ -99,7 +99,7 @@ def said(capsys):
 
 
 def test_more_epochs_do_not_lengthen_such_a_run(tmp_path, no_figures):
-    arguments = (*SHORT, "trainer.precision=32-true", "logger=none", *STOPPED)
+    arguments = (*SHORT, "trainer.precision=32-true", "logger=none", *STOPPED, "objective=val/mse")
     printed = run_here("train.py", *arguments, "trainer.max_epochs=6", RUN, cwd=tmp_path)
     (line,) = (line for line in printed.splitlines() if "ended training" in line)
     before = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}

@@ -61,9 +61,12 @@ def _check_objective(config: DictConfig) -> None:
         )
     direction = direction_of(objective, config.evaluation.samplers)
     if direction is None:
+        follows = OmegaConf.to_container(config, resolve=False)["objective"] == "${monitor}"  # type: ignore[call-overload, index]
+        key = f"monitor={objective}" if follows else f"objective={objective}"
+        instead = "; objective= names another than monitor=" if follows else ""
         raise InputError(
-            f"objective={objective}: no such metric, or nothing says whether less or more of it is"
-            f" better; allowed: {_objectives(config)}"
+            f"{key}: no such metric, or nothing says whether less or more of it is better{instead};"
+            f" allowed: {_objectives(config)}"
         )
     if not config.evaluate and not objective.startswith(STAGES):
         raise InputError(

@@ -25,6 +25,7 @@ from autoencoders.files import (
     EVALUATIONS,
     FIGURES,
     METRICS,
+    NUMBERS,
     SAMPLERS,
     make_new,
     write_whole,
@@ -123,13 +124,14 @@ def publish(
     record = record.model_copy(update={"files": f"{EVALUATIONS}/{folder.name}", **known})
     for name, sampler in samplers.items():
         sampler.save(folder / SAMPLERS / f"{name}.safetensors")
-    _write_json(folder / METRICS, metrics)
+    _write_json(folder / NUMBERS, metrics)
     _write_json(folder / EVALUATION, record.model_dump())  # last: the folder is complete
     _clear(home)
     _write_json(home / EVALUATION, record.model_dump())
     _forget_superseded(home, record)
-    for file in (*folder.glob(f"{SAMPLERS}/*"), folder / METRICS):
+    for file in folder.glob(f"{SAMPLERS}/*"):
         write_whole(home / file.relative_to(folder), file.read_bytes())
+    _write_json(home / METRICS, metrics)
     return record
 
 
@@ -215,11 +217,11 @@ def _parsed(file: Path) -> Record:
 
 def _stored(home: Path, record: Record) -> Stored:
     folder = home / record.files
-    return Stored(record, read_numbers(folder / METRICS), folder / SAMPLERS)
+    return Stored(record, read_numbers(folder / NUMBERS), folder / SAMPLERS)
 
 
 def read_numbers(file: Path) -> dict[str, float]:
-    """The numbers in a metrics.json.
+    """The numbers of an evaluation.
 
     Raises:
         InputError: it is missing, damaged, or holds anything but finite numbers.
