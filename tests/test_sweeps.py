@@ -280,7 +280,7 @@ def test_damaged_metrics_of_a_job(multirun):
     file.write_text("{")
     code, out = multirun(*arguments)
     assert code == 1
-    assert "numbers.json: damaged" in out
+    assert "damaged: Expecting property" in out
     assert file.read_text() == "{"
 
 
