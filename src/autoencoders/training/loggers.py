@@ -31,7 +31,7 @@ from autoencoders.training.event_files import (
 )
 
 Settings = dict[str, Any]
-HPARAMS = ".hparams"  # the end of an event file's name
+HPARAMS = "-hparams"  # the end of an event file's name
 
 
 class EpochLogger(Logger):
