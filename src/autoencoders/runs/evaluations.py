@@ -3,7 +3,7 @@
 An evaluation's numbers and samplers are in a folder of its own, <home>/evaluations/<time>/. Once
 that is complete, one file, <home>/evaluation.json, is renamed into place and makes it the current
 one. Programs read evaluations through `current` and `made_with`, which refuse what is of other
-weights. The current one's metrics.json, samplers/ and figures/ lie in <home> for people.
+weights. The current one's metrics.json, samplers/ and figures/ are in <home> for people.
 
 The home of the last weights' evaluations is the run's folder, that of another checkpoint's a
 folder of its name there, such as best/.
