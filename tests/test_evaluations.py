@@ -91,18 +91,21 @@ def test_earlier_evaluations_of_the_same_weights_stay(tmp_path):
 
 def test_what_an_earlier_evaluation_left_for_people_goes(tmp_path):
     publish(tmp_path, record(), {"x/y": 1.0}, mixture(3))
-    for name in ("figures/samples_mixture.png", "figures/class_shares.png"):
+    of_tensorboard = "events.out.tfevents.1-hparams"
+    for name in ("figures/samples_mixture.png", "figures/class_shares.png", of_tensorboard):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     (tmp_path / "figures/notes.txt").touch()  # not the project's
     publish(tmp_path, record(samplers=None), {"x/z": 1.0}, {})
     assert [path.name for path in (tmp_path / "figures").iterdir()] == ["notes.txt"]
+    assert not (tmp_path / of_tensorboard).exists()
     assert list((tmp_path / "samplers").iterdir()) == []
     assert json.loads((tmp_path / "metrics.json").read_text()) == {"x/z": 1.0}
 
 
 def test_an_extension_takes_evaluations_with_it(tmp_path):
     publish(tmp_path, record(), {"x/y": 1.0}, mixture(3))
+    (tmp_path / "events.out.tfevents.1-hparams").touch()
     keep(tmp_path, "last", "last-2")
     assert current(tmp_path, "last", OLD) is None
     stored = current(tmp_path, "last-2", OLD)

@@ -19,6 +19,7 @@ METRICS = "metrics.json"
 LOCK = ".lock"
 MULTIRUN = "multirun.yaml"  # beside the folders of a multirun's jobs
 EVALUATION = "evaluation.json"
+HPARAMS = "-hparams"  # the end of the name of TensorBoard's file with final numbers
 NUMBERS = "numbers.json"  # an evaluation's own copy of metrics.json
 EVALUATIONS = "evaluations"  # a folder of those that were made, each with its numbers and samplers
 RUN = "run.json"  # whether the run is finished, and what made it

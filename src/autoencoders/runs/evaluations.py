@@ -24,6 +24,7 @@ from autoencoders.files import (
     EVALUATION,
     EVALUATIONS,
     FIGURES,
+    HPARAMS,
     METRICS,
     NUMBERS,
     SAMPLERS,
@@ -185,7 +186,8 @@ def made_with(run: Path, settings: Mapping[str, Any], weights: str) -> Stored | 
 def keep(run: Path, checkpoint: str, name: str) -> None:
     """Move the evaluations of a checkpoint to the home of `name`, a copy of it."""
     home, target = home_of(run, checkpoint), home_of(run, name)
-    for part in (EVALUATIONS, FIGURES, SAMPLERS, METRICS, EVALUATION):  # which names them, last
+    final = [file.name for file in home.glob(f"*{HPARAMS}")]
+    for part in (*final, EVALUATIONS, FIGURES, SAMPLERS, METRICS, EVALUATION):  # the names last
         if (home / part).exists():
             target.mkdir(exist_ok=True)
             (home / part).replace(target / part)
@@ -253,7 +255,7 @@ def _again(run: Path, checkpoint: str) -> str:
 def _clear(home: Path) -> None:
     """Remove what the evaluation that is no longer current has left for people."""
     samplers, figures = home.glob(f"{SAMPLERS}/*.safetensors"), home.glob(f"{FIGURES}/*.png")
-    for file in (home / METRICS, *samplers, *figures):
+    for file in (home / METRICS, *samplers, *figures, *home.glob(f"*{HPARAMS}")):
         file.unlink(missing_ok=True)
 
 
