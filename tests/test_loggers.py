@@ -217,7 +217,7 @@ def test_an_evaluation_goes_where_it_is_told(run, no_figures):
     folder, reader = run
     if not isinstance(reader, FromCSV):
         return
-    before = {file for file in folder.glob("events.out.tfevents.*")}
+    before = set(folder.glob("events.out.tfevents.*"))
     evaluate(compose_evaluate("logger=csv", "evaluation.images=40"), folder, "last")
     assert FromCSV(folder).final("prior/precision") == metrics_of(folder)["prior/precision"]
     assert FromCSV(folder).curve("val/mse") == reader.curve("val/mse")
