@@ -260,6 +260,8 @@ def load_sampler(folder: str | Path, name: str, checkpoint: str = "last") -> "Sa
         InputError: no such sampler there, one that cannot be read, or one that was fitted on the
             codes of other weights.
     """
+    import torch
+
     run = Path(folder)
     home = evaluations.home_of(run, checkpoint)
     stored = evaluations.current(run, checkpoint, digest_of(run, checkpoint))
@@ -281,6 +283,12 @@ def load_sampler(folder: str | Path, name: str, checkpoint: str = "last") -> "Sa
         raise InputError(
             f"{path}: cannot be read: {reason}; python evaluate.py run={folder} writes it anew"
         ) from error
+    dims = sampler.draw(1, torch.Generator()).shape[1]
+    if dims != stored.record.latent_dim:
+        raise InputError(
+            f"{path}: draws codes of {dims} dimensions, the model's have"
+            f" {stored.record.latent_dim}; python evaluate.py run={folder} writes it anew"
+        )
     return sampler
 
 
