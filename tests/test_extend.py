@@ -55,12 +55,12 @@ def test_an_extended_run_is_one_of_the_whole_length(command, monkeypatch):
         patch.setattr(WAEGAN, "training_step", crash)
         with pytest.raises(RuntimeError, match="the power fails"):
             command("resume=run", "trainer.max_epochs=4")
-    files = ("metrics.json", "evaluation.json", "checkpoints/last.ckpt", "checkpoints/best.ckpt")
-    for name in files:
-        old = Path("run", name)
-        assert old.with_stem(f"{old.stem}-2").read_bytes() == kept[old]
-    for file in Path("run/figures").iterdir():
-        assert file.read_bytes() == kept[file]
+    for name in ("last", "best"):
+        old = Path(f"run/checkpoints/{name}.ckpt")
+        assert old.with_stem(f"{name}-2").read_bytes() == kept[old]
+    assert Path("run/last-2/metrics.json").read_bytes() == kept[Path("run/metrics.json")]
+    for file in Path("run/last-2/figures").iterdir():
+        assert file.read_bytes() == kept[Path("run/figures", file.name)]
     assert not Path("run/metrics.json").exists()
 
     command("resume=run")
@@ -70,7 +70,7 @@ def test_an_extended_run_is_one_of_the_whole_length(command, monkeypatch):
     assert ours["epoch"] == 3
     for name, value in theirs["state_dict"].items():
         assert torch.equal(ours["state_dict"][name], value), name
-    assert json.loads(Path("run/metrics-2.json").read_text()) == finished
+    assert json.loads(Path("run/last-2/metrics.json").read_text()) == finished
     metrics, expected = (read_finished(Path(run)).metrics for run in ("run", "at-once"))
     assert {k: v for k, v in metrics.items() if "/" in k} == {
         k: v for k, v in expected.items() if "/" in k
