@@ -5,8 +5,9 @@
 Of each area, `--count` mutants are drawn at random. A mutant is one change: an operator swapped, a
 condition negated, a number made one larger, min for max, and for or, True for False, the sign of
 what a function returns, a call or an augmented assignment left out, an argument left out. It is
-caught if a test fails, or takes longer than --timeout. First the module's own tests run, then all
-others of the area. `--log` keeps the verdicts: a mutant that is in it does not run again.
+caught if a test fails, or if the tests take 20 seconds more than five times what they take without
+it. First the module's own tests run, then all others of the area. `--log` keeps the verdicts: a
+mutant that is in it does not run again.
 """
 
 import argparse
@@ -21,6 +22,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -69,8 +71,9 @@ class Mutant(NamedTuple):
 
     def diff(self, root: Path) -> str:
         """Where it is, and the lines that it changes."""
-        texts = (root / self.path).read_text(encoding="utf-8"), self.source
-        _, _, _, *lines = difflib.unified_diff(*map(str.splitlines, texts), n=0, lineterm="")
+        original = (root / self.path).read_text(encoding="utf-8").splitlines()
+        changed = self.source.splitlines()
+        _, _, _, *lines = difflib.unified_diff(original, changed, n=0, lineterm="")
         return "\n".join([f"{self.path}:{self.line}", *lines])
 
 
@@ -140,11 +143,8 @@ def mutants(path: str, source: str) -> list[Mutant]:
 
 
 def files_of(area: str, root: Path) -> list[Path]:
-    package = root / "src/autoencoders"
-    paths = [package / name for name in AREAS[area]]
-    return sorted(
-        file for path in paths for file in (path.rglob("*.py") if path.is_dir() else [path])
-    )
+    paths = [root / "src/autoencoders" / name for name in AREAS[area]]
+    return sorted(file for path in paths for file in ([*path.rglob("*.py")] or [path]))
 
 
 def imported(file: Path) -> set[str]:
@@ -169,8 +169,11 @@ def suite_of(area: str, root: Path) -> list[Path]:
     ]
 
 
-def fails(root: Path, tests: list[Path], mutant: Mutant | None, slow: bool, timeout: float) -> str:
-    """What pytest prints if a test fails, nothing if all pass, on a copy of the package."""
+def failure(
+    root: Path, tests: list[Any], mutant: Mutant | None = None, limit: float | None = None
+) -> str:
+    """What pytest prints if a test of a copy of the package fails, or is not done after `limit`
+    seconds; nothing if all pass."""
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder, "src")
         shutil.copytree(root / "src", source, ignore=shutil.ignore_patterns("__pycache__"))
@@ -179,33 +182,26 @@ def fails(root: Path, tests: list[Path], mutant: Mutant | None, slow: bool, time
         # No compiled files: two mutants of a second and of one length would look the same.
         environment = {**os.environ, "PYTHONPATH": str(source), "PYTHONDONTWRITEBYTECODE": "1"}
         command = [sys.executable, "-m", "pytest", "-x", "-q", "-n", "0", "-p", "no:cacheprovider"]
-        command += [*(["-m", "slow or not slow"] if slow else []), *map(str, tests)]
-        process = subprocess.Popen(
-            command,
-            cwd=root,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,  # so that what the tests start ends with them
-        )
-        try:
-            printed, _ = process.communicate(timeout=timeout)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.communicate()
-            return f"longer than {timeout:.0f} s"
+        # In a session of its own, so that what the tests start ends with them.
+        how: Any = {"cwd": root, "env": environment, "start_new_session": True, "text": True}
+        output: Any = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+        with subprocess.Popen([*command, *tests], **how, **output) as process:
+            try:
+                printed, _ = process.communicate(timeout=limit)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                return f"stopped after {limit} s"
     passed = process.returncode in (0, 5)  # 5: all of these tests are slow
     return "" if passed else printed or f"pytest ended with {process.returncode}"
 
 
-def caught(root: Path, tests: list[Path], mutant: Mutant, slow: bool, timeout: float) -> bool:
+def caught(root: Path, tests: list[Path], mutant: Mutant, limit: float, mark: list[str]) -> bool:
     """Whether a test sees a mutant, its module's own tests asked first."""
     file = Path(mutant.path)
     stem = file.parent.name if file.stem == "__init__" else file.stem
     own = [test for test in tests if test.stem == f"test_{stem}"]
     others = [test for test in tests if test not in own]
-    return any(part and fails(root, part, mutant, slow, timeout) for part in (own, others))
+    return any(part and failure(root, [*mark, *part], mutant, limit) for part in (own, others))
 
 
 def examine(
@@ -213,18 +209,21 @@ def examine(
 ) -> Iterator[tuple[Mutant, bool]]:
     """The mutants drawn of an area, each with whether it was caught."""
     root, tests = options.root, suite_of(area, options.root)
+    mark = ["-m", "slow or not slow"] if options.slow else []
     every = [
         mutant
         for file in files_of(area, root)
         for mutant in mutants(str(file.relative_to(root)), file.read_text(encoding="utf-8"))
     ]
     drawn = random.Random(options.seed).sample(every, min(options.count, len(every)))
-    how = options.slow, options.timeout
-    if any(mutant.name not in log for mutant in drawn) and (why := fails(root, tests, None, *how)):
+    start = time.monotonic()
+    if any(m.name not in log for m in drawn) and (why := failure(root, [*mark, *tests])):
         sys.exit(f"error: the tests of {area} fail without any mutant:\n{why}")
+    limit = 20 + 5 * (time.monotonic() - start)
 
     def verdict(mutant: Mutant) -> bool:
-        return log[mutant.name] if mutant.name in log else caught(root, tests, mutant, *how)
+        known = log.get(mutant.name)
+        return caught(root, tests, mutant, limit, mark) if known is None else known
 
     with ThreadPoolExecutor(options.jobs) as pool:
         yield from zip(drawn, pool.map(verdict, drawn), strict=True)
@@ -236,13 +235,12 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=60, help="mutants of each area")
     parser.add_argument("--seed", type=int, default=0, help="of the draw")
     parser.add_argument("--jobs", type=int, default=1, help="mutants at a time")
-    parser.add_argument("--timeout", type=float, default=600, help="seconds for a run of tests")
     parser.add_argument("--slow", action="store_true", help="run the slow tests, too")
     parser.add_argument("--log", type=Path, help="file of verdicts, a line of JSON for each")
-    parser.add_argument(
-        "--root", type=Path, default=Path(__file__).parents[1], help="the project's"
-    )
+    project = Path(__file__).parents[1]
+    parser.add_argument("--root", type=Path, default=project, help="the project's")
     options = parser.parse_args()
+    options.root = options.root.resolve()
     log: dict[str, bool] = {}
     if options.log and options.log.exists():
         for line in options.log.read_text(encoding="utf-8").splitlines():

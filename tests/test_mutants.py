@@ -85,7 +85,7 @@ def write_project(root):
 
 
 def run(root, *arguments):
-    command = [sys.executable, SCRIPT, "losses", "--root", root, *arguments]
+    command = [sys.executable, SCRIPT, "losses", "--root", ".", *arguments]
     # Other plugins of pytest take seconds to import, for each mutant.
     few = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_PLUGINS": "xdist.plugin"}
     return subprocess.run(
@@ -126,3 +126,13 @@ def test_the_suite_of_an_area():
     assert {"test_losses", "test_divergences", "test_distributions", "test_swae"} <= set(names)
     assert "test_idx" not in names
     assert "test_latents" in [file.stem for file in suite_of("metrics", ROOT)]  # by its module
+
+
+@pytest.mark.slow
+def test_a_mutant_that_never_ends_is_caught(tmp_path):
+    write_project(tmp_path)
+    loop = "def seen(x):\n    while None:\n        pass\n    return [x, x]\n"
+    (tmp_path / "src/autoencoders/losses.py").write_text(loop)
+    test = "from autoencoders.losses import seen\n\n\ndef test_seen():\n    seen(None)\n"
+    (tmp_path / "tests/test_losses.py").write_text(test)
+    assert run(tmp_path).stdout == "losses: 1 / 1 caught\n"
