@@ -37,7 +37,7 @@ def evaluate(cfg: DictConfig, run_folder: Path, checkpoint: str) -> dict[str, fl
     from autoencoders import training
     from autoencoders.evaluation import check
     from autoencoders.runs.finish import finish
-    from autoencoders.runs.report import print_run
+    from autoencoders.runs.report import print_advice, print_run
 
     training.quiet_lightning()
     evaluation = evaluation_settings(cfg)
@@ -60,6 +60,7 @@ def evaluate(cfg: DictConfig, run_folder: Path, checkpoint: str) -> dict[str, fl
     history = training.training_history(run_folder / "checkpoints" / f"{checkpoint}.ckpt")
     metrics = finish(model, run.data, metrics, history, evaluation, loggers, run_folder, checkpoint)
     print_run(metrics, list(cfg.evaluation.samplers), home, run.data.judged_on, cfg.verbose)
+    print_advice(model, metrics)
     return metrics
 
 

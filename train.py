@@ -12,12 +12,13 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from autoencoders.errors import one_line_errors, one_line_in_job
-from autoencoders.files import LAST, shown, writing_into
+from autoencoders.files import CONFIG, LAST, shown, writing_into
 from autoencoders.runs.claim import handle_interruptions, rank, resumed_config
 from autoencoders.runs.config import check_settings, evaluation_settings, objective_of
-from autoencoders.runs.folder import build, extend, load_config, make_loggers, record_config
+from autoencoders.runs.folder import build, extend, make_loggers, record_config
 from autoencoders.runs.jobs import is_job, quote_paths, run_job
 from autoencoders.runs.state import is_finished
+from autoencoders.runs.trust import read_yaml
 
 
 def train(
@@ -44,7 +45,7 @@ def train(
     from autoencoders import training
     from autoencoders.evaluation import check
     from autoencoders.runs.finish import finish
-    from autoencoders.runs.report import print_model, print_run
+    from autoencoders.runs.report import print_advice, print_model, print_run
 
     training.quiet_lightning()
     pl.seed_everything(cfg.seed, verbose=False)
@@ -77,6 +78,7 @@ def train(
     if not is_job():
         samplers = list(evaluation[1]) if evaluation else []
         print_run(metrics, samplers, folder, data.judged_on, cfg.get("verbose", False))
+        print_advice(model, metrics)
     return objective_of(metrics, cfg)
 
 
@@ -92,7 +94,7 @@ def go_on(cfg: DictConfig, folder: Path, model: Any, data: Any) -> int:
     from autoencoders import training
 
     epochs = training.check_resumable(folder / LAST, model, cfg.trainer.max_epochs, data)
-    longer = cfg.trainer.max_epochs != load_config(folder).trainer.max_epochs
+    longer = cfg.trainer.max_epochs != read_yaml(folder / CONFIG).trainer.max_epochs
     if longer or is_finished(folder):
         training.refuse_extension(folder / LAST, cfg.trainer.max_epochs)
     if rank() == 0:

@@ -1,9 +1,11 @@
-"""What the benchmarks share: the machine's name, small data, timing and tables."""
+"""What the benchmarks share: the machine's name, small data, timing, arguments and tables."""
 
+import argparse
 import contextlib
 import os
 import platform
 import struct
+import subprocess
 import sys
 import tempfile
 import time
@@ -104,6 +106,28 @@ def memory_gib(name: str) -> float:
     """Of this process, as Linux counts it: VmRSS now, VmHWM at its peak."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith(name)) / 2**20
+
+
+def measured_apart(file: str, *arguments: str) -> list[float]:
+    """The numbers that `python <file> --one <arguments>` prints after `measured`: in a process of
+    its own, whose memory nothing else has used."""
+    command = [sys.executable, file, "--one", *arguments]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
+    if done.returncode:  # it has said why
+        sys.exit(done.returncode)
+    return [float(number) for number in done.stdout.rpartition("measured ")[2].split()]
+
+
+def at_least(least: int) -> Callable[[str], int]:
+    """The type of a command's argument: a whole number that is no smaller."""
+
+    def number(text: str) -> int:
+        value = int(text)
+        if value < least:
+            raise argparse.ArgumentTypeError(f"{value}: must be at least {least}")
+        return value
+
+    return number
 
 
 def machine() -> str:

@@ -1,6 +1,6 @@
 """The memory and the time that an evaluation takes beside its data.
 
-    python benchmarks/memory.py [--examples 50000] [--kinds images vectors]
+    python benchmarks/memory.py [--examples 50000] [--judged 10000] [--kinds images vectors]
 
 An untrained model of random examples, 64x64 colour images or vectors of 2,000 numbers, is
 evaluated with the prior and a mixture as samplers. The memory is that of the whole process at its
@@ -8,39 +8,41 @@ peak, less what it held when the evaluation began: PyTorch and the data.
 """
 
 import argparse
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import torch
-from common import memory_gib, print_table
+from common import at_least, measured_apart, memory_gib, print_table
 
 from autoencoders.data import DataModule, Examples
+from autoencoders.errors import one_line_errors
 from autoencoders.evaluation import Settings, evaluate
 from autoencoders.models import VAE
 from autoencoders.networks import MLP, Strided
 from autoencoders.samplers import Mixture, Prior
 
-JUDGED = 10_000  # test examples, and as many generated ones
 SHAPES = {"images": (3, 64, 64), "vectors": (2000,)}
 NETWORKS: dict[str, Any] = {"images": Strided(hidden_dim=4), "vectors": MLP(hidden_dim=16)}
 
 
 class Noise(DataModule):
-    """Random examples of two classes."""
+    """Random examples of two classes.
+
+    Args:
+        judged: test examples, and as many generated ones.
+    """
 
     label = "noise"
     class_names = ("even", "odd")
 
-    def __init__(self, kind: str, examples: int) -> None:
+    def __init__(self, kind: str, examples: int, judged: int) -> None:
         super().__init__(batch_size=64)
-        self.kind, self.examples = kind, examples
+        self.kind, self.examples, self.judged = kind, examples, judged
         self.shape = SHAPES[kind]
 
     def load(self) -> tuple[Examples, Examples]:
-        return self.make(self.examples), self.make(JUDGED)
+        return self.make(self.examples), self.make(self.judged)
 
     def make(self, n: int) -> Examples:
         if self.kind == "images":
@@ -50,9 +52,9 @@ class Noise(DataModule):
         return Examples(values, torch.arange(n) % 2)
 
 
-def measure(kind: str, examples: int) -> tuple[float, float, float]:
+def measure(kind: str, examples: int, judged: int) -> tuple[float, float, float]:
     """GiB at the beginning, GiB more at the peak, seconds."""
-    data = Noise(kind, examples)
+    data = Noise(kind, examples, judged)
     data.setup()
     bounded = kind == "images"
     model = VAE(
@@ -66,25 +68,24 @@ def measure(kind: str, examples: int) -> tuple[float, float, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--examples", type=int, default=50_000, help="to train on")
+    parser.add_argument("--examples", type=at_least(100), default=50_000, help="to train on")
+    parser.add_argument("--judged", type=at_least(100), default=10_000, help="to evaluate")
     parser.add_argument("--kinds", nargs="+", default=list(SHAPES), choices=SHAPES)
     parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.one:  # in a process of its own, whose peak no other kind has raised
-        print(*measure(options.kinds[0], options.examples))
+    examples, judged = options.examples, options.judged
+    if options.one:
+        print("measured", *measure(options.kinds[0], examples, judged))
         return
     rows = []
     for kind in options.kinds:
-        command = [sys.executable, __file__, "--one", "--kinds", kind]
-        command += ["--examples", str(options.examples)]
-        printed = subprocess.check_output(command, text=True).split()
-        before, more, seconds = map(float, printed)
-        rows.append(
-            [kind, f"{options.examples:,}", f"{before:.2f}", f"{more:.2f}", f"{seconds:.0f}"]
-        )
+        sizes = "--examples", str(examples), "--judged", str(judged)
+        before, more, seconds = measured_apart(__file__, "--kinds", kind, *sizes)
+        rows.append([kind, f"{examples:,}", f"{before:.2f}", f"{more:.2f}", f"{seconds:.0f}"])
     head = ["examples", "to train on", "GiB before", "GiB more at the peak", "seconds"]
-    print_table(f"Evaluation of {JUDGED:,} examples", head, rows)
+    print_table(f"Evaluation of {judged:,} examples", head, rows)
 
 
 if __name__ == "__main__":
-    main()
+    with one_line_errors():
+        main()

@@ -36,7 +36,7 @@ class FromMemory(VisionDataset):
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
         from PIL import Image
 
-        return self.transform(Image.fromarray(self.images[index, 0].numpy(), mode="L")), 0
+        return self.transform(Image.fromarray(self.images[index, 0].numpy())), 0
 
 
 def batches(images: Tensor, batch_size: int, device: torch.device) -> Iterator[Tensor]:

@@ -9,19 +9,18 @@ before: PyTorch. `again` is a second run's time, which finds images as they were
 """
 
 import argparse
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from common import memory_gib, print_table
+from common import at_least, measured_apart, memory_gib, print_table
 from PIL import Image
 from scipy import sparse
 
 from autoencoders.data import PBMC, Avatars, DataModule, Folder, Table
+from autoencoders.errors import one_line_errors
 
 PHOTOGRAPH, GENES, DENSITY = (178, 218), 5000, 0.1
 
@@ -75,24 +74,23 @@ def measure(kind: str, place: Path, examples: int) -> tuple[float, float, float]
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--examples", type=int, default=20_000)
+    parser.add_argument("--examples", type=at_least(30), default=20_000)
     parser.add_argument("--kinds", nargs="+", default=list(KINDS), choices=KINDS)
     parser.add_argument("--one", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.one:  # in a process of its own, whose memory no other kind has used
+    if options.one:
         print("measured", *measure(options.kinds[0], options.one, options.examples))
         return
     rows = []
     for kind in options.kinds:
         with tempfile.TemporaryDirectory() as place:
-            command = [sys.executable, __file__, "--one", place, "--kinds", kind]
-            command += ["--examples", str(options.examples)]
-            printed = subprocess.check_output(command, text=True)
-        first, again, more = map(float, printed.rpartition("measured ")[2].split())
+            arguments = place, "--kinds", kind, "--examples", str(options.examples)
+            first, again, more = measured_apart(__file__, *arguments)
         rows.append([kind, f"{first:.1f}", f"{again:.1f}", f"{more:.2f}"])
     head = ["`dataset=`", "seconds", "again", "GiB more at the peak"]
     print_table(f"Preparing {options.examples:,} examples", head, rows)
 
 
 if __name__ == "__main__":
-    main()
+    with one_line_errors():
+        main()

@@ -3,6 +3,9 @@
     python -m venv .venv-pythae && .venv-pythae/bin/pip install -q -e . pythae
     .venv-pythae/bin/python benchmarks/pythae_comparison.py
 
+    .venv-pythae/bin/python benchmarks/pythae_comparison.py --steps 1 --rounds 1 --batch-size 8 \
+        --hidden-dim 2    # seconds
+
 VAE and WAE-MMD at the tutorial's network sizes and batch 256, a few steps a round, rounds
 interleaved. Pythae trains in full precision on a CPU; ours stands beside it in that and in the
 precision that picks itself.
@@ -13,11 +16,16 @@ import contextlib
 import io
 import logging
 import statistics
+import sys
 import tempfile
+from importlib.util import find_spec
 from typing import Any
 
+if not find_spec("pythae"):
+    sys.exit("error: pythae is needed here: pip install pythae")
+
 import torch
-from common import WARM_UP, now, print_table, train_seconds
+from common import WARM_UP, at_least, now, print_table, train_seconds
 from pythae.data.datasets import BaseDataset
 from pythae.models import VAE, WAE_MMD, VAEConfig, WAE_MMD_Config
 from pythae.trainers import BaseTrainer, BaseTrainerConfig
@@ -25,10 +33,9 @@ from pythae.trainers.training_callbacks import TrainingCallback
 from pythae_networks import PythaeDecoder, PythaeEncoder
 from torch import Tensor
 
-from autoencoders.networks import Tutorial
+from autoencoders.networks import Network, Tutorial
 
-BATCH, HIDDEN, LATENT, SHAPE = 256, 40, 20, (1, 28, 28)
-NETWORK = Tutorial(hidden_dim=HIDDEN)
+LATENT, SHAPE = 20, (1, 28, 28)
 MODELS = {
     "vae": (VAE, VAEConfig, {"reconstruction_loss": "bce"}),
     "wae_mmd": (WAE_MMD, WAE_MMD_Config, {}),
@@ -50,17 +57,19 @@ class PythaeClock(TrainingCallback):
         return (counted[-1] - counted[0]) / (len(counted) - 1)
 
 
-def pythae_seconds(name: str, images: Tensor, folder: str) -> float:
+def pythae_seconds(
+    name: str, network: Network, images: Tensor, batch_size: int, folder: str
+) -> float:
     """Seconds a step of Pythae's trainer, after the warm-up."""
     model_class, config_class, options = MODELS[name]
     config = config_class(input_dim=SHAPE, latent_dim=LATENT, **options)
     heads = 2 if name == "vae" else 1
-    encoder = PythaeEncoder(NETWORK, SHAPE, LATENT, heads)
-    model = model_class(config, encoder=encoder, decoder=PythaeDecoder(NETWORK, SHAPE, LATENT))
+    encoder = PythaeEncoder(network, SHAPE, LATENT, heads)
+    model = model_class(config, encoder=encoder, decoder=PythaeDecoder(network, SHAPE, LATENT))
     training = BaseTrainerConfig(
         output_dir=folder,
         num_epochs=1,
-        per_device_train_batch_size=BATCH,
+        per_device_train_batch_size=batch_size,
         learning_rate=2e-4,
         no_cuda=not torch.cuda.is_available(),
     )
@@ -72,28 +81,33 @@ def pythae_seconds(name: str, images: Tensor, folder: str) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", type=int, default=8, help="steps a round")
-    parser.add_argument("--rounds", type=int, default=3, help="rounds, interleaved")
+    parser.add_argument("--steps", type=at_least(1), default=8, help="steps a round")
+    parser.add_argument("--rounds", type=at_least(1), default=3, help="rounds, interleaved")
+    parser.add_argument("--batch-size", type=at_least(2), default=256)
+    parser.add_argument("--hidden-dim", type=at_least(1), default=40)
     options = parser.parse_args()
     logging.disable(logging.WARNING)
 
-    images = torch.rand((WARM_UP + options.steps) * BATCH, *SHAPE)
-    sizes = [f"network.hidden_dim={HIDDEN}", f"model.latent_dim={LATENT}"]
+    steps, batch_size = options.steps, options.batch_size
+    images = torch.rand((WARM_UP + steps) * batch_size, *SHAPE)
+    network = Tutorial(hidden_dim=options.hidden_dim)
+    sizes = [f"network.hidden_dim={options.hidden_dim}", f"model.latent_dim={LATENT}"]
     rows = []
     for name in MODELS:
         found: dict[str, list[float]] = {"pythae": [], "32-true": [], "auto": []}
         for _ in range(options.rounds):
             with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stderr(io.StringIO()):
-                found["pythae"].append(pythae_seconds(name, images, folder))
+                found["pythae"].append(pythae_seconds(name, network, images, batch_size, folder))
             for precision in ("32-true", "auto"):
                 overrides = [f"model={name}", f"trainer.precision={precision}", *sizes]
-                found[precision].append(train_seconds(options.steps, BATCH, *overrides))
+                found[precision].append(train_seconds(steps, batch_size, *overrides))
         for way, seconds in found.items():
             ratios = [p / s for p, s in zip(found["pythae"], seconds, strict=True)]
-            rate = BATCH / statistics.median(seconds)
+            rate = batch_size / statistics.median(seconds)
             label = "Pythae" if way == "pythae" else f"ours, {way}"
             rows.append([name, label, f"{rate:.0f}", f"{statistics.median(ratios):.2f}"])
-    print_table(f"Training, batch {BATCH}", ["model", "trainer", "images/s", "x Pythae"], rows)
+    head = ["model", "trainer", "images/s", "x Pythae"]
+    print_table(f"Training, batch {batch_size}", head, rows)
 
 
 if __name__ == "__main__":

@@ -17,16 +17,21 @@ import io
 import itertools
 import logging
 import statistics
+import sys
 import tempfile
 import warnings
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
+
+if not (find_spec("pythae") and find_spec("zuko")):
+    sys.exit("error: pythae and zuko are needed here: pip install -e '.[flow]' pythae")
 
 import matplotlib.pyplot as plt
 import pytorch_lightning as pl
 import torch
-from common import compose_run, device, now, print_table
+from common import at_least, compose_run, device, now, print_table
 from matplotlib.ticker import FormatStrFormatter, LogLocator, NullFormatter
 from pythae import models, samplers, trainers
 from pythae.data.datasets import BaseDataset
@@ -276,9 +281,8 @@ def mean_of(points: tuple[Point, ...]) -> Point:
 def draw(systems: dict[System, list[Point]], title: str) -> Any:
     """A curve for each system, a panel for each model: seconds against FD-CNN."""
     names = list(dict.fromkeys(system.model for system in systems))
-    figure, axes = plt.subplots(
-        1, len(names), figsize=(3.2 * len(names), 3.4), sharey=True, layout="constrained"
-    )
+    figure = plt.figure(figsize=(3.2 * len(names), 3.4), layout="constrained")
+    (axes,) = figure.subplots(1, len(names), sharey=True, squeeze=False)
     colours = dict(zip(SAMPLERS, plt.get_cmap("tab10").colors, strict=False))
     for axis, name in zip(axes, names, strict=True):
         for system, points in systems.items():
@@ -308,9 +312,11 @@ def main() -> None:
     parser.add_argument("--full", action="store_true", help="MNIST, three seeds, more epochs")
     parser.add_argument("--dataset", choices=["digits", "mnist", "fmnist"])
     parser.add_argument("--models", nargs="+", default=list(PYTHAE), choices=PYTHAE)
-    parser.add_argument("--epochs", type=int, help="of the models")
-    parser.add_argument("--sampler-epochs", type=int, help="of the samplers that train a network")
-    parser.add_argument("--seeds", type=int, help="how many")
+    parser.add_argument("--epochs", type=at_least(1), help="of the models")
+    parser.add_argument(
+        "--sampler-epochs", type=at_least(1), help="of the samplers that train a network"
+    )
+    parser.add_argument("--seeds", type=at_least(1), help="how many")
     parser.add_argument("--figure", type=Path, default=Path("outputs/quality.png"))
     options = parser.parse_args()
     logging.disable(logging.WARNING)
@@ -337,7 +343,7 @@ def main() -> None:
     rows = [
         [*system, point.epoch, f"{point.seconds:.1f}", f"{point.distance:.3g}"]
         for system, points in sorted(systems.items(), key=lambda item: item[0][1:])
-        for point in (points[0], points[-1])
+        for point in dict.fromkeys((points[0], points[-1]))  # of one epoch they are the same
     ]
     title = f"Time to quality, {dataset}, {seeds} seed{'s' if seeds > 1 else ''}"
     print_table(title, ["package", "model", "sampler", "epochs", "seconds", "FD-CNN"], rows)

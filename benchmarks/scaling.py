@@ -1,6 +1,7 @@
 """How the cost of training grows: images per second and peak memory of `python train.py`.
 
-    python benchmarks/scaling.py
+    python benchmarks/scaling.py            # minutes
+    python benchmarks/scaling.py --quick    # two narrow networks, within a minute
 
 One thing at a time is changed from the tutorial's WAE-GAN (hidden_dim 40, batch 256, 60,000
 images); every row is a process of its own, so that its peak memory is its own.
@@ -10,7 +11,7 @@ import argparse
 import multiprocessing
 import statistics
 
-from common import print_table, train_seconds
+from common import at_least, print_table, train_seconds
 
 from autoencoders.training.record import peak_memory
 
@@ -20,13 +21,18 @@ ROWS = [
     *({"hidden_dim": n} for n in (16, 32, 64, 128)),
     *({"images": n} for n in (10_000, 60_000)),  # no fewer: all timed batches must be full
 ]
+QUICK_ROWS = [{"hidden_dim": n, "images": 10_000} for n in (4, 8)]
 
 
-def measure(settings: dict[str, int]) -> tuple[float, float]:
-    """Images per second, and the process's peak memory in GiB."""
+def measure(settings: dict[str, int], work: int) -> tuple[float, float]:
+    """Images per second, and the process's peak memory in GiB.
+
+    Args:
+        work: what is timed, as images times hidden_dim: enough to time, and little enough that the
+            widest network is done in seconds.
+    """
     batch = settings["batch_size"]
-    # Enough images to time, few enough that the widest network is done in seconds.
-    steps = max(2, 40_000 // (batch * settings["hidden_dim"]))
+    steps = max(2, work // (batch * settings["hidden_dim"]))
     seconds = train_seconds(
         steps,
         batch,
@@ -39,13 +45,16 @@ def measure(settings: dict[str, int]) -> tuple[float, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=1, help="rounds, interleaved")
+    parser.add_argument("--rounds", type=at_least(1), default=1, help="rounds, interleaved")
+    parser.add_argument("--quick", action="store_true", help="two narrow networks")
     options = parser.parse_args()
 
-    every = [TUTORIAL | changed for changed in ROWS]
+    changes, work = (QUICK_ROWS, 4_000) if options.quick else (ROWS, 40_000)
+    every = [TUTORIAL | changed for changed in changes]
     context = multiprocessing.get_context("spawn")
     with context.Pool(1, maxtasksperchild=1) as pool:  # one process a row, one after the other
-        rounds = [pool.map(measure, every, chunksize=1) for _ in range(options.rounds)]
+        jobs = [(settings, work) for settings in every]
+        rounds = [pool.starmap(measure, jobs, chunksize=1) for _ in range(options.rounds)]
     rows = []
     for index, settings in enumerate(every):
         rate = statistics.median(found[index][0] for found in rounds)

@@ -1,6 +1,6 @@
 """Seconds from the command to its first answer.
 
-    python benchmarks/startup.py
+    python benchmarks/startup.py [--rounds 5]
 
 `--help`, a mistyped key, and `python train.py` until its first training step: `last.ckpt` is
 written just before.
@@ -14,12 +14,14 @@ import tempfile
 import time
 from pathlib import Path
 
-from common import ROOT, print_table
+from common import ROOT, at_least, print_table
 
 
-def until_exit(*arguments: str) -> float:
+def until_exit(argument: str, status: int) -> float:
     start = time.perf_counter()
-    subprocess.run([sys.executable, ROOT / "train.py", *arguments], capture_output=True)
+    done = subprocess.run([sys.executable, ROOT / "train.py", argument], capture_output=True)
+    if done.returncode != status:
+        sys.exit(f"python train.py {argument} ended with {done.returncode}; run it to see why")
     return time.perf_counter() - start
 
 
@@ -43,12 +45,12 @@ def until_first_step() -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=5, help="rounds, interleaved")
+    parser.add_argument("--rounds", type=at_least(1), default=5, help="rounds, interleaved")
     options = parser.parse_args()
 
     ways = {
-        "`python train.py --help`": lambda: until_exit("--help"),
-        "`python train.py modle=wae`, to its error": lambda: until_exit("modle=wae"),
+        "`python train.py --help`": lambda: until_exit("--help", 0),
+        "`python train.py modle=wae`, to its error": lambda: until_exit("modle=wae", 1),
         "`python train.py`, to its first training step": until_first_step,
     }
     rounds = [{name: way() for name, way in ways.items()} for _ in range(options.rounds)]

@@ -288,7 +288,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def rewrite_metrics(run: Path, change: Callable[[dict[str, float]], Any]) -> None:
     """Change the numbers of a run's current evaluation."""
     record = json.loads((run / "evaluation.json").read_text())
-    file = run / record["files"] / "metrics.json"
+    file = run / record["files"] / "numbers.json"
     metrics = json.loads(file.read_text())
     change(metrics)
     file.write_text(json.dumps(metrics))

@@ -3,6 +3,7 @@
 `pytest -n 0 -s tests/test_bad_input.py` prints the table of commands and answers.
 """
 
+import json
 import os
 import pickle
 import runpy
@@ -32,6 +33,7 @@ from omegaconf import OmegaConf
 from pytorch_lightning import Trainer
 
 from autoencoders.runs.config import check_settings
+from autoencoders.runs.state import mark
 from train import train
 
 MODELS, NETWORKS, DATA_SETS = (
@@ -122,13 +124,25 @@ OVERRIDES = {
     "evaluation.neighbors=3": ["evaluation.neighbors: no such key; did you mean neighbours?"],
     "resume=[a,b]": ["resume="],
     "model.kernel=linear model=wae_mmd": ["model.kernel=linear: must be 'imq' or 'rbf'"],
-    "monitor=val/fid": ["monitor=val/fid: no such metric; allowed: ", "val/mse"],
-    "objective=val/fid": ["objective=val/fid: no such metric; allowed: ", "val/mse"],
-    "objective=foo": ["objective=foo: no such metric; allowed: train/..., val/..., test/"],
-    "objective=prior/fd": ["objective=prior/fd: no such metric; allowed: ", "prior/fd_cnn"],
+    "monitor=val/fid": ["monitor=val/fid: no such metric, or nothing says", "val/mse"],
+    "objective=val/fid": ["objective=val/fid: no such metric, or nothing says ", "val/mse"],
+    "objective=foo": [
+        "objective=foo: no such metric, or ",
+        "allowed: train/loss, val/loss, ",
+        "test/",
+    ],
+    "objective=prior/fd": ["objective=prior/fd: no such metric, or nothing", "prior/fd_cnn"],
     "evaluate=false objective=prior/fd_cnn": ["which evaluate=false leaves out"],
-    "objective=prior/recall": ["objective=prior/recall: the more of it the better", "prior/fd_cnn"],
-    "objective=test/foo": ["objective=test/foo: no such metric; allowed: ", "test/mse"],
+    "objective=test/foo": ["objective=test/foo: no such metric, or nothing", "test/mse"],
+    "objective=mixture/log_likelihood": ["nothing says whether less or more", "mixture/fd_cnn"],
+    "objective=val/active_units": [
+        "no such metric, or nothing says whether less or more",
+        "val/mse",
+    ],
+    "objective=images_per_second": [
+        "objective=images_per_second: no such metric, or nothing says "
+    ],
+    "evaluation.split=val objective=test/mse": ["the test set unseen; objective=val/mse is"],
     "dataset.val_size=0 monitor=train/loss objective=val/mse": ["objective=val/mse: there is no"],
     "model.latent_dim=1000000000": ["model.latent_dim=1000000000: must be less than or equal to"],
     "network.hidden_dim=1000000": ["not enough memory: torch tried to", "lower network.hidden_dim"],
@@ -228,7 +242,6 @@ OVERRIDES = {
     "trainer.devices=true": ["trainer.devices=True: must be a valid integer, a list"],
     "+trainer.accumulate_grad_batches=2.0": ["accumulate_grad_batches=2.0: must be a valid int"],
     "+trainer.limit_train_batches=true": ["limit_train_batches=True: must be a valid number"],
-    "+trainer.val_check_interval=true": ["trainer.val_check_interval=True: must not be a boolean"],
     "seed=true": ["seed=True: must be a valid integer"],
     "seed=1.0": ["seed=1.0: must be a valid integer"],
     "seed=\"'1'\"": ["seed=1: must be a valid integer"],
@@ -261,6 +274,35 @@ def content(name: str, value: str | bytes) -> Spoil:
     return spoil
 
 
+def unfinished(folder):
+    """The run is not finished."""
+    mark(folder / "run", finished=False)
+
+
+def both(*spoils: Spoil) -> Spoil:
+    return lambda folder: [spoil(folder) for spoil in spoils]
+
+
+def numbers(text: str) -> Spoil:
+    """The numbers of the run's evaluation are this."""
+
+    def spoil(folder):
+        files = json.loads((folder / "run/evaluation.json").read_text())["files"]
+        (folder / "run" / files / "numbers.json").write_text(text)
+
+    return spoil
+
+
+def record(**changes: Any) -> Spoil:
+    """The run's evaluation.json says otherwise."""
+
+    def spoil(folder):
+        file = folder / "run/evaluation.json"
+        file.write_text(json.dumps({**json.loads(file.read_text()), **changes}))
+
+    return spoil
+
+
 def without(*names: str) -> Spoil:
     """The files of those names are missing."""
     return lambda folder: [(folder / name).unlink() for name in names]
@@ -271,15 +313,15 @@ def cut(name: str, length: int) -> Spoil:
     return lambda folder: (folder / name).write_bytes((folder / name).read_bytes()[:length])
 
 
-def changed(key: str, value: Any, file: str = CONFIG, lacking: str = "") -> Spoil:
-    """The run's config has another value; `lacking` is a file that the run lacks."""
+def changed(key: str, value: Any, file: str = CONFIG, finished: bool = True) -> Spoil:
+    """The config of the run has another value."""
 
     def spoil(folder):
         config = OmegaConf.load(folder / file)
         OmegaConf.update(config, key, value, force_add=True)
         OmegaConf.save(config, folder / file)
-        if lacking:
-            (folder / lacking).unlink()
+        if not finished:
+            unfinished(folder)
 
     return spoil
 
@@ -288,7 +330,7 @@ def lacking(key: str) -> Spoil:
     """The run is unfinished, and its last checkpoint has no such part."""
 
     def spoil(folder):
-        (folder / "run/metrics.json").unlink()
+        unfinished(folder)
         checkpoint = torch.load(folder / LAST, weights_only=True)
         del checkpoint[key]
         torch.save(checkpoint, folder / LAST)
@@ -341,10 +383,10 @@ COMMANDS: list[tuple[str, Spoil, list[str]]] = [
         nothing,
         ["trainer.max_epochs=2: the run in run has 2 epochs; give more"],
     ),
-    ("train.py resume=run model.lr=1", without("run/metrics.json"), ["leave out model.lr=1"]),
+    ("train.py resume=run model.lr=1", unfinished, ["leave out model.lr=1"]),
     (
         "train.py resume=run",
-        without("run/metrics.json", HYDRA),
+        both(unfinished, without(HYDRA)),
         ["resume=run: not a run to continue", "hydra.yaml"],
     ),
     (
@@ -354,7 +396,7 @@ COMMANDS: list[tuple[str, Spoil, list[str]]] = [
     ),
     (
         "train.py hydra.run.dir=run",
-        without("run/metrics.json"),
+        unfinished,
         ["holds an unfinished run; resume=run continues it"],
     ),
     ("train.py", content("outputs", "no folder"), ["outputs/digits/wae/", "Not a directory"]),
@@ -420,7 +462,7 @@ COMMANDS: list[tuple[str, Spoil, list[str]]] = [
     ("evaluate.py run=nowhere", nothing, ["run=nowhere: nowhere is not a run's folder"]),
     (
         "evaluate.py run=run",
-        without("run/metrics.json"),
+        unfinished,
         ["holds no finished run", "resume=run finishes it"],
     ),
     (
@@ -441,30 +483,26 @@ COMMANDS: list[tuple[str, Spoil, list[str]]] = [
     ),
     # files read back
     *(
-        ("compare.py runs=[run]", content("run/metrics.json", text), [f"run/metrics.json: {words}"])
+        ("compare.py runs=[run]", numbers(text), [f"/numbers.json: {words}"])
         for text, words in (
             ("{", "damaged: Expecting property name"),
             ("[" * 100_000, "damaged: "),
-            ("[1]", "expected a JSON object, found list; python evaluate.py run=run writes it"),
-            ('{"a": NaN}', "a=NaN: must be a finite number; python evaluate.py run=run writes"),
+            ("[1]", "expected a JSON object, found list; python evaluate.py run="),
+            ('{"a": NaN}', "a=NaN: must be a finite number; python evaluate.py run="),
             ('{"a": 1e999}', "a=Infinity: must be a finite number"),
             ('{"a": null}', "a=null: must be a finite number"),
             ('{"a": [1]}', "a=[1]: must be a finite number"),
-            ('{"epochs": 1}', "it has no test/mse; python evaluate.py run=run writes it anew"),
         )
     ),
     (
         "compare.py runs=[run]",
         content("run/evaluation.json", '{"dataset": "digits"}'),
-        ["run/evaluation.json: split: is missing; python evaluate.py run=run writes"],
+        ["run/evaluation.json: does not say which weights it is of; python evaluate.py run="],
     ),
     (
         "compare.py runs=[run]",
-        content(
-            "run/evaluation.json",
-            '{"dataset": null, "split": "test", "samplers": {}, "images": NaN}',
-        ),
-        ["run/evaluation.json: dataset=None: must be a valid string"],
+        record(dataset=None),
+        ["run/evaluation.json: damaged: dataset=None: must be a valid string"],
     ),
     (
         "train.py resume=run",
@@ -478,18 +516,18 @@ COMMANDS: list[tuple[str, Spoil, list[str]]] = [
     ),
     (
         "train.py resume=run",
-        changed("model.latent_dim", 4, lacking="run/metrics.json"),
+        changed("model.latent_dim", 4, finished=False),
         [f"{LAST}: is of another model or shape", "choose model="],
     ),
     (
         "train.py resume=run",
-        changed("trainer.max_epochs", 1, lacking="run/metrics.json"),
+        changed("trainer.max_epochs", 1, finished=False),
         ["trainer.max_epochs=1: ", f"{LAST} has been trained for 2 epochs; give at least 2"],
     ),
     ("compare.py runs=[nowhere]", nothing, ["nowhere: not a run's folder"]),
     (
         "compare.py runs=[run]",
-        without("run/metrics.json"),
+        unfinished,
         ["run: not finished", "resume=run goes on"],
     ),
     (
@@ -587,17 +625,17 @@ COMMANDS: list[tuple[str, Spoil, list[str]]] = [
     ),
     (
         "train.py resume=run",
-        changed("trainer.callbacks.0._target_", "os.remove", lacking="run/metrics.json"),
+        changed("trainer.callbacks.0._target_", "os.remove", finished=False),
         ["_target_=os.remove"],
     ),
     (
         "train.py resume=run",
-        changed("trainer.default_root_dir", "/tmp", lacking="run/metrics.json"),
+        changed("trainer.default_root_dir", "/tmp", finished=False),
         ["trainer.default_root_dir=/tmp", "leave it out"],
     ),
     (
         "train.py resume=run",
-        changed("trainer.max_epochs", -3, lacking="run/metrics.json"),
+        changed("trainer.max_epochs", -3, finished=False),
         ["trainer.max_epochs=-3: must be greater than 0"],
     ),
     (
@@ -683,7 +721,7 @@ COMMANDS: list[tuple[str, Spoil, list[str]]] = [
     ),
     (
         "train.py resume=run",
-        lambda f: (cut(LAST, 1000)(f), without("run/metrics.json")(f)),
+        lambda f: (cut(LAST, 1000)(f), unfinished(f)),
         [f"{LAST}: not a checkpoint that can be read safely"],
     ),
     # data files

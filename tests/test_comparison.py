@@ -12,6 +12,7 @@ from html import unescape
 from html.parser import HTMLParser
 
 import pytest
+import torch
 from conftest import (
     JOB_NUMBER,
     SHORT,
@@ -219,7 +220,7 @@ def test_the_newest_evaluated_run_of_each_model_is_taken(multirun, tmp_path, mon
     change(runs[4], limit_train_batches=1)
     change(runs[5], limit_train_batches=None, fast_dev_run=True)
     damaged = json.loads((runs[6] / "evaluation.json").read_text())["files"]
-    (runs[6] / damaged / "metrics.json").write_text("{")
+    (runs[6] / damaged / "numbers.json").write_text("{")
     shutil.copytree(multirun / "2", tmp_path / "outputs/digits/ae/2026-01-01_00-00-00")
     (tmp_path / "outputs/digits/ae/2026-01-01_00-00-00/evaluation.json").unlink()
     newer = tmp_path / "outputs/digits/vae/2026-01-01_00-00-00"
@@ -240,7 +241,7 @@ def test_the_newest_evaluated_run_of_each_model_is_taken(multirun, tmp_path, mon
     lines = [line for line in printed.splitlines() if line.startswith("left out: ")]
     expected = [
         "ae/2026-01-01_00-00-00: not evaluated",
-        f"wae/2026-01-07_00-00-00/{damaged}/metrics.json: damaged",
+        f"wae/2026-01-07_00-00-00/{damaged}/numbers.json: damaged",
         "wae/2026-01-06_00-00-00: saw a part of its data alone (trainer.fast_dev_run=True)",
         "wae/2026-01-05_00-00-00: saw a part of its data alone (trainer.limit_train_batches=1)",
         "wae/2026-01-04_00-00-00: not finished",
@@ -491,6 +492,13 @@ def test_the_page_in_a_browser(comparison, parsed, width, tmp_path):
     assert found["headings"] == ["Auto-encoders on digits", "Figures", "Runs"]
 
 
+def nameless(file):
+    """A checkpoint as it was before it carried what it is of: configs may be changed beside it."""
+    content = torch.load(file, weights_only=True)
+    del content["description"]
+    torch.save(content, file)
+
+
 def test_a_search_is_drawn(multirun, tmp_path, monkeypatch):
     """Runs that differ in several numbers: named by their folder, the six best in images."""
     root = tmp_path / "search"
@@ -503,6 +511,7 @@ def test_a_search_is_drawn(multirun, tmp_path, monkeypatch):
         config.model.cost = ("bce", "mse")[i % 2]
         config.objective = "prior/fd_cnn" if i else "val/mse"
         OmegaConf.save(config, root / f"{i}/.hydra/config.yaml")
+        nameless(root / f"{i}/checkpoints/last.ckpt")
         rewrite_metrics(root / str(i), lambda m, i=i: m.update({"prior/fd_cnn": 10.0 - i}))
     comparison = Comparison([read_finished(root / str(i)) for i in range(8)])
     assert [row.label for row in comparison.rows] == [f"WAE-GAN ({i})" for i in range(8)]

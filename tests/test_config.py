@@ -16,7 +16,7 @@ from omegaconf import OmegaConf
 
 from autoencoders.data import DataModule
 from autoencoders.models import AutoEncoder
-from autoencoders.runs.config import check_settings
+from autoencoders.runs.config import check_settings, direction_of
 
 DATA = Path("data")  # no file is looked for
 MODELS = choices("model")
@@ -285,3 +285,25 @@ def test_every_choice_passes_the_checks_before_training(choice):
 @pytest.mark.parametrize("dataset", DATA_SETS)
 def test_every_data_set_passes_the_checks_before_training(dataset):
     check_settings(compose_train(*small_data(dataset, DATA)))
+
+
+@pytest.mark.parametrize(
+    ("objective", "direction"),
+    [
+        ("val/mse", "lower"),
+        ("train/loss", "lower"),
+        ("val/reconstruction", "lower"),
+        ("prior/fd_cnn", "lower"),
+        ("latent/kl", "lower"),
+        ("prior/coverage", "higher"),
+        ("latent/knn_accuracy", "higher"),
+        ("mixture/log_likelihood", None),
+        ("val/active_units", None),
+        ("val/kl", None),
+        ("images_per_second", None),
+        ("train/mse_of_nothing", None),
+        ("flow/coverage", None),  # of a sampler that is not asked for
+    ],
+)
+def test_which_values_of_an_objective_are_better(objective, direction):
+    assert direction_of(objective, ["prior", "mixture"]) == direction

@@ -576,7 +576,7 @@ def test_nearest_training_images_have_their_classes_and_distances_below(digits):
     for j, place in enumerate(axes.get_xticks()):
         assert j / 10 < place / width < (j + 1) / 10
     assert "the package's CNN for digits, 98.3% of test images right" in (
-        figures["class_shares"].get_supxlabel()
+        figures["class_shares"]().get_supxlabel()
     )
 
 

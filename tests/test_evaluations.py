@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from autoencoders.errors import InputError
 from autoencoders.runs import evaluations, load_run, load_sampler
 from autoencoders.runs.evaluations import Record, current, keep, made_with, publish
-from autoencoders.runs.state import is_finished, mark, versions
+from autoencoders.runs.state import begin, is_finished, mark, versions
 from autoencoders.samplers import Mixture
 from autoencoders.training.digest import weights_digest
 
@@ -91,18 +91,21 @@ def test_earlier_evaluations_of_the_same_weights_stay(tmp_path):
 
 def test_what_an_earlier_evaluation_left_for_people_goes(tmp_path):
     publish(tmp_path, record(), {"x/y": 1.0}, mixture(3))
-    for name in ("figures/samples_mixture.png", "figures/class_shares.png"):
+    of_tensorboard = "events.out.tfevents.1-hparams"
+    for name in ("figures/samples_mixture.png", "figures/class_shares.png", of_tensorboard):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     (tmp_path / "figures/notes.txt").touch()  # not the project's
     publish(tmp_path, record(samplers=None), {"x/z": 1.0}, {})
     assert [path.name for path in (tmp_path / "figures").iterdir()] == ["notes.txt"]
+    assert not (tmp_path / of_tensorboard).exists()
     assert list((tmp_path / "samplers").iterdir()) == []
     assert json.loads((tmp_path / "metrics.json").read_text()) == {"x/z": 1.0}
 
 
 def test_an_extension_takes_evaluations_with_it(tmp_path):
     publish(tmp_path, record(), {"x/y": 1.0}, mixture(3))
+    (tmp_path / "events.out.tfevents.1-hparams").touch()
     keep(tmp_path, "last", "last-2")
     assert current(tmp_path, "last", OLD) is None
     stored = current(tmp_path, "last-2", OLD)
@@ -178,6 +181,16 @@ def test_a_run_is_finished_if_it_says_so(run):
     (run / "run.json").write_text("{")
     with pytest.raises(InputError, match=r"run\.json: damaged: .*; remove it, then"):
         is_finished(run)
+
+
+def test_versions_are_those_that_trained(run, monkeypatch):
+    monkeypatch.setattr("autoencoders.runs.state.versions", lambda: {"torch": "of another day"})
+    before = json.loads((run / "run.json").read_text())
+    mark(run, finished=True)  # as an evaluation does
+    assert json.loads((run / "run.json").read_text()) == before
+    begin(run)
+    expected = {"finished": False, "versions": {"torch": "of another day"}}
+    assert json.loads((run / "run.json").read_text()) == expected
 
 
 def test_versions_name_the_commit_and_whether_files_differ(tmp_path, monkeypatch):

@@ -178,6 +178,21 @@ def test_principal_components_keep_distances_where_they_are_all_kept():
     torch.testing.assert_close(torch.cdist(values, values), torch.cdist(train[:20], train[:20]))
 
 
+def test_principal_components_do_not_depend_on_the_origin():
+    """Nor do the distances between features, of columns such as times in seconds."""
+    train = torch.randn(400, 5, generator=torch.Generator().manual_seed(0)).double()
+    expected = PCA().fit(train).extract(train).values
+    values = PCA().fit(train + 1e9).extract(train + 1e9).values
+    torch.testing.assert_close(values.abs(), expected.abs(), rtol=0, atol=1e-5)
+
+
+@pytest.mark.filterwarnings("error")
+def test_principal_components_of_equal_examples_are_no_warning():
+    extractor = PCA().fit(torch.full((40, 3), 0.1))
+    assert extractor.extract(torch.full((2, 3), 0.1)).values.abs().max() < 1e-7
+    assert extractor.extract(torch.full((2, 3), 5.1)).values.isfinite().all()
+
+
 def test_principal_components_do_not_depend_on_the_batch(monkeypatch):
     train = torch.randn(60, 5)
     extractor = PCA().fit(train)

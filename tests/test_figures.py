@@ -1,12 +1,15 @@
 """Figures hold what they are given, where their labels say."""
 
+import io
+
 import numpy as np
 import pytest
 import torch
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
-from autoencoders.figures import charts, codes, images
+from autoencoders.figures import charts, codes, images, vectors
 from autoencoders.figures.style import PALETTE
 
 
@@ -64,6 +67,95 @@ def test_codes_without_classes_have_no_legend():
     assert plane.get_legend() is None
     assert len(plane.collections[0].get_offsets()) == 20
     assert len(codes.embeddings([("data", points[:4])], labels[:4], (), "title").axes) == 2
+
+
+def texts(axes):
+    return [text.get_text() for text in axes.texts]
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("value", [0.0, 0.1, -4e6, 1e-20])
+@pytest.mark.parametrize("n", [1, 4, 30])
+def test_equal_points_have_no_variance_and_no_neighbours(value, n):
+    """Also where they differ by the rounding of single precision."""
+    points, labels = torch.full((n, 3), value), torch.arange(n) % 2
+    points[::2] *= 1 + 2e-7
+    plane, _ = codes.latent_space(points, points, labels, ("a", "b"), 1.0, "title", "note").axes
+    assert plane.get_title() == "Codes by class (PCA, no variance)"
+    figure = codes.embeddings([("data", points)], labels, ("a", "b"), "title")
+    above, below = figure.axes
+    assert above.get_xlabel() == "no variance"
+    assert texts(below) == ["fewer than 5 points" if n < 5 else "all points are equal"]
+    assert not below.collections
+    figure.draw_without_rendering()
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("constant", [0.0, 1234567.8])
+@pytest.mark.parametrize("shift", [0.0, 1e4])
+def test_the_share_of_the_variance_is_that_of_the_plane(constant, shift):
+    """Beside a constant column, and far from the origin; against NumPy."""
+    generator = torch.Generator().manual_seed(0)
+    points = shift + torch.randn(200, 3, generator=generator) * torch.tensor([3.0, 2.0, 1.5])
+    points = torch.cat([points, torch.full((200, 1), constant)], 1)
+    variances = np.linalg.eigvalsh(np.cov(points.double().numpy().T))
+    _, share = codes.principal_plane(points)
+    assert share == pytest.approx(variances[-2:].sum() / variances.sum(), rel=1e-6)
+    figure = codes.embeddings([("data", points)], torch.zeros(200, dtype=torch.long), (), "title")
+    assert figure.axes[0].get_xlabel() == f"{share:.0%} of the variance"
+    assert len(figure.axes[1].collections[0].get_offsets()) == 200
+
+
+@pytest.mark.filterwarnings("error")
+def test_the_errors_of_features_without_variance():
+    variances, names = torch.tensor([0.0, 4.0, 0.0, 1.0]), ("a", "b", "c", "d")
+    by_model = {
+        "good": torch.tensor([0.0, 1.0, 0.25, 0.0]),
+        "bad": torch.tensor([10.0, 5.0, 10.0, 5.0]),
+        "perfect": torch.zeros(4),
+    }
+    figure = vectors.errors(variances, by_model, names, "title")
+    figure.draw_without_rendering()
+    good, bad, perfect, _ = figure.axes
+    assert good.get_title() == "good: 75% of the variance"
+    assert good.collections[0].get_offsets().tolist() == [[4, 1]]
+    assert good.get_xlabel() == "variance of the feature; 3 at 0 not shown"
+    assert texts(good) == ["b"]
+    assert bad.get_title() == "bad: error 6 times the variance"
+    assert sorted(bad.collections[0].get_offsets().tolist()) == [[1, 5], [4, 5]]
+    assert perfect.get_title() == "perfect: 100% of the variance"
+    assert texts(perfect) == ["no error"]
+
+
+@pytest.mark.filterwarnings("error")
+def test_the_errors_of_features_none_of_which_varies():
+    figure = vectors.errors(torch.zeros(3), {"AE": torch.ones(3)}, (), "title")
+    (panel,) = figure.axes
+    assert panel.get_title() == "AE: no variance to know"
+    assert texts(panel) == ["all examples are equal"]
+
+
+@pytest.mark.filterwarnings("error")
+def test_the_names_of_features_stand_beside_the_panel():
+    """Also those of one feature, whose axes are narrow."""
+    figure = vectors.errors(torch.tensor([1.18]), {"AE": torch.tensor([1.19])}, ("a",), "title")
+    figure.savefig(io.BytesIO(), format="png", dpi=50)
+    (panel,) = figure.axes
+    assert panel.get_title() == "AE: error 1.01 times the variance"
+    (name,) = panel.texts
+    assert panel.bbox.x1 < Text.get_window_extent(name).x0 < figure.bbox.x1
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("value", [0.0, 0.1, 1e18])
+def test_the_totals_of_equal_examples_have_a_bar(value):
+    x = torch.full((30, 4), value)
+    figure = vectors.moments(x, {"prior": x.clone()}, "title")
+    figure.draw_without_rendering()
+    totals = figure.axes[2]
+    bars = [bar for bar in totals.patches if getattr(bar, "get_width", lambda: 0)() > 0]
+    (only,) = [bar for bar in bars if bar.get_height() > 0]
+    assert only.get_x() <= 4 * np.float32(value).item() <= only.get_x() + only.get_width()
 
 
 def test_the_palette_tells_ten_classes_apart():

@@ -55,3 +55,11 @@ def test_a_file_from_elsewhere_makes_nothing_foreign(run, name, target):
     (run / "evaluation.json").write_text(json.dumps(conditions))
     with pytest.raises(InputError, match=r"evaluation\.json: "):
         load_sampler(run, name)
+
+
+def test_a_sampler_of_other_codes(run):
+    samplers = run / json.loads((run / "evaluation.json").read_text())["files"] / "samplers"
+    Mixture(1).fit(torch.randn(50, 4)).save(samplers / "mixture.safetensors")
+    line = r"mixture\.safetensors: draws codes of 4 dimensions, the model's have 3"
+    with pytest.raises(InputError, match=line):
+        load_sampler(run, "mixture")

@@ -184,6 +184,19 @@ def test_what_another_callback_logs_by_batches_stays(tmp_path, monkeypatch):
     assert [step for step, _ in read["val/mse"]] == [0, 1]
 
 
+def test_a_kill_between_the_new_file_and_the_end_of_the_old(tmp_path, monkeypatch):
+    run = Fixed(tmp_path, monkeypatch)
+    run.log(1_000_000_000, None, [0, 1])
+    run.log(1_000_000_001, None, [5, 9], tag="lr-Adam")
+    with monkeypatch.context() as patch:
+        patch.setattr(loggers, "_remove", lambda files: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            run.log(1_000_000_002, 1, [])
+    run.log(1_000_000_003, 1, [1])
+    read = board(tmp_path)
+    assert read == {"val/mse": [(0, 10.0), (1, 20.0)], "lr-Adam": [(5, 60.0), (9, 100.0)]}
+
+
 def test_a_record_that_was_cut_off_is_left_out(tmp_path, monkeypatch):
     run = Fixed(tmp_path, monkeypatch)
     run.log(1_000_000_000, None, [0, 1])

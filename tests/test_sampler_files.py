@@ -1,6 +1,7 @@
 """Files of samplers that are not what an evaluation has written."""
 
 import functools
+import json
 
 import numpy as np
 import pytest
@@ -268,7 +269,8 @@ def test_the_priors_scale_is_that_of_the_file_in_full(edited):
 
 @pytest.mark.parametrize(("kind", "changes", "line"), [CASES[0], CASES[8]])
 def test_a_crafted_file_in_a_run_is_one_line(kind, changes, line, edited, run):
-    edited(kind, changes).rename(run / "samplers/mixture.safetensors")
+    files = run / json.loads((run / "evaluation.json").read_text())["files"]
+    edited(kind, changes).rename(files / "samplers/mixture.safetensors")
     with pytest.raises(InputError, match=f"cannot be read: {line}; python evaluate.py") as error:
         load_sampler(run, "mixture")
     assert "\n" not in str(error.value)

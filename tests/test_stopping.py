@@ -99,7 +99,7 @@ def said(capsys):
 
 
 def test_more_epochs_do_not_lengthen_such_a_run(tmp_path, no_figures):
-    arguments = (*SHORT, "trainer.precision=32-true", "logger=none", *STOPPED)
+    arguments = (*SHORT, "trainer.precision=32-true", "logger=none", *STOPPED, "objective=val/mse")
     printed = run_here("train.py", *arguments, "trainer.max_epochs=6", RUN, cwd=tmp_path)
     (line,) = (line for line in printed.splitlines() if "ended training" in line)
     before = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
@@ -123,8 +123,13 @@ def test_a_run_of_all_its_epochs_says_nothing(tmp_path, capsys):
         short_run(tmp_path, "model=ae", "+trainer.max_steps=6", "trainer.max_epochs=3", resume=True)
 
 
-def test_steps_that_are_up_within_the_first_epoch(tmp_path):
-    returned = short_run(tmp_path, "model=ae", "+trainer.max_steps=2")
+@pytest.mark.parametrize("epochs", [1, 2])
+def test_steps_that_are_up_within_the_first_epoch(epochs, tmp_path, capsys):
+    """Which may be the only one."""
+    arguments = ("model=ae", "+trainer.max_steps=2", f"trainer.max_epochs={epochs}")
+    returned = short_run(tmp_path, *arguments)
+    where = f"within epoch 1 of {epochs}, after 2 of its 3 batches"
+    assert said(capsys) == [f"trainer.max_steps=2 ended training {where}"]
     metrics = metrics_of(tmp_path)
     assert returned == metrics["val/mse"]
     assert (metrics["epochs"], metrics["train_seconds"]) == (1, 2)

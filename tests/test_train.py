@@ -17,6 +17,7 @@ import train
 from autoencoders.errors import InputError
 from autoencoders.models import VAE, WAEGAN, AutoEncoder
 from autoencoders.runs import load_run
+from autoencoders.runs.state import begin, mark
 from autoencoders.training import RunRecord, training_history
 from autoencoders.training.checkpoint_files import read_checkpoint
 
@@ -41,6 +42,8 @@ def short_run(folder, *overrides, figures=False, **options):
     OmegaConf.save(cfg, folder / ".hydra/config.yaml")
     hydra = {"hydra": {"runtime": {"cwd": str(ROOT)}}}
     OmegaConf.save(OmegaConf.create(hydra), folder / ".hydra/hydra.yaml")
+    if not options.get("resume"):
+        begin(folder)
     with nullcontext() if figures else without_figures():
         return train.train(cfg, folder, **options)
 
@@ -102,7 +105,8 @@ def test_a_run_leaves_its_files(run):
     folder = run.folder
     assert {file.name for file in (folder / "checkpoints").iterdir()} == {"last.ckpt", "best.ckpt"}
     left = {file.name for file in folder.iterdir()}
-    kept = {".hydra", "checkpoints", "metrics.json", *(["figures"] if run.model in DRAWN else [])}
+    kept = {".hydra", "checkpoints", "evaluations", "evaluation.json", "metrics.json", "run.json"}
+    kept |= {"figures"} if run.model in DRAWN else set()
     assert left - {name for name in left if name.startswith("events.out.tfevents")} == kept
     if run.model not in DRAWN:
         return
@@ -330,7 +334,7 @@ def test_weights_start_a_new_run(tmp_path):
     with pytest.raises(InputError, match="of another model or shape than this VAE"):
         short_run(tmp_path / "third", "model=vae", f"ckpt_path={trained}")
     # A resumed run needs the weights that it started from no more.
-    (tmp_path / "second/metrics.json").unlink()
+    mark(tmp_path / "second", finished=False)
     trained.unlink()
     short_run(tmp_path / "second", *second, resume=True)
 

@@ -33,9 +33,12 @@ class PCA(Extractor):
         # A file may list two kinds in turn, and every other example must be a random half.
         order = torch.from_numpy(np.random.default_rng(0).permutation(len(train)))
         x = to_floats(train[order]).flatten(1).double().numpy()
-        k = _meaningful(x, min(COMPONENTS, *x.shape))
-        pca = Decomposition(k, random_state=0).fit(x)
-        self.mean = torch.from_numpy(pca.mean_)
+        mean = x.mean(0)
+        x -= mean  # before the squares, in which a large mean would leave no digits
+        with np.errstate(invalid="ignore"):  # shares of a variance of 0, which nobody needs
+            k = _meaningful(x, min(COMPONENTS, *x.shape))
+            pca = Decomposition(k, random_state=0).fit(x)
+        self.mean = torch.from_numpy(mean)
         self.components = torch.from_numpy(pca.components_)  # (k, dimensions)
         self.fingerprint = (
             f"pca-{k}-{hashlib.sha256(train.contiguous().numpy().data).hexdigest()[:16]}"

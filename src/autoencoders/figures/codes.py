@@ -1,6 +1,7 @@
 """Figures of codes."""
 
 import logging
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,7 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from autoencoders.figures.style import INK, PALETTE, headed
+from autoencoders.figures.style import INK, PALETTE, explain, headed
+
+ROUNDING = 1e-6  # of single precision, over the size of numbers
+LEAST = 5  # points that have neighbours
 
 
 def latent_space(
@@ -36,7 +40,7 @@ def latent_space(
     left, right = figure.subplots(1, 2)
     plane, share = principal_plane(codes)
     scatter(left, plane, labels, class_names)
-    left.set_title(f"Test codes by class (PCA, {share:.0%} of the variance)", fontsize=11)
+    left.set_title(f"Codes by class (PCA, {_in_words(share)})", fontsize=11)
     left.set_xlabel("first component")
     left.set_ylabel("second component")
     if class_names:
@@ -76,8 +80,13 @@ def embeddings(
         plane, share = principal_plane(points)
         scatter(above, plane, labels, class_names)
         above.set_title(name, fontsize=12, color=INK)
-        above.set_xlabel(f"{share:.0%} of the variance", fontsize=9, color=INK)
-        scatter(below, tsne(points), labels, class_names)
+        above.set_xlabel(_in_words(share), fontsize=9, color=INK)
+        if len(points) < LEAST:
+            explain(below, f"fewer than {LEAST} points")
+        elif not vary(points):
+            explain(below, "all points are equal")
+        else:
+            scatter(below, tsne(points), labels, class_names)
         for panel in (above, below):
             panel.set_xticks([])
             panel.set_yticks([])
@@ -92,12 +101,12 @@ def embeddings(
 
 def principal_plane(points: Tensor) -> tuple[np.ndarray, float]:
     """Points (N, d) on their first two principal components, (N, 2), and those' share of the
-    variance. One-dimensional points lie on a line."""
+    variance, NaN where they have none. One-dimensional points lie on a line."""
     from sklearn.decomposition import PCA  # takes a second: only who draws it pays
 
-    values = points.flatten(1).float().cpu().numpy()
-    if not np.ptp(values, axis=0).any():  # one point, or all at one place
-        return np.zeros((len(values), 2)), 1.0
+    if not vary(points):
+        return np.zeros((len(points), 2)), math.nan
+    values = _centred(points)
     components = min(2, *values.shape)
     pca = PCA(components, random_state=0).fit(values)
     plane = np.zeros((len(values), 2))
@@ -105,14 +114,31 @@ def principal_plane(points: Tensor) -> tuple[np.ndarray, float]:
     return plane, float(pca.explained_variance_ratio_.sum())
 
 
+def _in_words(share: float) -> str:
+    return "no variance" if math.isnan(share) else f"{share:.0%} of the variance"
+
+
+def _centred(points: Tensor) -> np.ndarray:
+    """Points (N, d) less their mean, (N, d), in double precision: the rounding of a large mean, and
+    of its square, would count as variance."""
+    values = points.flatten(1).double().cpu().numpy()
+    return values - values.mean(0)
+
+
+def vary(points: Tensor) -> bool:
+    """Whether points (N, d) differ by more than rounding does."""
+    values = points.flatten(1).double()
+    spread = values.amax(0) - values.amin(0)
+    return bool((spread > ROUNDING * values.abs().amax(0)).any())
+
+
 def tsne(points: Tensor) -> np.ndarray:
-    """t-SNE (van der Maaten & Hinton 2008) of points (N, d), (N, 2), from a PCA start."""
+    """t-SNE (van der Maaten & Hinton 2008) of at least five points (N, d) that are not all equal,
+    (N, 2), from a PCA start."""
     from openTSNE import TSNE  # interpolates on a grid, several times as fast as a tree for 10,000
 
     logging.getLogger("openTSNE").setLevel(logging.ERROR)  # it tells of its choices as warnings
-    values = points.flatten(1).float().cpu().numpy()
-    if len(values) < 5:  # too few to have neighbours
-        return principal_plane(points)[0]
+    values = _centred(points).astype(np.float32)
     if values.shape[1] == 1:  # on a line, which the start needs as a plane
         values = np.hstack([values, np.zeros_like(values)])
     perplexity = min(30.0, (len(values) - 1) / 3)

@@ -8,6 +8,7 @@ import re
 import textwrap
 from typing import BinaryIO
 
+from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.text import Text
@@ -45,6 +46,11 @@ def footnote(figure: Figure, note: str) -> None:
     figure.set_figheight(figure.get_figheight() + LINE * max(len(lines) - 1, 0))
     text = "\n".join(lines).replace("\N{NO-BREAK SPACE}", " ")
     figure.supxlabel(text, fontsize=8, color=INK)
+
+
+def explain(axes: Axes, reason: str) -> None:
+    """Say in words why a panel is empty."""
+    axes.text(0.5, 0.5, reason, ha="center", va="center", color=INK, transform=axes.transAxes)
 
 
 def label_plainly(axis: Axis) -> None:

@@ -9,8 +9,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from autoencoders.figures.style import INK, PALETTE, headed, label_plainly
+from autoencoders.figures.style import INK, PALETTE, explain, headed, label_plainly
 
+LEAST = 1e-6  # of its largest number: a narrower range cannot be cut into bins
 NAMED = 6  # features that are named in a panel, those of the largest variance
 
 
@@ -30,9 +31,8 @@ def moments(real: Tensor, generated: Mapping[str, Tensor], title: str, note: str
             _against(panel, x, y)
             panel.set_xlabel(f"{moment}, real examples", fontsize=9)
             panel.set_ylabel(f"{moment}, {name}", fontsize=9)
-        totals = real.sum(1).numpy(), values.sum(1).numpy()
-        low, high = np.quantile(np.concatenate(totals), [0.002, 0.998])
-        edges = np.linspace(low, high, 41)
+        totals = [v.double().sum(1).numpy() for v in (real, values)]
+        edges = np.linspace(*_most(np.concatenate(totals)), 41)
         right.hist(totals[0], edges, density=True, color=PALETTE[6], label="real examples")
         right.hist(
             totals[1], edges, density=True, color=PALETTE[0], label=name, histtype="step", lw=2
@@ -44,6 +44,13 @@ def moments(real: Tensor, generated: Mapping[str, Tensor], title: str, note: str
     return headed(figure, title, note)
 
 
+def _most(values: np.ndarray) -> tuple[float, float]:
+    """The range of all but the outermost values, wide enough for a histogram."""
+    low, high = np.quantile(values, [0.002, 0.998])
+    wider = max(0.0, LEAST * max(abs(low), abs(high), 1.0) - (high - low))
+    return low - wider, high + wider
+
+
 def errors(
     variances: Tensor,
     by_model: Mapping[str, Tensor],
@@ -52,7 +59,8 @@ def errors(
     note: str = "",
 ) -> Figure:
     """A panel for each model: its squared error by feature against the feature's variance. On the
-    line it knows no more than the mean; below, the more.
+    line it knows no more than the mean; below, the more. Features without variance or error have no
+    place on logarithmic axes.
 
     Args:
         variances: of the features, (features,).
@@ -65,35 +73,57 @@ def errors(
     figure = Figure(figsize=size, layout="constrained")
     panels = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True).ravel()
     for panel, (label, error) in zip(panels, by_model.items(), strict=False):
-        _against(panel, variances, error)
-        panel.set_xscale("log")
-        panel.set_yscale("log")
-        for axis in (panel.xaxis, panel.yaxis):
-            label_plainly(axis)
-        if names:
-            _name_largest(panel, variances, error, names)
-        known = 1 - (error.sum() / variances.sum()).item()
-        panel.set_title(f"{label}: {known:.0%} of the variance", fontsize=11, color=INK)
-        panel.set_xlabel("variance of the feature", fontsize=9)
+        _errors(panel, variances, error, names)
+        panel.set_title(f"{label}: {_known(variances, error)}", fontsize=11, color=INK)
     for panel in panels[len(by_model) :]:
         panel.set_visible(False)
     figure.supylabel("mean squared error", fontsize=9)
     return headed(figure, title, note)
 
 
+def _errors(panel: Axes, variances: Tensor, error: Tensor, names: Sequence[str]) -> None:
+    """A model's panel."""
+    shown = ((variances > 0) & (error > 0)).nonzero()[:, 0]
+    hidden = len(error) - len(shown)
+    unseen = f"; {hidden:,} at 0 not shown" if hidden else ""
+    panel.set_xlabel(f"variance of the feature{unseen}", fontsize=9)
+    if not len(shown):
+        explain(panel, "no error" if variances.any() else "all examples are equal")
+        return
+    variances, error = variances[shown], error[shown]
+    _against(panel, variances, error)
+    panel.set_xscale("log")
+    panel.set_yscale("log")
+    for axis in (panel.xaxis, panel.yaxis):
+        label_plainly(axis)
+    if names:
+        _name_largest(panel, variances, error, [names[i] for i in shown.tolist()])
+
+
+def _known(variances: Tensor, error: Tensor) -> str:
+    """What a model knows of the features, in words."""
+    if not variances.sum() > 0:
+        return "no variance to know"
+    unknown = (error.sum() / variances.sum()).item()
+    if unknown > 1:
+        return f"error {unknown:.3g} times the variance"
+    return f"{1 - unknown:.0%} of the variance"
+
+
 def _name_largest(panel: Axes, variances: Tensor, error: Tensor, names: Sequence[str]) -> None:
-    """Names right of the dots of a panel with logarithmic axes, one below the other."""
+    """Names right of a panel with logarithmic axes, one below the other."""
     largest = variances.topk(min(NAMED, len(names))).indices
     low, high = panel.get_ylim()
     line = (high / low) ** (1 / 24)  # of text
-    height, place = math.inf, 1.5 * variances.max().item()
+    height = math.inf
     for index in largest[error[largest].argsort(descending=True)].tolist():
         dot = variances[index].item(), error[index].item()
         height = min(dot[1], height / line)
         panel.annotate(
             names[index],
             dot,
-            xytext=(place, height),
+            xytext=(1.02, height),
+            textcoords=panel.get_yaxis_transform(),
             fontsize=7,
             color=INK,
             va="center",

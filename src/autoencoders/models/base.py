@@ -75,6 +75,7 @@ class AutoEncoder(pl.LightningModule):
 
     label: ClassVar[str]  # the model's name in figures and tables
     posterior_type: ClassVar[type[Posterior]] = PointPosterior
+    prior_weight: ClassVar[str] = ""  # the argument that brings the codes to the prior, if any does
 
     @validate_call(config=ConfigDict(arbitrary_types_allowed=True))
     def __init__(

@@ -23,6 +23,7 @@ class BetaTCVAE(AutoEncoder):
     """
 
     label = "β-TCVAE"
+    prior_weight = "beta"
     posterior_type = NormalPosterior
 
     @validate_call

@@ -21,6 +21,7 @@ class CWAE(AutoEncoder):
     """
 
     label = "CWAE"
+    prior_weight = "reg_weight"
 
     @validate_call
     def __init__(self, *, reg_weight: NonNegative = 5.0, **common: Any) -> None:

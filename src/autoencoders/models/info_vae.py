@@ -26,6 +26,7 @@ class InfoVAE(AutoEncoder):
     """
 
     label = "InfoVAE"
+    prior_weight = "reg_weight"
     posterior_type = NormalPosterior
 
     @validate_call

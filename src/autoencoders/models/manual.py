@@ -30,7 +30,15 @@ class ManualSteps(AutoEncoder):
         return []
 
     def descend(self, optimizer: Any, loss: Tensor) -> None:
-        """A player's part in a batch: its gradient, and a step where enough batches have come."""
+        """A player's part in a batch: its gradient, and a step where enough batches have come.
+
+        Without a Trainer every batch is a step.
+        """
+        if self._trainer is None:  # `self.trainer` would raise (pytorch-lightning 2.6)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            return
         batches, batch = self.accumulate_grad_batches, self.trainer.fit_loop.batch_idx
         if batch % batches == 0:
             optimizer.zero_grad()
@@ -45,5 +53,6 @@ class ManualSteps(AutoEncoder):
 
     def on_train_epoch_end(self) -> None:
         super().on_train_epoch_end()
-        for scheduler in self.lr_schedulers():  # type: ignore[union-attr]
+        for config in self.trainer.lr_scheduler_configs:
+            scheduler: Any = config.scheduler
             scheduler.step()

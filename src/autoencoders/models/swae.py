@@ -23,6 +23,7 @@ class SWAE(AutoEncoder):
     """
 
     label = "SWAE"
+    prior_weight = "reg_weight"
 
     @validate_call
     def __init__(

@@ -21,6 +21,7 @@ class VAE(AutoEncoder):
     """
 
     label = "VAE"
+    prior_weight = "beta"
     posterior_type = NormalPosterior
 
     @validate_call

@@ -31,6 +31,7 @@ class WAEGAN(ManualSteps):
     """
 
     label = "WAE-GAN"
+    prior_weight = "reg_weight"
 
     @validate_call
     def __init__(

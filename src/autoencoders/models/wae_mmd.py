@@ -26,6 +26,7 @@ class WAEMMD(AutoEncoder):
     """
 
     label = "WAE-MMD"
+    prior_weight = "reg_weight"
     queue: Tensor | None
 
     @validate_call

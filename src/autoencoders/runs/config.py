@@ -60,12 +60,13 @@ def _check_objective(config: DictConfig) -> None:
             f" test set unseen; objective=val/{objective.removeprefix('test/')} is"
         )
     direction = direction_of(objective, config.evaluation.samplers)
-    if direction is None and not objective.startswith(STAGES):
-        raise InputError(f"objective={objective}: no such metric; allowed: {_objectives(config)}")
     if direction is None:
+        follows = OmegaConf.to_container(config, resolve=False)["objective"] == "${monitor}"  # type: ignore[call-overload, index]
+        key = f"monitor={objective}" if follows else f"objective={objective}"
+        instead = "; objective= names another than monitor=" if follows else ""
         raise InputError(
-            f"objective={objective}: nothing says whether less or more of it is better; allowed:"
-            f" {_objectives(config)}"
+            f"{key}: no such metric, or nothing says whether less or more of it is better{instead};"
+            f" allowed: {_objectives(config)}"
         )
     if not config.evaluate and not objective.startswith(STAGES):
         raise InputError(
@@ -97,9 +98,11 @@ def is_maximised(config: DictConfig) -> bool:
 def _objectives(config: DictConfig) -> str:
     from autoencoders.evaluation.catalogue import columns
 
-    split = str(config.evaluation.split)
-    known = [c.key for c in columns(config.evaluation.samplers, split=split) if c.better]
-    return ", ".join(["train/loss", f"{split}/loss", f"{split}/reconstruction", *known])
+    samplers, keys = config.evaluation.samplers, ["train/loss"]
+    for split in ("val", "test") if config.evaluation.split == "test" else ("val",):
+        keys += [f"{split}/loss", f"{split}/reconstruction"]
+        keys += [column.key for column in columns(samplers, split=split) if column.better]
+    return ", ".join(dict.fromkeys(keys))
 
 
 def objective_of(metrics: dict[str, float], cfg: DictConfig) -> float:

@@ -3,7 +3,7 @@
 An evaluation's numbers and samplers are in a folder of its own, <home>/evaluations/<time>/. Once
 that is complete, one file, <home>/evaluation.json, is renamed into place and makes it the current
 one. Programs read evaluations through `current` and `made_with`, which refuse what is of other
-weights. The current one's metrics.json, samplers/ and figures/ lie in <home> for people.
+weights. The current one's metrics.json, samplers/ and figures/ are in <home> for people.
 
 The home of the last weights' evaluations is the run's folder, that of another checkpoint's a
 folder of its name there, such as best/.
@@ -24,7 +24,9 @@ from autoencoders.files import (
     EVALUATION,
     EVALUATIONS,
     FIGURES,
+    HPARAMS,
     METRICS,
+    NUMBERS,
     SAMPLERS,
     make_new,
     write_whole,
@@ -123,13 +125,14 @@ def publish(
     record = record.model_copy(update={"files": f"{EVALUATIONS}/{folder.name}", **known})
     for name, sampler in samplers.items():
         sampler.save(folder / SAMPLERS / f"{name}.safetensors")
-    _write_json(folder / METRICS, metrics)
+    _write_json(folder / NUMBERS, metrics)
     _write_json(folder / EVALUATION, record.model_dump())  # last: the folder is complete
     _clear(home)
     _write_json(home / EVALUATION, record.model_dump())
     _forget_superseded(home, record)
-    for file in (*folder.glob(f"{SAMPLERS}/*"), folder / METRICS):
+    for file in folder.glob(f"{SAMPLERS}/*"):
         write_whole(home / file.relative_to(folder), file.read_bytes())
+    _write_json(home / METRICS, metrics)
     return record
 
 
@@ -183,7 +186,8 @@ def made_with(run: Path, settings: Mapping[str, Any], weights: str) -> Stored | 
 def keep(run: Path, checkpoint: str, name: str) -> None:
     """Move the evaluations of a checkpoint to the home of `name`, a copy of it."""
     home, target = home_of(run, checkpoint), home_of(run, name)
-    for part in (EVALUATIONS, FIGURES, SAMPLERS, METRICS, EVALUATION):  # which names them, last
+    final = [file.name for file in home.glob(f"*{HPARAMS}")]
+    for part in (*final, EVALUATIONS, FIGURES, SAMPLERS, METRICS, EVALUATION):  # the names last
         if (home / part).exists():
             target.mkdir(exist_ok=True)
             (home / part).replace(target / part)
@@ -215,11 +219,11 @@ def _parsed(file: Path) -> Record:
 
 def _stored(home: Path, record: Record) -> Stored:
     folder = home / record.files
-    return Stored(record, read_numbers(folder / METRICS), folder / SAMPLERS)
+    return Stored(record, read_numbers(folder / NUMBERS), folder / SAMPLERS)
 
 
 def read_numbers(file: Path) -> dict[str, float]:
-    """The numbers in a metrics.json.
+    """The numbers of an evaluation.
 
     Raises:
         InputError: it is missing, damaged, or holds anything but finite numbers.
@@ -251,7 +255,7 @@ def _again(run: Path, checkpoint: str) -> str:
 def _clear(home: Path) -> None:
     """Remove what the evaluation that is no longer current has left for people."""
     samplers, figures = home.glob(f"{SAMPLERS}/*.safetensors"), home.glob(f"{FIGURES}/*.png")
-    for file in (home / METRICS, *samplers, *figures):
+    for file in (home / METRICS, *samplers, *figures, *home.glob(f"*{HPARAMS}")):
         file.unlink(missing_ok=True)
 
 

@@ -28,7 +28,7 @@ from autoencoders.files import (
 from autoencoders.runs import evaluations
 from autoencoders.runs.config import hyperparameters
 from autoencoders.runs.keys import refuse_empty_paths
-from autoencoders.runs.state import is_finished, mark
+from autoencoders.runs.state import begin, is_finished
 from autoencoders.runs.trust import read_yaml, refuse_foreign, refuse_links, refuse_target
 
 if TYPE_CHECKING:  # torch and Lightning take seconds, which a mistyped key need not wait for
@@ -94,7 +94,7 @@ def record_config(cfg: DictConfig, folder: Path) -> None:
     (folder / HYDRA).parent.mkdir(exist_ok=True)
     write_whole(folder / HYDRA, OmegaConf.to_yaml(hydra))
     write_whole(folder / OVERRIDES, OmegaConf.to_yaml(HydraConfig.get().overrides.task))
-    mark(folder, finished=False)
+    begin(folder)
     write_whole(folder / CONFIG, OmegaConf.to_yaml(cfg))
 
 
@@ -126,7 +126,7 @@ def extend(folder: Path, epochs: int, max_epochs: int) -> None:
             if file.exists():
                 write_whole(file.with_stem(f"{checkpoint}-{epochs}"), file.read_bytes())
                 evaluations.keep(folder, checkpoint, f"{checkpoint}-{epochs}")
-        mark(folder, finished=False)
+    begin(folder)
     config = read_yaml(folder / CONFIG)
     if config.trainer.max_epochs != max_epochs:
         config.trainer.max_epochs = max_epochs
@@ -260,6 +260,8 @@ def load_sampler(folder: str | Path, name: str, checkpoint: str = "last") -> "Sa
         InputError: no such sampler there, one that cannot be read, or one that was fitted on the
             codes of other weights.
     """
+    import torch
+
     run = Path(folder)
     home = evaluations.home_of(run, checkpoint)
     stored = evaluations.current(run, checkpoint, digest_of(run, checkpoint))
@@ -281,6 +283,12 @@ def load_sampler(folder: str | Path, name: str, checkpoint: str = "last") -> "Sa
         raise InputError(
             f"{path}: cannot be read: {reason}; python evaluate.py run={folder} writes it anew"
         ) from error
+    dims = sampler.draw(1, torch.Generator()).shape[1]
+    if dims != stored.record.latent_dim:
+        raise InputError(
+            f"{path}: draws codes of {dims} dimensions, the model's have"
+            f" {stored.record.latent_dim}; python evaluate.py run={folder} writes it anew"
+        )
     return sampler
 
 

@@ -13,7 +13,9 @@ from torch import nn
 
 from autoencoders.comparison.table import FLOOR, Comparison
 from autoencoders.evaluation import catalogue
+from autoencoders.evaluation.advice import far_from_prior
 from autoencoders.files import FIGURES, METRICS, shown
+from autoencoders.models import AutoEncoder
 from autoencoders.runs.jobs import Job, is_job, rounded
 
 
@@ -87,6 +89,12 @@ def print_run(
         )
     console.print(table)
     _print_files(console, folder, verbose)
+
+
+def print_advice(model: AutoEncoder, metrics: dict[str, float]) -> None:
+    """What the numbers suggest to change, if they suggest anything."""
+    if line := far_from_prior(model, metrics):
+        _console().print(line)
 
 
 def print_comparison(comparison: Comparison, folder: Path) -> None:

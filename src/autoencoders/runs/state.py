@@ -4,6 +4,7 @@ import json
 import subprocess
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from autoencoders.commands import FOLDER
 from autoencoders.files import METRICS, RUN, write_whole
@@ -20,13 +21,25 @@ def is_finished(folder: Path) -> bool:
     """
     if not (folder / RUN).is_file():
         return (folder / METRICS).is_file()  # a run from before there was a run.json
-    what_to_do = f"remove it, then python train.py resume={folder} goes on"
-    return read_json(folder / RUN, what_to_do).get("finished") is True
+    return _read(folder).get("finished") is True
+
+
+def begin(folder: Path) -> None:
+    """Say in run.json that the run in `folder` trains, or trains on, and with which versions."""
+    _write(folder, {"finished": False, "versions": versions()})
 
 
 def mark(folder: Path, *, finished: bool) -> None:
     """Say in run.json whether the run in `folder` is finished."""
-    content = {"finished": finished, "versions": versions()}
+    known = _read(folder) if (folder / RUN).is_file() else {}
+    _write(folder, {**known, "finished": finished})
+
+
+def _read(folder: Path) -> dict[str, Any]:
+    return read_json(folder / RUN, f"remove it, then python train.py resume={folder} goes on")
+
+
+def _write(folder: Path, content: dict[str, Any]) -> None:
     write_whole(folder / RUN, json.dumps(content, indent=2) + "\n")
 
 

@@ -34,8 +34,9 @@ def checked(
         raise ValueError(f"holds {held}; must hold {', '.join(sorted(shapes))}")
     sizes: dict[str | int, int] = {}
     for name, shape in shapes.items():
-        named = zip(shape, tensors[name].shape, strict=False)
-        sizes = {size: n for size, n in named if isinstance(size, str)} | sizes
+        for size, n in zip(shape, tensors[name].shape, strict=False):
+            if isinstance(size, str):
+                sizes.setdefault(size, n)
         expected = tuple(sizes.get(size, size) for size in shape)
         _require(name, tensors[name], expected, name in whole)
     return {name: v.long() if name in whole else v.double() for name, v in tensors.items()}

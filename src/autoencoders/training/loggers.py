@@ -21,7 +21,7 @@ from pytorch_lightning.utilities import rank_zero_only
 from torch.utils.tensorboard import SummaryWriter
 
 from autoencoders.errors import InputError
-from autoencoders.files import write_whole
+from autoencoders.files import HPARAMS, write_whole
 from autoencoders.training.event_files import (
     CURVES,
     History,
@@ -31,7 +31,6 @@ from autoencoders.training.event_files import (
 )
 
 Settings = dict[str, Any]
-HPARAMS = ".hparams"  # the end of an event file's name
 
 
 class EpochLogger(Logger):

@@ -11,6 +11,7 @@ from autoencoders.models.description import DESCRIPTION, describe, parts
 from autoencoders.training.checkpoint_files import read_checkpoint, saved_epochs
 
 ABSENT = "absent"
+AS_THERE = "choose model=, network=, their sizes and dataset= as there"
 
 
 def load_weights(model: nn.Module, path: Path, data: Any = None) -> None:
@@ -81,8 +82,8 @@ def _refuse_other(path: Path, content: dict[str, Any], model: nn.Module, data: A
     """Raise InputError where a checkpoint is not one of this very model."""
     if differences := _differences(content, model, data):
         raise InputError(
-            f"{path}: is of another model or data set than this run: {_listed(differences)}; put"
-            " the run's own checkpoint there"
+            f"{path}: is of another model or shape, or of other data, than this run:"
+            f" {_listed(differences)}; put the run's own checkpoint there, or {AS_THERE}"
         )
     _refuse_other_shapes(path, content["state_dict"], model)
 
@@ -138,7 +139,7 @@ def _refuse_other_shapes(path: Path, theirs: dict[str, Any], model: nn.Module) -
 def _other(path: Path, model: nn.Module, key: str, there: object, here: object) -> InputError:
     return InputError(
         f"{path}: is of another model or shape than this {type(model).__name__}: {key} is {there}"
-        f" there, {here} here; choose model=, network=, their sizes and dataset= as there"
+        f" there, {here} here; {AS_THERE}"
     )
 
 
