@@ -8,7 +8,7 @@ import sys
 import pytest
 from conftest import ROOT
 
-from autoencoders.errors import InputError, describe, one_line_errors
+from autoencoders.errors import InputError, describe, end, one_line_errors
 
 
 def test_bad_input_ends_the_program_with_one_line():
@@ -77,3 +77,13 @@ def test_a_limit_of_memory_is_one_line(tmp_path):
     (line,) = done.stderr.splitlines()
     assert line.startswith("error: not enough memory")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_end_of_a_callback_keeps_a_stack_trace_that_was_asked_for(monkeypatch, capsys):
+    with pytest.raises(SystemExit, match="error: anything"):
+        end(InputError("anything"))
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    with pytest.raises(SystemExit) as ended:
+        end(InputError("anything"))
+    assert ended.value.code == 1
+    assert "InputError: anything" in capsys.readouterr().err
