@@ -84,6 +84,8 @@ def test_earlier_evaluations_of_the_same_weights_stay(tmp_path):
     }
     assert len(list((tmp_path / "evaluations").iterdir())) == 2  # the repeated one is replaced
     assert made_with(tmp_path, record(images_asked=60).settings, OLD) is None
+    # A job that asked for a test alone is judged by what an evaluation of the split measures too.
+    assert made_with(tmp_path, {"split": "val"}, OLD).metrics == {"x/y": 1.0}
     assert made_with(tmp_path, record().settings, NEW) is None
     publish(tmp_path, record(NEW), {"x/y": 4.0}, {})
     assert len(list((tmp_path / "evaluations").iterdir())) == 1

@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 from autoencoders.errors import InputError
 from autoencoders.files import make_new
 from autoencoders.runs import load_run
-from autoencoders.runs.claim import rank, refuse_strewing
+from autoencoders.runs.claim import rank, refuse_occupied, refuse_strewing
 from autoencoders.runs.config import check_settings
 from autoencoders.runs.folder import load_config, lock
 
@@ -76,7 +76,7 @@ def test_a_process_knows_its_number(variables, expected, monkeypatch):
 
 
 def test_a_run_may_begin_where_the_shell_keeps_its_log(tmp_path, monkeypatch):
-    """Not among the files of the folder that its command is typed in."""
+    """But not in the current folder, among other files."""
     (tmp_path / "log.txt").touch()
     refuse_strewing("hydra.run.dir", tmp_path, folders=False)
     refuse_strewing("hydra.run.dir", tmp_path / "new", folders=False)
@@ -88,3 +88,14 @@ def test_a_run_may_begin_where_the_shell_keeps_its_log(tmp_path, monkeypatch):
     refuse_strewing("hydra.run.dir", Path(), folders=False)
     with pytest.raises(InputError, match=r"hydra\.sweep\.dir=\.\.: holds other files"):
         refuse_strewing("hydra.sweep.dir", Path(".."), folders=True)
+
+
+def test_a_run_that_failed_before_its_first_checkpoint_keeps_no_folder(tmp_path):
+    """The corrected command is not refused for what the first has left."""
+    (tmp_path / ".hydra").mkdir()
+    OmegaConf.save(compose_train(), tmp_path / ".hydra/config.yaml")
+    refuse_occupied(tmp_path)
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints/last.ckpt").touch()
+    with pytest.raises(InputError, match="holds an unfinished run; resume="):
+        refuse_occupied(tmp_path)

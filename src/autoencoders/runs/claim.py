@@ -312,13 +312,14 @@ def resumed_config(typed: DictConfig, folder: Path) -> DictConfig:
 
 
 def refuse_occupied(folder: Path) -> None:
-    """Raise InputError where a run has written into `folder`."""
+    """Raise InputError where a run has written into `folder`; one that failed before its first
+    checkpoint has left nothing that another would spoil."""
     if is_finished(folder):
         raise InputError(
             f"hydra.run.dir={folder}: holds a finished run, which stays as it is; give another"
             " folder"
         )
-    if (folder / CONFIG).exists():
+    if (folder / LAST).exists():
         raise InputError(
             f"hydra.run.dir={folder}: holds an unfinished run; resume={folder} continues it;"
             " another folder takes a new one"
@@ -327,8 +328,8 @@ def refuse_occupied(folder: Path) -> None:
 
 
 def refuse_strewing(key: str, folder: Path, folders: bool) -> None:
-    """Raise InputError where a run's files would lie among others: in the folder that the command
-    is typed in, or one with folders of its own. A log that the shell has opened there may stay.
+    """Raise InputError where a run's files would be mixed with others: in the current folder, or in
+    one that has folders. A log that the shell has opened there may stay.
 
     Args:
         folders: whether there may be folders, as those of a multirun's jobs.

@@ -136,12 +136,11 @@ def publish(
     return record
 
 
-def record_figures(home: Path, record: Record, figures: Mapping[str, str]) -> Record:
+def record_figures(home: Path, record: Record, figures: Mapping[str, str]) -> None:
     """Write down what became of the figures of the current evaluation."""
     record = record.model_copy(update={"figures": dict(figures)})
     for file in (home / record.files / EVALUATION, home / EVALUATION):
         _write_json(file, record.model_dump())
-    return record
 
 
 def current(run: Path, checkpoint: str, weights: str) -> Stored | None:
@@ -166,8 +165,8 @@ def current(run: Path, checkpoint: str, weights: str) -> Stored | None:
 
 
 def made_with(run: Path, settings: Mapping[str, Any], weights: str) -> Stored | None:
-    """The newest evaluation of the last weights that asked for these settings, current or earlier;
-    None where there is none.
+    """The newest evaluation of the last weights that asked for these settings, and perhaps for
+    more, current or earlier; None where there is none.
 
     Args:
         weights: their digest.
@@ -178,7 +177,7 @@ def made_with(run: Path, settings: Mapping[str, Any], weights: str) -> Stored | 
     refuse_links(run)
     for file in sorted(run.glob(f"{EVALUATIONS}/*/{EVALUATION}"), reverse=True):
         record = _parsed(file)
-        if record.weights == weights and record.settings == _plain(settings):
+        if record.weights == weights and _plain(settings).items() <= record.settings.items():
             return _stored(run, record.model_copy(update={"files": _place(run, file)}))
     return None
 

@@ -64,8 +64,8 @@ def reached(folder: Path, cfg: DictConfig) -> float:
     stored = evaluations.made_with(folder, asked_of(cfg), digest_of(folder))
     if stored is None:
         raise InputError(
-            f"{folder}: has no evaluation of its weights with this job's settings; remove the"
-            " folder and type the command again, or leave this job out"
+            f"{folder}: its weights have not been evaluated with this job's settings; python"
+            f" evaluate.py run={folder} does so"
         )
     return objective_of(stored.metrics, cfg)
 
