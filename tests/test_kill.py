@@ -24,7 +24,6 @@ RUN = (
     *SHORT,
     f"trainer.max_epochs={EPOCHS}",
     "trainer.precision=32-true",
-    "monitor=val/active_units",  # no better after the first epoch
     "hydra.run.dir=run",
 )
 
