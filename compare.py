@@ -8,6 +8,7 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
+from autoencoders.commands import use_own_modules
 from autoencoders.errors import InputError, end_on_ctrl_c, one_line_errors, one_line_in_job
 from autoencoders.files import make_new, write_whole
 from autoencoders.runs.finished import named_runs
@@ -15,7 +16,7 @@ from autoencoders.runs.jobs import quote_paths
 from autoencoders.runs.keys import check_command
 from autoencoders.runs.settings import CompareKeys
 
-SHOWN = 10  # rows at most that are shown in images: every model, or the best of a search
+SHOWN = 12  # rows at most that are shown in images: every model, or the best of a search
 
 
 def compare(cfg: DictConfig, dataset: str) -> Path:
@@ -81,6 +82,7 @@ def main(cfg: DictConfig) -> None:
 
 
 if __name__ == "__main__":
+    use_own_modules()
     quote_paths(sys.argv)
     with one_line_errors(), end_on_ctrl_c():
         main()

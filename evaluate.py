@@ -7,6 +7,7 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
+from autoencoders.commands import use_own_modules
 from autoencoders.errors import end_on_ctrl_c, one_line_errors, one_line_in_job
 from autoencoders.files import shown, writing_into
 from autoencoders.runs.config import evaluation_of, evaluation_settings
@@ -77,6 +78,7 @@ def main(cfg: DictConfig) -> None:
 
 
 if __name__ == "__main__":
+    use_own_modules()
     quote_paths(sys.argv)
     with one_line_errors(), end_on_ctrl_c():
         main()

@@ -11,6 +11,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from autoencoders.commands import use_own_modules
 from autoencoders.errors import one_line_errors, one_line_in_job
 from autoencoders.files import CONFIG, LAST, shown, writing_into
 from autoencoders.runs.claim import handle_interruptions, rank, resumed_config
@@ -61,7 +62,7 @@ def train(
         training.start_from(model, Path(cfg.ckpt_path), data)
 
     record = training.RunRecord()
-    trainer = make_trainer(cfg, folder, [record, *extra_callbacks])
+    trainer = make_trainer(cfg, folder, [record, *extra_callbacks], model.why_eager())
     for logger in trainer.loggers if resume else []:
         logger.resume(training.training_history(folder / LAST), epochs)
     if trainer.is_global_zero and not is_job():
@@ -102,8 +103,14 @@ def go_on(cfg: DictConfig, folder: Path, model: Any, data: Any) -> int:
     return epochs
 
 
-def make_trainer(cfg: DictConfig, folder: Path, extra_callbacks: Sequence[Any]) -> Any:
-    """Lightning's Trainer for a run that writes into `folder`."""
+def make_trainer(
+    cfg: DictConfig, folder: Path, extra_callbacks: Sequence[Any], why_eager: str = ""
+) -> Any:
+    """Lightning's Trainer for a run that writes into `folder`.
+
+    Args:
+        why_eager: see `AutoEncoder.why_eager`.
+    """
     from hydra.utils import instantiate
 
     from autoencoders import training
@@ -118,7 +125,7 @@ def make_trainer(cfg: DictConfig, folder: Path, extra_callbacks: Sequence[Any]) 
     return instantiate(
         cfg.trainer,
         precision=training.choose_precision(cfg.trainer.precision, cfg.trainer.accelerator),
-        strategy=training.choose_strategy(cfg.trainer),
+        strategy=training.choose_strategy(cfg.trainer, why_eager),
         logger=make_loggers(cfg.get("logger"), folder, cfg) or False,
         # Averaged weights are in place before anything of every run looks at them.
         callbacks=[*of_this_one, *of_every_run, *extra_callbacks],
@@ -151,6 +158,7 @@ def main(cfg: DictConfig) -> float:
 
 
 if __name__ == "__main__":
+    use_own_modules()
     quote_paths(sys.argv)
     with one_line_errors(), handle_interruptions():
         main()

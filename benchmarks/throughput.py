@@ -49,7 +49,7 @@ class Workload(NamedTuple):
     def model(self) -> Any:
         model_class, _ = plain.STEPS[self.name]
         network = Tutorial(hidden_dim=self.hidden_dim)
-        model = model_class(network=network, latent_dim=LATENT, schedule="constant")
+        model = model_class(network=network, latent_dim=LATENT, scheduler=None)
         return model.to(device()).train()
 
     def train_seconds(self, *overrides: str) -> float:

@@ -107,8 +107,9 @@ def _compose(name: str, overrides: Sequence[str]) -> DictConfig:
 def build(cfg: DictConfig) -> tuple[DataModule, AutoEncoder]:
     """The data set and the model that a config of train.py describes."""
     data = instantiate(cfg.dataset, _convert_="all")
-    of_data = {"shape": data.shape, "bounded": data.bounded}
-    return data, instantiate(cfg.model, network=cfg.network, **of_data, _convert_="all")
+    made = {key: cfg[key] or None for key in ("optimizer", "scheduler")}
+    known = {"network": cfg.network, **made, **data.spec}
+    return data, instantiate(cfg.model, **known, _convert_="all")
 
 
 @contextmanager

@@ -49,7 +49,7 @@ def without_norm(module):
 
 def step(folder, name):
     torch.manual_seed(0)
-    _, model = build(compose_train(f"model={name}", *SMALL, "model.schedule=constant"))
+    _, model = build(compose_train(f"model={name}", *SMALL, "scheduler=constant"))
     without_norm(model)
     prior = torch.randn(BATCH, 3, dtype=torch.float64)
     model.prior.draw = lambda n, generator=None, device=None: prior[RANK::WORLD][:n]

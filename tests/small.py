@@ -2,6 +2,7 @@
 
 import copy
 import itertools
+from functools import partial
 
 import pytorch_lightning as pl
 import torch
@@ -9,21 +10,45 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.data import DataLoader, TensorDataset
 
+from autoencoders.data import Batch
 from autoencoders.networks import Tutorial
 
 SHAPE = (1, 28, 28)
+CLASSES = 4
 
 
 def small(model_class, **arguments):
     """A model with few parameters."""
-    return model_class(**{"network": Tutorial(hidden_dim=2), "latent_dim": 3} | arguments)
+    known = {"network": Tutorial(hidden_dim=2), "latent_dim": 3}
+    known |= {"classes": CLASSES} if model_class.conditional else {}
+    return model_class(**known | arguments)
+
+
+def given(model, n):
+    """What a model must be given of n examples beside x."""
+    return {"labels": torch.arange(n) % CLASSES} if model.conditional else {}
+
+
+def batch_of(model, x):
+    """Examples as the model takes them."""
+    return Batch(x, **given(model, len(x)))
+
+
+def adam(lr, **options):
+    """A model's optimizer."""
+    return partial(torch.optim.Adam, lr=lr, **options)
 
 
 def batches(n=4, size=8, shape=SHAPE):
     """A loader of n batches of random values in [0, 1], in a fixed order."""
     generator = torch.Generator().manual_seed(1)
     x = torch.rand(n * size, *shape, generator=generator)
-    return DataLoader(TensorDataset(x, torch.zeros(n * size)), size)
+    return DataLoader(TensorDataset(x, torch.zeros(n * size)), size, collate_fn=_batch)
+
+
+def _batch(pairs):
+    x, labels = zip(*pairs, strict=True)
+    return Batch(torch.stack(x), torch.stack(labels).long())
 
 
 def make_trainer(epochs=1, **options):
@@ -94,8 +119,8 @@ def check_training(model, objective):
     # The plain loop keeps the channels first, the model last: no step may depend on it.
     reference = copy.deepcopy(model).to(memory_format=torch.contiguous_format)
     start = copy.deepcopy(model)
-    optimizer = torch.optim.Adam(reference.parameters(), lr=model.lr)
-    for seed, (x, _) in enumerate(batches()):
+    optimizer = model.optimizer(reference.parameters())
+    for seed, (x, *_) in enumerate(batches()):
         torch.manual_seed(seed)
         optimizer.zero_grad()
         objective(reference, x).backward()

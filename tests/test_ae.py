@@ -2,8 +2,9 @@
 
 import torch
 import torch.nn.functional as F
-from small import SHAPE, check_training, small
+from small import SHAPE, adam, check_training, small
 
+from autoencoders.data import Batch
 from autoencoders.models import AE
 
 
@@ -11,8 +12,8 @@ def test_the_objective_is_the_reconstruction():
     torch.manual_seed(0)
     model = small(AE, cost="mse")
     x = torch.rand(8, *SHAPE)
-    out = model(x)
-    losses = model.losses(x, out)
+    out = model(Batch(x))
+    losses = model.losses(Batch(x), out)
     torch.testing.assert_close(losses["loss"], ((out.logits.sigmoid() - x) ** 2).sum() / 8)
     assert torch.equal(out.z, out.posterior.mean)
 
@@ -23,4 +24,4 @@ def test_training_is_the_plain_loop():
         return F.binary_cross_entropy(x_hat, x, reduction="sum") / len(x)
 
     torch.manual_seed(0)
-    check_training(small(AE, schedule="constant", lr=2e-3), objective)
+    check_training(small(AE, scheduler=None, optimizer=adam(2e-3)), objective)

@@ -3,9 +3,10 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from small import SHAPE, check_training, small
+from small import SHAPE, adam, check_training, small
 from torch.distributions import Normal
 
+from autoencoders.data import Batch
 from autoencoders.models import BetaTCVAE
 
 
@@ -20,8 +21,8 @@ def test_the_objective():
     torch.manual_seed(0)
     model = small(BetaTCVAE, cost="mse", beta=4.0, prior_std=2.0)
     x = torch.rand(8, *SHAPE)
-    out = model(x)
-    losses = model.losses(x, out)
+    out = model(Batch(x))
+    losses = model.losses(Batch(x), out)
     mean, log_var = out.posterior.mean, out.posterior.log_var
     torch.testing.assert_close(losses["total_correlation"], correlation_of(out.z, mean, log_var))
     kl = 0.5 * ((log_var.exp() + mean**2) / 4 - 1 - (log_var.exp() / 4).log()).sum() / 8
@@ -39,7 +40,7 @@ def test_training_is_the_plain_loop():
         return bce + kl + 5 * correlation_of(z, mean, log_var)
 
     torch.manual_seed(0)
-    check_training(small(BetaTCVAE, beta=6.0, schedule="constant", lr=2e-3), objective)
+    check_training(small(BetaTCVAE, beta=6.0, scheduler=None, optimizer=adam(2e-3)), objective)
 
 
 def test_beta_below_zero():

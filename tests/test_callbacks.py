@@ -135,7 +135,7 @@ def test_training_stops_once_and_stays_stopped(tmp_path, monkeypatch):
 
 
 def test_the_learning_rates_of_both_optimizers_are_curves_over_epochs(tmp_path):
-    rates = ("model.lr=2e-3", "model.discriminator_lr=5e-4", "trainer.max_epochs=4")
+    rates = ("optimizer.lr=2e-3", "model.discriminator_optimizer.lr=5e-4", "trainer.max_epochs=4")
     short_run(tmp_path, "callbacks=lr_monitor", *rates)
     for name, rate in {"lr": 2e-3, "discriminator_lr": 5e-4}.items():
         points = events(tmp_path).Scalars(f"train/{name}")
@@ -146,7 +146,7 @@ def test_the_learning_rates_of_both_optimizers_are_curves_over_epochs(tmp_path):
 
 def test_the_rate_of_an_extension_is_the_optimizers(tmp_path):
     """The schedule's own, until it is stepped next, is that with which the shorter run ended: 0."""
-    arguments = ("callbacks=lr_monitor", "model=ae", "model.lr=1e-3", "logger=none")
+    arguments = ("callbacks=lr_monitor", "model=ae", "optimizer.lr=1e-3", "logger=none")
     short_run(tmp_path, *arguments)
     short_run(tmp_path, *arguments, "trainer.max_epochs=4", resume=True)
     rates = training_history(tmp_path / "checkpoints/last.ckpt")["train/lr"]
@@ -228,14 +228,15 @@ def test_a_rate_without_a_schedule_of_ours(kind):
 @pytest.mark.parametrize(
     ("steps", "line"),
     [
-        ("[[100,0.5]]", "model.lr_steps: [[100, 0.5]] not reached within trainer.max_epochs=2"),
-        ("[[1,0.5],[2,0.1]]", "model.lr_steps: [[2, 0.1]] not reached within trainer.max_epochs=2"),
+        ("[[100,0.5]]", "scheduler: epochs [100] not reached within trainer.max_epochs=2"),
+        ("[[1,0.5],[2,0.1]]", "scheduler: epochs [2] not reached within trainer.max_epochs=2"),
         ("[[1,0.5]]", None),
     ],
 )
 def test_a_step_that_no_epoch_reaches_is_named(steps, line, tmp_path, capsys):
-    short_run(tmp_path, "model=ae", "model.schedule=step", f"model.lr_steps={steps}")
-    lines = [text for text in capsys.readouterr().out.splitlines() if "lr_steps" in text]
+    factors = ("scheduler=milestones", f"scheduler.factors={steps}")
+    short_run(tmp_path, "model=ae", *factors)
+    lines = [text for text in capsys.readouterr().out.splitlines() if "not reached" in text]
     assert lines == ([line] if line else [])
 
 

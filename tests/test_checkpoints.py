@@ -153,8 +153,10 @@ def test_hyper_parameters_that_pydantic_makes_are_made_again(tmp_path):
     stored = torch.load(tmp_path / "a.ckpt", weights_only=True)["hyper_parameters"]
     plain = {"weather": "sun", "level": 2, "home": "/home", "both": ("rain", "d")}
     assert {name: stored[name] for name in given} == {**plain, "by_level": {2: "rain"}}
-    assert stored["betas"] == (0.9, 0.999)
-    again = Typed(network=Tutorial(hidden_dim=2), **stored)
+    assert stored["optimizer"]["betas"] == (0.9, 0.999)
+    again = Typed(**stored)
+    assert again.network == Tutorial(hidden_dim=2)
+    assert again.optimizer.func is torch.optim.Adam
     assert {name: again.hparams[name] for name in given} == given
 
 

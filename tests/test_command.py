@@ -86,7 +86,7 @@ def test_help_shows_groups_choices_and_examples(train_py):
 def test_a_run_that_diverges(tmp_path):
     line = r"error: \S+ is (nan|inf) in epoch 1: training has diverged"
     with pytest.raises(SystemExit, match=line):
-        run_here("train.py", *SHORT, "model.lr=1e30", "model.schedule=constant", cwd=tmp_path)
+        run_here("train.py", *SHORT, "optimizer.lr=1e30", "scheduler=constant", cwd=tmp_path)
     (checkpoint,) = tmp_path.rglob("last.ckpt")
     weights = read_checkpoint(checkpoint)["state_dict"]
     assert all(value.isfinite().all() for value in weights.values())

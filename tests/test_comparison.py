@@ -526,7 +526,10 @@ def test_a_search_is_drawn(multirun, tmp_path, monkeypatch):
 
 
 def test_which_settings_were_searched_on_a_logarithmic_scale(tmp_path):
-    space = {"model.lr": {"low": 0.001, "high": 0.003, "log": True}, "model.cost": {"choices": []}}
+    space = {
+        "optimizer.lr": {"low": 0.001, "high": 0.003, "log": True},
+        "model.cost": {"choices": []},
+    }
     OmegaConf.save({"hydra": {"sweeper": {"space": space}}}, tmp_path / "multirun.yaml")
     cfg = OmegaConf.create({"runs": [], "multirun": str(tmp_path)})
     assert searched_scales(cfg) == {"lr": True, "cost": False}
@@ -606,8 +609,8 @@ class Own(AE):
 
     label = "Own"
 
-    def losses(self, x, out):
-        terms = super().losses(x, out)
+    def losses(self, batch, out):
+        terms = super().losses(batch, out)
         return {**terms, "own_term": 7 + 0 * terms["loss"]}
 
 

@@ -9,6 +9,7 @@ from conftest import SMALL, choices, compose_train
 from pytorch_lightning.callbacks import Callback
 from torch import nn
 
+from autoencoders.data import Batch
 from autoencoders import training
 from autoencoders.training import cuda_graph
 from autoencoders.training.checkpoint_files import read_checkpoint
@@ -58,7 +59,7 @@ def test_the_strategy_trains_as_lightnings_own_does(model, tmp_path, monkeypatch
     monkeypatch.setattr(cuda_graph, "CapturedStep", PlainStep)
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     strategy = CudaGraphStrategy(device="cpu")
-    monkeypatch.setattr(training, "choose_strategy", lambda trainer: strategy)
+    monkeypatch.setattr(training, "choose_strategy", lambda trainer, reason: strategy)
     train(cfg, tmp_path / "ours")
     ours, reference = left_by(tmp_path / "ours"), left_by(tmp_path / "lightning")
     for name, value in reference["state_dict"].items():
@@ -77,7 +78,7 @@ def test_a_replay_counts_all_of_the_optimizers_steps(tmp_path, monkeypatch):
     monkeypatch.setattr(cuda_graph, "CapturedStep", ReplayedStep)
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     strategy = CudaGraphStrategy(device="cpu")
-    monkeypatch.setattr(training, "choose_strategy", lambda trainer: strategy)
+    monkeypatch.setattr(training, "choose_strategy", lambda trainer, reason: strategy)
     wae = ("model=wae", "model.discriminator_steps=3", "trainer.accelerator=cpu")
     train(compose_train(*wae, *SHORT), tmp_path, extra_callbacks=[Watch()])
     assert len(steps) > 2
@@ -93,6 +94,7 @@ def test_where_the_strategy_is_chosen(monkeypatch):
     monkeypatch.setattr(cuda_graph, "on_gpu", lambda accelerator: True)
     assert isinstance(chosen(), CudaGraphStrategy)
     assert chosen("trainer.strategy=eager") == "auto"
+    assert choose_strategy(compose_train().trainer, "LBFGS looks at its numbers") == "auto"
     assert chosen("+trainer.gradient_clip_val=1") == "auto"
     assert chosen("+trainer.accumulate_grad_batches=2") == "auto"
     assert chosen("trainer.precision=16-mixed") == "auto"
@@ -113,7 +115,7 @@ def linear():
     optimizer = torch.optim.SGD(layer.parameters(), lr=0.1)
 
     def step(batch):
-        loss = (layer(batch[0]) ** 2).mean()
+        loss = (layer(batch.x) ** 2).mean()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -124,7 +126,8 @@ def linear():
 
 def batches(n, size=4):
     generator = torch.Generator().manual_seed(0)
-    return [(torch.randn(size, 3, generator=generator).cuda(), torch.zeros(size).cuda())] * n
+    x = torch.randn(size, 3, generator=generator).cuda()
+    return [Batch(x, torch.zeros(size).cuda())] * n
 
 
 @needs_gpu

@@ -36,6 +36,7 @@ class Vectors(DataModule):
     """Unbounded vectors without labels."""
 
     label = "vectors"
+    kind = "vector"
     bounded = False
     shape = (5,)
 
@@ -76,7 +77,7 @@ def test_examples():
     values = torch.arange(12, dtype=torch.uint8).reshape(4, 1, 1, 3)
     examples = Examples(values, torch.tensor([3, 2, 1, 0]))
     assert len(examples) == 4
-    x, labels = examples[torch.tensor([2, 0])]
+    x, labels, _ = examples[torch.tensor([2, 0])]
     assert x.flatten().tolist() == [6, 7, 8, 0, 1, 2]
     assert labels.tolist() == [1, 3]
     part = examples.subset(torch.tensor([1, 3]))
@@ -128,7 +129,7 @@ def test_a_folder_holds_a_data_set_when_it_has_all_its_files(data_set, data_dir)
 def test_vectors_reach_the_model_as_they_are():
     data = prepared(Vectors(batch_size=10))
     batch = next(iter(data.test_dataloader()))
-    x, labels = data.on_after_batch_transfer(batch, 0)
+    x, labels, _ = data.on_after_batch_transfer(batch, 0)
     assert torch.equal(x, data.test.values)
     assert labels.tolist() == [0] * 10
 
@@ -161,7 +162,7 @@ def test_a_batch_is_scaled_after_its_transfer(data_dir):
     data = prepared(MNIST(data_dir=data_dir, batch_size=10))
     batch = next(iter(data.test_dataloader()))
     assert batch[0].dtype == torch.uint8
-    x, labels = data.on_after_batch_transfer(batch, 0)
+    x, labels, _ = data.on_after_batch_transfer(batch, 0)
     torch.testing.assert_close(x, data.test.values[:10].float() / 255)
     assert (x.min() >= 0) & (x.max() <= 1)
     assert labels.tolist() == list(range(10))
@@ -200,7 +201,7 @@ def test_a_reference_of_large_images_has_fewer(monkeypatch):
 
 def test_an_epoch_sees_every_image_once(data_dir):
     data = prepared(MNIST(data_dir=data_dir, batch_size=10))
-    images = torch.cat([images for images, _ in data.train_dataloader()])
+    images = torch.cat([images for images, *_ in data.train_dataloader()])
     assert len(images) == 96
     assert len(images.flatten(1).unique(dim=0)) == 96
 
@@ -216,7 +217,7 @@ def test_two_processes_share_an_epoch(data_dir):
     for rank in range(2):
         data = prepared(MNIST(data_dir=data_dir, batch_size=10))
         data.trainer = trainer_of(2, rank)
-        seen.append(torch.cat([images for images, _ in data.train_dataloader()]).flatten(1))
+        seen.append(torch.cat([images for images, *_ in data.train_dataloader()]).flatten(1))
     assert [len(images) for images in seen] == [48, 48]
     assert len(torch.cat(seen).unique(dim=0)) == 96
 
@@ -235,8 +236,8 @@ def test_the_order_changes_with_the_epoch_and_repeats_with_the_seed(data_dir):
 
 def test_a_last_batch_of_one_is_left_out_in_training_alone(data_dir):
     data = prepared(MNIST(data_dir=data_dir, batch_size=19))  # 96 = 5 x 19 + 1
-    assert [len(images) for images, _ in data.train_dataloader()] == [19] * 5
-    assert sum(len(images) for images, _ in data.test_dataloader()) == 40
+    assert [len(images) for images, *_ in data.train_dataloader()] == [19] * 5
+    assert sum(len(images) for images, *_ in data.test_dataloader()) == 40
 
 
 def test_gzipped_files_are_read(data_dir, tmp_path):
@@ -350,7 +351,7 @@ def trained_on(data, epoch):
     """A process's batches of images in an epoch."""
     loader = data.train_dataloader()
     loader.sampler.set_epoch(epoch)
-    return [images for images, _ in loader]
+    return [images for images, *_ in loader]
 
 
 def assert_same_images(images, others):

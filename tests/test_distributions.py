@@ -4,9 +4,22 @@ import math
 
 import pytest
 import torch
-from torch.distributions import Normal, kl_divergence
+from torch import distributions
+from torch.distributions import (
+    Categorical,
+    Independent,
+    MixtureSameFamily,
+    Normal,
+    kl_divergence,
+)
 
-from autoencoders.distributions import NormalPosterior, NormalPrior, PointPosterior
+from autoencoders.distributions import (
+    Bernoulli,
+    MixturePrior,
+    NormalPosterior,
+    NormalPrior,
+    PointPosterior,
+)
 
 
 @pytest.fixture
@@ -26,7 +39,7 @@ def test_the_encoders_output_is_the_mean_and_then_the_log_variance():
 
 @pytest.mark.parametrize("prior_std", [0.5, 1.0, 3.0])
 def test_kl_and_its_gradients(posterior, prior_std):
-    ours = posterior.kl(NormalPrior(4, prior_std))
+    ours = posterior.kl(NormalPrior(4, prior_std), posterior.draw())
     reference = Normal(posterior.mean, (posterior.log_var / 2).exp())
     theirs = kl_divergence(reference, Normal(0.0, prior_std)).sum(1).mean()
     torch.testing.assert_close(ours, theirs)
@@ -119,4 +132,76 @@ def test_a_cpu_generator_draws_the_same_on_a_gpu():
 def test_kl_of_the_prior_itself_is_zero():
     prior = NormalPrior(3, 2.0)
     same = NormalPosterior(torch.zeros(2, 3), torch.full((2, 3), math.log(4)))
-    assert same.kl(prior).item() == pytest.approx(0, abs=1e-6)
+    assert same.kl(prior, same.draw()).item() == pytest.approx(0, abs=1e-6)
+
+
+def mixture(k=3, d=2):
+    generator = torch.Generator().manual_seed(0)
+    means, log_vars = torch.randn(2, k, d, generator=generator, dtype=torch.double)
+    return MixturePrior(3 * means, log_vars)
+
+
+def reference_of(prior):
+    components = Independent(Normal(prior.means, (prior.log_vars / 2).exp()), 1)
+    weights = Categorical(torch.ones(len(prior.means), dtype=torch.double))
+    return MixtureSameFamily(weights, components)
+
+
+def test_a_mixtures_density():
+    prior, z = mixture(), 4 * torch.randn(1200, 2, dtype=torch.double)  # in several blocks
+    torch.testing.assert_close(prior.log_prob(z), reference_of(prior).log_prob(z))
+
+
+def test_a_mixtures_draws_and_scale():
+    prior = mixture()
+    reference = reference_of(prior)
+    z = prior.draw(100_000, torch.Generator().manual_seed(0))
+    torch.testing.assert_close(z.mean(0), reference.mean, atol=0.05, rtol=0)
+    torch.testing.assert_close(z.var(0), reference.variance, atol=0, rtol=0.02)
+    assert prior.scale == pytest.approx(reference.variance.mean().sqrt().item())
+    again = prior.draw(5, torch.Generator().manual_seed(0))
+    assert torch.equal(again, prior.draw(5, torch.Generator().manual_seed(0)))
+
+
+def test_a_normal_priors_density_and_scale():
+    z = torch.randn(7, 3, dtype=torch.double)
+    expected = Normal(0.0, 2.5).log_prob(z).sum(1)
+    torch.testing.assert_close(NormalPrior(3, 2.5).log_prob(z), expected)
+    assert NormalPrior(3, 2.5).scale == 2.5
+
+
+def test_kl_without_a_closed_form_is_estimated_without_bias():
+    """Of one normal component, whose divergence has one; the estimate's mean comes to it."""
+    mean, log_var = torch.tensor([[0.5, -1.0]]).double(), torch.tensor([[0.2, -0.7]]).double()
+    component = MixturePrior(torch.tensor([[1.0, 0.0]]).double(), torch.zeros(1, 2).double())
+    n = 200_000
+    posterior = NormalPosterior(mean.expand(n, 2), log_var.expand(n, 2))
+    torch.manual_seed(0)
+    estimate = posterior.kl(component, posterior.draw())
+    exact = kl_divergence(
+        Normal(mean, (log_var / 2).exp()), Normal(component.means, torch.ones(1, 2).double())
+    ).sum()
+    assert estimate.item() == pytest.approx(exact.item(), rel=0.01)
+
+
+def test_a_frozen_mixture_passes_no_gradient_on():
+    means = torch.zeros(2, 3, requires_grad=True)
+    prior = MixturePrior(means, torch.zeros(2, 3))
+    assert prior.log_prob(torch.zeros(1, 3)).requires_grad
+    frozen = prior.frozen()
+    with torch.no_grad():
+        means += 1
+    assert not frozen.log_prob(torch.zeros(1, 3)).requires_grad
+    assert frozen.means.sum() == 0
+
+
+def test_a_bernoullis_density_and_draws():
+    torch.manual_seed(0)
+    logits, x = torch.randn(5, 1, 2, 2), torch.rand(5, 1, 2, 2).round()
+    reference = distributions.Bernoulli(logits=logits)
+    likelihood = Bernoulli()
+    torch.testing.assert_close(likelihood.log_prob(logits, x), reference.log_prob(x).sum((1, 2, 3)))
+    torch.testing.assert_close(likelihood.loss(logits, x), -likelihood.log_prob(logits, x).mean())
+    draws = torch.stack([likelihood.sample(logits) for _ in range(4000)])
+    assert set(draws.unique().tolist()) == {0.0, 1.0}
+    torch.testing.assert_close(draws.mean(0), reference.mean, atol=0.04, rtol=0)

@@ -17,7 +17,7 @@ from autoencoders.models import WAEGAN
 from autoencoders.runs import load_run
 from autoencoders.runs.finished import read_finished
 
-RUN = ("model=wae", "model.schedule=constant", *SHORT, "trainer.precision=32-true")
+RUN = ("model=wae", "scheduler=constant", *SHORT, "trainer.precision=32-true")
 EVALUATED = ("evaluate=true", "evaluation.images=40")
 
 
@@ -98,7 +98,7 @@ class Rates(Callback):
 
 def test_a_schedule_that_depends_on_the_end(tmp_path, capsys):
     """Cosine had come to 0 in epoch 2 of 2, and is half-way down in epoch 2 of 4."""
-    arguments = ("model=wae", "model.lr=0.002", "model.discriminator_lr=0.004")
+    arguments = ("model=wae", "optimizer.lr=0.002", "model.discriminator_optimizer.lr=0.004")
     short_run(tmp_path, *arguments)
     assert "depends on the last epoch" not in capsys.readouterr().out
     rates = Rates()

@@ -13,24 +13,27 @@ import autoencoders.models
 from autoencoders.data import DataModule, Digits, Examples
 from autoencoders.distributions import NormalPrior
 from autoencoders.errors import InputError
+from autoencoders.evaluation.evaluate import stream
+from autoencoders.features.pca import PCA
 from autoencoders.figures.style import PALETTE
+from autoencoders.metrics import samples
 from autoencoders.models import AE
-from autoencoders.runs import finish
+from autoencoders.runs import finish, load_run
 from autoencoders.runs.finish import thumbnails
 from autoencoders.runs.state import is_finished
 
 
 def test_grey_thumbnails_are_drawn_in_their_class_s_colour():
-    values = torch.zeros(3, 1, 2, 2, dtype=torch.uint8)
-    values[:, :, 0, 0] = 255
+    values = torch.zeros(3, 1, 2, 2)
+    values[:, :, 0, 0] = 1
     images = thumbnails(values, torch.tensor([0, 8, 11]), classes=True)
     for image, colour in zip(images, (PALETTE[0], PALETTE[8], PALETTE[1]), strict=True):
         assert image[:, 0, 0].tolist() == pytest.approx(to_rgb(colour))
         assert torch.equal(image[:, 1, 1], torch.ones(3))  # white
     labels = torch.zeros(3, dtype=torch.long)
-    coloured = torch.randint(255, (3, 3, 2, 2), dtype=torch.uint8)
-    assert torch.equal(thumbnails(coloured, labels, classes=True), coloured / 255)
-    assert torch.equal(thumbnails(values, labels, classes=False), values / 255)
+    coloured = torch.rand(3, 3, 2, 2)
+    assert torch.equal(thumbnails(coloured, labels, classes=True), coloured)
+    assert torch.equal(thumbnails(values, labels, classes=False), values)
 
 
 class Extended(AE):
@@ -43,12 +46,12 @@ class Extended(AE):
         self.extra = nn.Linear(5, 5)
 
 
-class Conditional(AE):
-    """A decoder that wants a label."""
+class Strict(AE):
+    """A decoder that wants what nobody gives it."""
 
-    label = "Conditional"
+    label = "Strict"
 
-    def decode(self, z, label):
+    def decode(self, z, labels=None, *, mood):
         return super().decode(z)
 
 
@@ -62,11 +65,20 @@ class FloatDigits(Digits):
         return tuple(Examples(8 * part.x() - 4, part.labels) for part in parts)
 
 
-class Mixed(NormalPrior):
-    """A prior of one's own."""
+class Shifted:
+    """A prior of one's own: N(3, I)."""
+
+    latent_dim = 3
+    scale = 1.0
 
     def draw(self, n, generator=None, device=None):
-        return 3 + super().draw(n, generator, device)
+        return 3 + NormalPrior(3).draw(n, generator, device)
+
+    def log_prob(self, z):
+        return NormalPrior(3).log_prob(z - 3)
+
+    def frozen(self):
+        return self
 
 
 class OwnPrior(AE):
@@ -74,7 +86,7 @@ class OwnPrior(AE):
 
     def __init__(self, **common):
         super().__init__(**common)
-        self.prior = Mixed(self.latent_dim, 1.0)
+        self.prior = Shifted()
 
 
 EVALUATED = ("model=ae", "evaluate=true", "evaluation.images=40")
@@ -116,7 +128,7 @@ def load_run_metrics(folder):
 
 
 def test_what_cannot_be_decoded_is_left_out(own_run, capsys):
-    folder = own_run(Conditional)
+    folder = own_run(Strict)
     metrics = load_run_metrics(folder)
     assert {"test/mse", "latent/knn_accuracy", "latent/mmd", "floor/fd_cnn"} < metrics.keys()
     assert not any(name.startswith(("prior/", "reconstruction/")) for name in metrics)
@@ -158,23 +170,37 @@ def test_an_evaluation_that_fails_costs_no_number(own_run, monkeypatch, tmp_path
     assert json.loads((tmp_path / "run/evaluation.json").read_text())["samplers"] is None
 
 
-@pytest.mark.parametrize(
-    ("model_class", "data_class", "line"),
-    [
-        (AE, FloatDigits, r"dataset: images outside \[0, 1\], .*FloatDigits"),
-        (OwnPrior, Digits, "model: a prior of the class Mixed"),
-    ],
-)
-def test_numbers_that_would_be_false_are_refused_before_training(
-    model_class, data_class, line, own_run, monkeypatch, tmp_path
-):
-    monkeypatch.setattr(autoencoders.data, "Digits", data_class)
-    cost = ["model.cost=mse"] if data_class is FloatDigits else []
-    with pytest.raises(InputError, match=line):
-        own_run(model_class, *cost)
-    assert not (tmp_path / "run/checkpoints").exists()
-    folder = own_run(model_class, *cost, "evaluate=false", figures=False)
-    assert "test/mse" in load_run_metrics(folder)
+def test_a_prior_of_ones_own_is_asked_for_its_density(own_run, capsys):
+    folder = own_run(OwnPrior, "sampler=[prior,mixture]", figures=False)
+    metrics, run = load_run_metrics(folder), load_run(folder)
+    with torch.no_grad():
+        z = run.model.encode(run.data.test.x()[chosen_for(40, run.data)])
+    normal = torch.distributions.Normal(3.0, 1.0)
+    expected = normal.log_prob(z.double()).sum(1).mean().item()
+    assert metrics["prior/log_likelihood"] == pytest.approx(expected, rel=1e-5)
+    bound = metrics["mixture/log_likelihood"] - expected
+    assert metrics["latent/kl"] == pytest.approx(max(bound, 0), rel=1e-4)
+    assert "samplers/prior.safetensors: a prior of the class Shifted" in capsys.readouterr().out
+    assert [path.stem for path in (folder / "samplers").iterdir()] == ["mixture"]
+
+
+def chosen_for(n, data):
+    """Which test examples an evaluation of n takes."""
+    return torch.randperm(len(data.test), generator=stream(0, "real"))[:n].sort().values
+
+
+def test_images_that_no_pixels_hold_are_compared_as_they_are(own_run, monkeypatch):
+    """Nothing is rounded to bytes, which would wrap what is above 1 or below 0."""
+    monkeypatch.setattr(autoencoders.data, "Digits", FloatDigits)
+    folder = own_run(AE, "model.cost=mse", "evaluation.features=pca")
+    metrics, run = load_run_metrics(folder), load_run(folder)
+    real = run.data.test.x()[chosen_for(40, run.data)]
+    assert real.min() < -1
+    pca = PCA().fit(run.data.reference.values)
+    features = [pca.extract(x).values for x in (real, run.model.reconstruct(real))]
+    expected = samples.frechet_distance(*features)
+    assert metrics["reconstruction/fd_pca"] == pytest.approx(expected, rel=1e-4)
+    assert set(statuses(folder).values()) == {"drawn"}
 
 
 def test_the_test_set_stays_unseen(own_run, monkeypatch):

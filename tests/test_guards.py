@@ -3,7 +3,7 @@
 import pytest
 import torch
 from pytorch_lightning.callbacks import Callback
-from small import batches, make_trainer, small
+from small import adam, batches, make_trainer, small
 
 from autoencoders.errors import InputError
 from autoencoders.models import AE, VAE
@@ -32,7 +32,7 @@ def train_seeded(seed, epochs, model=None, ckpt_path=None):
     draws = Draws()
     callbacks = [SeedEpochs(seed), draws]
     trainer = make_trainer(epochs, num_sanity_val_steps=0, callbacks=callbacks)
-    model = model or small(VAE, schedule="constant")
+    model = model or small(VAE, scheduler=None)
     loaders = batches(n=2), batches(n=1)
     for loader in loaders:
         loader.generator = torch.Generator()  # of its own, as the data modules' have
@@ -66,7 +66,7 @@ def test_the_codes_noise_differs_between_epochs(monkeypatch):
         return out
 
     monkeypatch.setattr(VAE, "forward", noting)
-    train_seeded(0, 2, small(VAE, lr=1e-12))
+    train_seeded(0, 2, small(VAE, optimizer=adam(1e-12)))
     assert len(noise) == 4
     assert not torch.allclose(noise[0], noise[2], rtol=0.1)
     assert not torch.allclose(noise[1], noise[3], rtol=0.1)

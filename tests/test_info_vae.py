@@ -3,8 +3,9 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from small import SHAPE, check_training, small
+from small import adam, SHAPE, check_training, small
 
+from autoencoders.data import Batch
 from autoencoders.divergences import mmd
 from autoencoders.models import VAE, InfoVAE
 
@@ -15,9 +16,9 @@ def losses_of(model_class, **arguments):
     model = small(model_class, **arguments)
     x = torch.rand(8, *SHAPE)
     torch.manual_seed(1)
-    out = model(x)
+    out = model(Batch(x))
     torch.manual_seed(2)
-    return model.losses(x, out), out
+    return model.losses(Batch(x), out), out
 
 
 def test_the_objective():
@@ -51,7 +52,7 @@ def test_training_is_the_plain_loop():
         return bce + 0.5 * kl + 99.5 * mmd(z, torch.randn(z.shape))
 
     torch.manual_seed(0)
-    arguments = {"alpha": 0.5, "reg_weight": 100.0, "schedule": "constant", "lr": 2e-3}
+    arguments = {"alpha": 0.5, "reg_weight": 100.0, "scheduler": None, "optimizer": adam(2e-3)}
     check_training(small(InfoVAE, **arguments), objective)
 
 

@@ -59,7 +59,7 @@ AVERAGING = "_target_: pytorch_lightning.callbacks"
         ("wae", ["+trainer.max_steps=10"], 2),  # two optimizers' steps a batch
         ("vae", ["+trainer.check_val_every_n_epoch=3"], 4),
         ("wae", ["+trainer.check_val_every_n_epoch=3"], 4),
-        ("wae", ["dataset.val_size=0", "monitor=train/loss", "model.lr=1e-12"], 4),
+        ("wae", ["dataset.val_size=0", "monitor=train/loss", "optimizer.lr=1e-12"], 4),
         ("ae", [f"+trainer.callbacks=[{{{AVERAGING}.EMAWeightAveraging}}]"], 4),
         (
             "ae",

@@ -26,7 +26,7 @@ class TwoPlayers(ManualSteps):
     label = "two players"
 
     def training_step(self, batch, batch_idx=0):
-        x, _ = batch
+        x = batch.x
         z = self.encoder(x)
         size = z.square().sum() / len(x)
         reconstruction = self.cost.loss(self.decoder(z.detach()), x)
@@ -41,7 +41,7 @@ class TwoPlayers(ManualSteps):
 def two_players():
     torch.manual_seed(0)
     network = MLP(hidden_dim=8, norm="none")
-    return small(TwoPlayers, network=network, schedule="constant").double()
+    return small(TwoPlayers, network=network, scheduler=None).double()
 
 
 def descend(model, loader, longest=math.inf):
@@ -51,7 +51,7 @@ def descend(model, loader, longest=math.inf):
         The lengths of the encoder's and of the decoder's gradients, before they are clipped.
     """
     lengths = [], []
-    for x, _ in loader:
+    for x, *_ in loader:
         x = x.double()
         z = model.encoder(x)
         x_hat = model.decoder(z.detach()).sigmoid()
@@ -98,8 +98,8 @@ def test_a_step_without_a_trainer(monkeypatch):
     descend(reference, batches(n=3))
     optimizers = model.configure_optimizers()
     monkeypatch.setattr(model, "optimizers", lambda: optimizers)
-    for x, labels in batches(n=3):
-        losses = model.training_step((x.double(), labels))
+    for batch in batches(n=3):
+        losses = model.training_step(batch._replace(x=batch.x.double()))
         assert all(loss.isfinite() for loss in losses.values())
     assert_same_way(model, reference, start)
 

@@ -33,11 +33,11 @@ from autoencoders.runs.jobs import Job
 
 IMAGES = 40
 TINY = (
-    *("model=ae", "network.hidden_dim=2", "model.latent_dim=3", "model.lr=0.01"),
+    *("model=ae", "network.hidden_dim=2", "model.latent_dim=3", "optimizer.lr=0.01"),
     *("dataset.batch_size=16", "+trainer.limit_train_batches=4", "trainer.precision=32-true"),
     *(
         "trainer.max_epochs=2",
-        "model.schedule=constant",
+        "scheduler=constant",
         "logger=none",
         f"evaluation.images={IMAGES}",
     ),

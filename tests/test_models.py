@@ -1,9 +1,9 @@
-"""The face, the input noise, the optimizer and the arguments that all models share."""
+"""The public methods, the input noise, the optimizer and the arguments that all models share."""
 
 import copy
 import inspect
 import math
-from typing import get_args
+from functools import partial
 
 import pytest
 import pytorch_lightning as pl
@@ -16,6 +16,8 @@ from hypothesis import strategies as st
 from small import (
     SHAPE,
     SeedSteps,
+    adam,
+    batch_of,
     batches,
     biases_without_effect,
     check_training,
@@ -23,15 +25,20 @@ from small import (
     make_trainer,
     small,
 )
+from small import (
+    given as given_to,
+)
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 import autoencoders.models
+from autoencoders.distributions.likelihoods import COSTS
 from autoencoders.errors import InputError
-from autoencoders.losses import CostName
 from autoencoders.models import AE, VAE, AutoEncoder
+from autoencoders.models.optimizers import MilestonesLR
 from autoencoders.networks import MLP, Paper
 
 MODELS = exported(autoencoders.models, AutoEncoder)
+UNCONDITIONAL = [model for model in MODELS if not model.conditional]
 VECTORS = {"network": MLP(hidden_dim=8), "shape": (5,), "bounded": False}
 
 
@@ -39,9 +46,9 @@ def of_face(model, x):
     """What the four methods give for the model's use, random draws fixed."""
     generator = torch.Generator().manual_seed(0)
     return [
-        model.encode(x),
-        model.decode(torch.linspace(-1, 1, 6).reshape(2, 3)),
-        model.reconstruct(x),
+        model.encode(x, **given_to(model, len(x))),
+        model.decode(torch.linspace(-1, 1, 6).reshape(2, 3), **given_to(model, 2)),
+        model.reconstruct(x, **given_to(model, len(x))),
         model.sample(2, generator),
     ]
 
@@ -51,8 +58,10 @@ def of_face(model, x):
 def test_the_faces_shapes(model_class, shape):
     model = small(model_class, shape=shape)
     x = torch.rand(1, *shape)  # one image must do
-    assert model.encode(x).shape == (1, 3)
-    for images in (model.decode(torch.randn(1, 3)), model.reconstruct(x), model.sample(1)):
+    known = given_to(model, 1)
+    assert model.encode(x, **known).shape == (1, 3)
+    decoded = model.decode(torch.randn(1, 3), **known)
+    for images in (decoded, model.reconstruct(x, **known), model.sample(1)):
         assert images.shape == x.shape
         assert 0 <= images.min() <= images.max() <= 1
 
@@ -62,7 +71,7 @@ def test_the_face_is_in_evaluation_mode_and_without_gradients(model_class):
     torch.manual_seed(0)
     model = small(model_class, input_noise=0.1).train()
     x = torch.rand(2, *SHAPE)
-    model(x)  # running statistics other than the initial ones
+    model(batch_of(model, x))  # running statistics other than the initial ones
     before = copy.deepcopy(model.state_dict())
     in_training = of_face(model, x)
     assert not any(values.requires_grad for values in in_training)
@@ -72,12 +81,12 @@ def test_the_face_is_in_evaluation_mode_and_without_gradients(model_class):
     for there, here in zip(of_face(model.eval(), x), in_training, strict=True):
         assert torch.equal(there, here)
     assert not any(module.training for module in model.modules())
-    encoded = model.train().posterior(x).mean
+    encoded = model.train().posterior(batch_of(model, x)).mean
     assert not torch.allclose(encoded, in_training[0])  # batch normalization would show
 
 
-@pytest.mark.parametrize("model_class", MODELS)
-def test_the_face_is_made_of_the_networks(model_class):
+@pytest.mark.parametrize("model_class", UNCONDITIONAL)
+def test_they_are_made_of_the_networks(model_class):
     model = small(model_class).eval()
     x = torch.rand(4, *SHAPE)
     with torch.no_grad():
@@ -116,7 +125,7 @@ def test_gradients_reach_every_parameter(model_class):
     torch.manual_seed(0)
     model = small(model_class)
     x = torch.rand(8, *SHAPE)
-    losses = model.losses(x, model(x))
+    losses = model.losses(batch_of(model, x), model(batch_of(model, x)))
     sum(term for term in losses.values() if term.requires_grad).backward()
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None, name
@@ -125,12 +134,12 @@ def test_gradients_reach_every_parameter(model_class):
 
 
 @pytest.mark.parametrize("model_class", MODELS)
-@pytest.mark.parametrize("cost", get_args(CostName))
+@pytest.mark.parametrize("cost", COSTS)
 def test_the_reconstructions_term_is_the_cost(model_class, cost):
     torch.manual_seed(0)
     model = small(model_class, cost=cost)
     x = torch.rand(8, *SHAPE)
-    out = model(x)
+    out = model(batch_of(model, x))
     x_hat = out.logits.sigmoid().double()
     squares = ((x_hat - x) ** 2).sum((1, 2, 3))
     expected = {
@@ -138,7 +147,7 @@ def test_the_reconstructions_term_is_the_cost(model_class, cost):
         "mse": squares.mean(),
         "sigma": 784 / 2 * ((2 * math.pi * squares.mean() / 784).log() + 1),
     }
-    reconstruction = model.losses(x, out)["reconstruction"].double()
+    reconstruction = model.losses(batch_of(model, x), out)["reconstruction"].double()
     torch.testing.assert_close(reconstruction, expected[cost], rtol=1e-5, atol=1e-4)
 
 
@@ -146,15 +155,16 @@ def test_the_reconstructions_term_is_the_cost(model_class, cost):
 
 
 @pytest.mark.parametrize("model_class", MODELS)
-@pytest.mark.parametrize("cost", [cost for cost in get_args(CostName) if cost != "bce"])
+@pytest.mark.parametrize("cost", [cost for cost in COSTS if cost != "bce"])
 def test_vectors(model_class, cost):
     torch.manual_seed(0)
     model = small(model_class, **VECTORS, cost=cost)
     x = 10 * torch.randn(8, 5)
-    assert model.encode(x).shape == (8, 3)
-    assert model.reconstruct(x).shape == (8, 5)
+    known = given_to(model, 8)
+    assert model.encode(x, **known).shape == (8, 3)
+    assert model.reconstruct(x, **known).shape == (8, 5)
     assert model.sample(200).min() < 0  # no sigmoid
-    for name, value in model.losses(x, model(x)).items():
+    for name, value in model.losses(batch_of(model, x), model(batch_of(model, x))).items():
         assert value.isfinite(), name
 
     before = copy.deepcopy(model)
@@ -167,8 +177,9 @@ def test_vectors(model_class, cost):
     (metrics,) = trainer.validate(model, loader, verbose=False)
     assert all(map(math.isfinite, metrics.values()))
     assert "val/bce" not in metrics
-    x = loader.dataset.tensors[0]
-    assert metrics["val/mse"] == pytest.approx(F.mse_loss(model.reconstruct(x), x).item())
+    x, labels = loader.dataset.tensors
+    x_hat = model.reconstruct(x, labels.long())
+    assert metrics["val/mse"] == pytest.approx(F.mse_loss(x_hat, x).item())
 
 
 def test_cross_entropy_of_vectors_is_refused():
@@ -216,7 +227,7 @@ def test_no_step_looks_at_a_value_on_the_host(model_class):
     model = small(model_class, input_noise=0.1)
     with FakeTensorMode(allow_non_fake_inputs=True):
         x = torch.rand(8, *SHAPE)
-        losses = model.losses(x, model(x))
+        losses = model.losses(batch_of(model, x), model(batch_of(model, x)))
         losses["loss"].backward()
 
 
@@ -228,15 +239,19 @@ def test_validation_reports_the_objectives_terms_over_all_images(model_class):
     torch.manual_seed(0)
     model = small(model_class).eval()
     x = torch.rand(12, *SHAPE)
-    loader = torch.utils.data.DataLoader([(image, 0) for image in x], batch_size=8)
+    known = given_to(model, 12)
+    pairs = list(zip(x, known.get("labels", torch.zeros(12)), strict=True))
+    loader = torch.utils.data.DataLoader(pairs, batch_size=8)
     (metrics,) = make_trainer().validate(model, loader, verbose=False)
-    expected = {f"val/{name}" for name in model.losses(x, model(x))}
+    expected = {
+        f"val/{name}" for name in model.losses(batch_of(model, x), model(batch_of(model, x)))
+    }
     assert expected < set(metrics)
-    x_hat = model.reconstruct(x)
+    x_hat = model.reconstruct(x, **known)
     assert metrics["val/mse"] == pytest.approx(((x_hat - x) ** 2).mean().item())
     bce = F.binary_cross_entropy(x_hat, x, reduction="sum").item() / 12
     assert metrics["val/bce"] == pytest.approx(bce)
-    assert ("val/mse_sampled" in metrics) == (not torch.equal(model(x).z, model.encode(x)))
+    assert ("val/mse_sampled" in metrics) == (model.posterior_type.random)
 
 
 # The optimizer ------------------------------------------------------------------------------------
@@ -255,8 +270,9 @@ def learning_rates(model, epochs):
 
 
 @pytest.mark.parametrize("model_class", MODELS)
-def test_the_step_schedule_steps_for_every_optimizer(model_class):
-    model = small(model_class, lr=0.1, schedule="step", lr_steps=[(2, 0.5), (3, 0.2)])
+def test_a_schedule_steps_for_every_optimizer(model_class):
+    schedule = partial(MilestonesLR, factors=[(2, 0.5), (3, 0.2)])
+    model = small(model_class, optimizer=adam(0.1), scheduler=schedule)
     rates = learning_rates(model, 4)
     assert rates[0, 0].item() == pytest.approx(0.1)
     expected = torch.tensor([1, 1, 0.5, 0.1])[:, None].expand_as(rates)
@@ -264,13 +280,13 @@ def test_the_step_schedule_steps_for_every_optimizer(model_class):
 
 
 def test_the_cosine_schedule():
-    rates = learning_rates(small(AE, lr=1.0, schedule="cosine"), 4)[:, 0]
+    rates = learning_rates(small(AE, optimizer=adam(1.0)), 4)[:, 0]
     expected = [0.5 * (1 + math.cos(math.pi * epoch / 4)) for epoch in range(4)]
     assert rates.tolist() == pytest.approx(expected)
 
 
 def test_the_constant_schedule():
-    rates = learning_rates(small(AE, lr=0.5, schedule="constant"), 3)
+    rates = learning_rates(small(AE, optimizer=adam(0.5), scheduler=None), 3)
     assert rates[:, 0].tolist() == [0.5] * 3
 
 
@@ -290,9 +306,8 @@ def test_the_warm_up_weighs_all_but_the_reconstruction(model_class):
     losses = []
     for warmup_epochs in (3, 0):
         torch.manual_seed(0)
-        model = small(model_class, warmup_epochs=warmup_epochs, lr=1e-30, schedule="constant")
-        if hasattr(model, "discriminator_lr"):
-            model.discriminator_lr = 1e-30
+        still = {"optimizer": adam(1e-30), "scheduler": None}
+        model = small(model_class, warmup_epochs=warmup_epochs, **still)
         kept = Losses()
         fit(model, batches(n=1), epochs=5, callbacks=[SeedSteps(), kept])
         losses.append(kept.by_epoch)
@@ -316,7 +331,7 @@ def test_the_warm_up_reaches_the_weights():
         return F.binary_cross_entropy(x_hat, x, reduction="sum") / len(x) + 0.5 * 8 * kl
 
     torch.manual_seed(0)
-    model = small(VAE, beta=8.0, warmup_epochs=1, schedule="constant", lr=2e-3)
+    model = small(VAE, beta=8.0, warmup_epochs=1, scheduler=None, optimizer=adam(2e-3))
     check_training(model, objective)
 
 
@@ -328,8 +343,8 @@ def test_the_warm_up_is_for_training_alone():
 
 
 @pytest.mark.parametrize("model_class", MODELS)
-def test_adams_decay_rates(model_class):
-    model = small(model_class, betas=(0.5, 0.9), schedule="constant")
+def test_every_player_has_the_models_optimizer(model_class):
+    model = small(model_class, optimizer=adam(1e-3, betas=(0.5, 0.9)), scheduler=None)
     configured = model.configure_optimizers()
     for player in configured if isinstance(configured, list) else [configured]:
         assert player["optimizer"].defaults["betas"] == (0.5, 0.9)
@@ -339,12 +354,17 @@ def test_adams_decay_rates(model_class):
 
 
 @pytest.mark.parametrize("model_class", MODELS)
-def test_hyperparameters_are_the_arguments_but_for_networks_and_data(model_class):
+def test_hyperparameters_are_the_arguments(model_class):
     own = inspect.signature(model_class.__init__).parameters
-    names = {*own, *inspect.signature(AutoEncoder.__init__).parameters}
-    names -= {"self", "common", "network", "shape", "bounded"}
-    assert set(small(model_class, lr=0.25).hparams) == names
-    assert small(model_class, lr=0.25).hparams.lr == 0.25
+    names = {*own, *inspect.signature(AutoEncoder.__init__).parameters} - {"self", "common"}
+    hparams = small(model_class, optimizer=adam(0.25)).hparams
+    assert set(hparams) == names
+    expected = {"_target_": "torch.optim.adam.Adam", "_partial_": True, "lr": 0.25}
+    assert hparams.optimizer == expected
+    assert hparams.network == {
+        "_target_": "autoencoders.networks.tutorial.Tutorial",
+        "hidden_dim": 2,
+    }
 
 
 def test_a_network_that_cannot_make_the_shape():
@@ -362,12 +382,10 @@ def test_a_network_that_cannot_make_the_shape():
         {"prior_std": 0},
         {"cost": "l1"},
         {"input_noise": -0.1},
-        {"schedule": "linear"},
-        {"lr": float("inf")},
-        {"betas": (0.9, 1.0)},
-        {"lr_steps": [(0, 0.5)]},
-        {"lr_steps": [(3, 0.5)]},  # without schedule=step
-        {"schedule": "step"},  # without lr_steps
+        {"scheduler": "linear"},
+        {"optimizer": torch.optim.Adam},
+        {"kind": "sound"},
+        {"classes": -1},
         {"warmup_epochs": -1},
         {"nonsense": 1.0},
     ],
@@ -375,4 +393,4 @@ def test_a_network_that_cannot_make_the_shape():
 @pytest.mark.parametrize("model_class", MODELS)
 def test_arguments_outside_their_range_are_named(model_class, argument):
     with pytest.raises(ValueError, match=next(iter(argument))):
-        model_class(**argument)
+        small(model_class, **argument)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 from conftest import exported
-from small import SHAPE, small
+from small import batch_of, SHAPE, small
 
 from autoencoders import models
 from autoencoders.errors import InputError
@@ -62,8 +62,8 @@ def test_losses_are_computed_in_full_precision(model_class):
     torch.manual_seed(0)
     model, x = small(model_class), torch.rand(8, *SHAPE)
     with torch.autocast("cpu", torch.bfloat16):
-        out = model(x)
-        losses = model.losses(x, out)
+        out = model(batch_of(model, x))
+        losses = model.losses(batch_of(model, x), out)
     assert out.logits.dtype == out.z.dtype == torch.float32
     assert all(value.dtype == torch.float32 for value in losses.values())
     p = out.logits.double().sigmoid()

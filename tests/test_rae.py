@@ -3,8 +3,9 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from small import SHAPE, check_training, small
+from small import SHAPE, adam, check_training, small
 
+from autoencoders.data import Batch
 from autoencoders.models import RAE
 
 
@@ -12,8 +13,8 @@ def test_the_objective():
     torch.manual_seed(0)
     model = small(RAE, cost="mse", code_weight=3.0, decoder_weight=0.5)
     x = torch.rand(8, *SHAPE)
-    out = model(x)
-    losses = model.losses(x, out)
+    out = model(Batch(x))
+    losses = model.losses(Batch(x), out)
     codes = sum(value**2 for value in out.z.flatten().tolist()) / 8 / 2
     weights = [
         *(model.decoder.project[0].weight, model.decoder.upsample[0].weight),
@@ -36,7 +37,7 @@ def test_training_is_the_plain_loop():
 
     torch.manual_seed(0)
     weights = {"code_weight": 0.2, "decoder_weight": 0.01}
-    check_training(small(RAE, **weights, schedule="constant", lr=2e-3), objective)
+    check_training(small(RAE, **weights, scheduler=None, optimizer=adam(2e-3)), objective)
 
 
 @pytest.mark.parametrize("argument", [{"code_weight": -1}, {"decoder_weight": float("nan")}])

@@ -117,7 +117,7 @@ PRIOR = [
     ({"std": torch.ones(())}, r"std has the shape \(\); must have \(latent_dim\)"),
     ({"std": torch.ones(0)}, "std is empty"),
     ({"mean": torch.zeros(2)}, "holds mean, std; must hold std"),
-    ({"std": None, "means": torch.zeros(2)}, "holds means; must hold std"),
+    ({"std": None, "means": torch.zeros(2)}, "holds means; must hold log_vars, means"),
 ]
 LEARNED = [
     ({"scale": torch.zeros(2)}, "scale must be above 0"),

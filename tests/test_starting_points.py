@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 import torch
-from small import make_trainer
+from small import adam, make_trainer
 from test_train import short_run
 
 from autoencoders.data import Digits
@@ -39,13 +39,19 @@ def of_digits(tmp_path_factory):
     return path
 
 
+BETAS = adam(1e-3, betas=(0.5, 0.9))
 OTHERS = [
     (RAE, {}, "digits", "model=AE, here RAE"),
     (AE, {"cost": "mse"}, "digits", "model.cost=bce, here mse"),
-    (AE, {"betas": (0.5, 0.9)}, "digits", r"model.betas=\[0.9, 0.999\], here \[0.5, 0.9\]"),
+    (AE, {"optimizer": BETAS}, "digits", r"optimizer.betas=\[0.9, 0.999\], here \[0.5, 0.9\]"),
     (AE, {"network": MLP(hidden_dim=4, layers=1, dropout=0.5)}, "digits", "network.dropout=0.0"),
     (AE, {}, "MNIST", "dataset=digits, here MNIST"),
-    (AE, {"lr": 2e-3, "prior_std": 2.0}, "digits", "model.prior_std=1.0, here 2.0, model.lr="),
+    (
+        AE,
+        {"optimizer": adam(2e-3), "prior_std": 2.0},
+        "digits",
+        "prior_std=1.0, here 2.0, optimizer.lr=",
+    ),
 ]
 
 NAMES = ["class", "cost", "betas", "network", "data", "two"]
@@ -71,7 +77,7 @@ def test_a_checkpoint_of_equal_shape_is_not_anothers(kind, arguments, label, dif
 
 
 def test_its_own_is_taken(of_digits):
-    model = tiny(AE, betas=[0.9, 0.999])  # YAML knows no tuples
+    model = tiny(AE, optimizer=adam(1e-3, betas=[0.9, 0.999]))  # YAML knows no tuples
     assert check_resumable(of_digits, model, 1, Digits()) == 1
     load_weights(model, of_digits, Digits())
     saved = torch.load(of_digits, weights_only=True)["state_dict"]
@@ -204,11 +210,11 @@ def test_a_new_run_from_averaged_weights_says_that_they_are(averaged, tmp_path, 
     start = f"ckpt_path={averaged / 'checkpoints/last.ckpt'}"
     capsys.readouterr()
     short_run(
-        tmp_path, *AVERAGED, start, "model.lr=1e-12", "callbacks=none", "trainer.max_epochs=1"
+        tmp_path, *AVERAGED, start, "optimizer.lr=1e-12", "callbacks=none", "trainer.max_epochs=1"
     )
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith(start)]
     assert len(lines) == 2
-    assert "model.lr=0.001, here 1e-12" in lines[0]
+    assert "optimizer.lr=0.001, here 1e-12" in lines[0]
     assert "starts from the average" in lines[1]
 
 

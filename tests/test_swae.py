@@ -3,8 +3,9 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from small import SHAPE, check_training, small
+from small import SHAPE, adam, check_training, small
 
+from autoencoders.data import Batch
 from autoencoders.divergences import sliced_wasserstein
 from autoencoders.models import SWAE
 
@@ -19,9 +20,9 @@ def test_the_objective():
     torch.manual_seed(0)
     model = small(SWAE, cost="mse", reg_weight=3.0, projections=7, prior_std=1.5)
     x = torch.rand(8, *SHAPE)
-    out = model(x)
+    out = model(Batch(x))
     torch.manual_seed(1)
-    losses = model.losses(x, out)
+    losses = model.losses(Batch(x), out)
     torch.manual_seed(1)
     torch.testing.assert_close(losses["penalty"], penalty_of(out.z, 7, 1.5))
     squared = ((out.logits.sigmoid() - x) ** 2).sum() / 8
@@ -31,8 +32,8 @@ def test_the_objective():
 def test_directions_are_drawn_anew():
     model = small(SWAE, projections=2)
     x = torch.rand(8, *SHAPE)
-    out = model(x)
-    assert model.losses(x, out)["penalty"] != model.losses(x, out)["penalty"]
+    out = model(Batch(x))
+    assert model.losses(Batch(x), out)["penalty"] != model.losses(Batch(x), out)["penalty"]
 
 
 def test_training_is_the_plain_loop():
@@ -43,7 +44,7 @@ def test_training_is_the_plain_loop():
         return bce + 20 * penalty_of(z, 50)
 
     torch.manual_seed(0)
-    check_training(small(SWAE, reg_weight=20.0, schedule="constant", lr=2e-3), objective)
+    check_training(small(SWAE, reg_weight=20.0, scheduler=None, optimizer=adam(2e-3)), objective)
 
 
 @pytest.mark.parametrize("argument", [{"reg_weight": -1}, {"projections": 0}])

@@ -29,7 +29,7 @@ from autoencoders.runs.folder import lock
 from autoencoders.runs.state import mark
 from hydra_plugins.autoencoders_search import open_study
 
-TINY = ("model=ae", "model.schedule=constant", *SHORT, "trainer.max_epochs=1")
+TINY = ("model=ae", "scheduler=constant", *SHORT, "trainer.max_epochs=1")
 AGAIN = "continue with: "
 
 
@@ -111,7 +111,7 @@ def wait_for(process, folder, name, count=1):
 @pytest.mark.slow
 def test_a_failed_job_leaves_its_error_and_typed_again_it_is_tried_again(multirun, finished):
     """A job that finishes, one that diverges, one that fails before its first checkpoint."""
-    command = (*TINY, "model=wae", "model.lr=0.001,1e30", "ckpt_path=w.ckpt,null")
+    command = (*TINY, "model=wae", "optimizer.lr=0.001,1e30", "ckpt_path=w.ckpt,null")
     arguments = (*command, "hydra.sweep.dir=sweep")
     code, out = multirun(*arguments)
     assert code == 1
@@ -120,8 +120,8 @@ def test_a_failed_job_leaves_its_error_and_typed_again_it_is_tried_again(multiru
         folder = of_job("sweep", number)
         assert (folder / "error.txt").exists() == failed
         assert (folder / "metrics.json").exists() != failed
-    names = ["0_ckpt_path=w.ckpt,model.lr=0.001", "1_ckpt_path=null,model.lr=0.001"]
-    names += ["2_ckpt_path=w.ckpt,model.lr=1e+30", "3_ckpt_path=null,model.lr=1e+30"]
+    names = ["0_ckpt_path=w.ckpt,optimizer.lr=0.001", "1_ckpt_path=null,optimizer.lr=0.001"]
+    names += ["2_ckpt_path=w.ckpt,optimizer.lr=1e+30", "3_ckpt_path=null,optimizer.lr=1e+30"]
     assert sorted(path.name for path in Path("sweep").glob("?_*")) == names
     line, _, trace = (of_job("sweep", 0) / "error.txt").read_text().partition("\n")
     assert line == "w.ckpt: no such checkpoint"
@@ -130,7 +130,7 @@ def test_a_failed_job_leaves_its_error_and_typed_again_it_is_tried_again(multiru
     assert "training has diverged" in (of_job("sweep", 3) / "error.txt").read_text()
     # The table tells of each.
     table = out[out.index("Jobs of sweep") :]
-    for text in ("ckpt_path=null", "model.lr=1e+30", "no such checkpoint", "val/mse"):
+    for text in ("ckpt_path=null", "optimizer.lr=1e+30", "no such checkpoint", "val/mse"):
         assert text in table
     assert f"finished │ {metrics(of_job('sweep', 1))['val/mse']:.4g}" in table
     assert "model=wae" not in table[: table.index(AGAIN)]  # which all of them have
@@ -220,8 +220,8 @@ def test_the_folder_of_exactly_this_config_is_taken_up(multirun, finished):
         ("", "12"),
         ("ckpt_path=../a b/last.ckpt", "12_ckpt_path=..-a-b-last.ckpt"),
         (
-            "model.lr=0.00031415926,model.reg_weight=27.182818",
-            "12_model.lr=0.0003142,model.reg_weight=27.18",
+            "optimizer.lr=0.00031415926,model.reg_weight=27.182818",
+            "12_optimizer.lr=0.0003142,model.reg_weight=27.18",
         ),
         ("dataset.path=données", "12_dataset.path=données"),
         ("k=" + "é" * 200, "12_k=" + "é" * 69),  # two bytes each
@@ -313,13 +313,13 @@ def test_a_search_goes_on_and_searches_on(multirun, tmp_path):
     assert [trial.params for trial in trials()[:2]] == [trial.params for trial in first]
     for trial in trials():
         folder = of_job("a?b", trial.number)
-        for key in ("model.latent_dim", "model.lr"):
+        for key in ("model.latent_dim", "optimizer.lr"):
             assert f",{key}={trial.params[key]:.4g}," in folder.name
         assert trial.value == metrics(folder)["val/mse"]
         assert f"finished │ {trial.value:.4g}" in out
         for key, value in trial.params.items():
             assert load_run(folder).cfg.model[key.removeprefix("model.")] == value
-    assert len({trial.params["model.lr"] for trial in trials()}) == 3
+    assert len({trial.params["optimizer.lr"] for trial in trials()}) == 3
     for name in ("history", "importance"):
         assert Path(f"a?b/{name}.png").stat().st_size > 5000
 
@@ -354,8 +354,8 @@ def test_a_search_whose_trials_all_fail(multirun):
     """And one interrupted while a trial was asked for, whose settings are not all there."""
     Path("a?b").mkdir()
     open_study(Path("a?b/study.db")).ask()
-    space = "hydra.sweeper.space={model.lr:{low:1e29,high:1e30}}"
-    code, out = multirun(*SEARCH, space, "hydra.sweeper.trials=2", "model.schedule=constant")
+    space = "hydra.sweeper.space={optimizer.lr:{low:1e29,high:1e30}}"
+    code, out = multirun(*SEARCH, space, "hydra.sweeper.trials=2", "scheduler=constant")
     assert code == 1
     assert [trial.state.name for trial in trials()] == ["FAIL", "FAIL"]
     assert not of_job("a?b", 0).exists()
@@ -470,7 +470,7 @@ def test_results_that_lie_there_are_not_unpickled(multirun):
     result = Path("ex/.submitit/7_0/7_0_0_result.pkl")
     result.parent.mkdir(parents=True)
     result.write_bytes(b"not looked at")
-    assert multirun(*TINY, "model.lr=1e30", "hydra.sweep.dir=ex")[0] == 1
+    assert multirun(*TINY, "optimizer.lr=1e30", "hydra.sweep.dir=ex")[0] == 1
     assert not result.exists()
 
 
@@ -485,7 +485,7 @@ def test_results_that_lie_there_are_not_unpickled(multirun):
 )
 def test_jobs_in_processes_of_their_own(launcher, multirun):
     """One job fails; the other finishes, and the table tells; typed again, it stays as it is."""
-    arguments = (*launcher, *TINY, "model.lr=0.001,1e30", "hydra.sweep.dir=sweep")
+    arguments = (*launcher, *TINY, "optimizer.lr=0.001,1e30", "hydra.sweep.dir=sweep")
     code, out = multirun(*arguments)
     assert code == 1
     assert f"finished │ {metrics(of_job('sweep', 0))['val/mse']:.4g}" in out
@@ -501,7 +501,7 @@ def test_jobs_of_several_processes_take_turns(multirun, tmp_path):
     there are no folders beside theirs; the second is resumed."""
     own = "+trainer.callbacks=[{_target_: pytorch_lightning.callbacks.Timer}]"
     ddp = ("trainer=ddp", "trainer.accelerator=cpu", "model=wae", own, "hydra.sweep.dir=sweep")
-    grid = ("sweep=grid", "hydra.sweeper.params.seed=0", "model.lr=1e30,1e-3")
+    grid = ("sweep=grid", "hydra.sweeper.params.seed=0", "optimizer.lr=1e30,1e-3")
     arguments = (*grid, *TINY, *ddp)
     code, out = multirun(*arguments)
     assert code == 1
@@ -511,7 +511,7 @@ def test_jobs_of_several_processes_take_turns(multirun, tmp_path):
     assert multirun(*arguments)[0] == 1
     assert metrics(of_job("sweep", 1))["epochs"] == 1
     assert [path.name for path in tmp_path.iterdir()] == ["sweep"]
-    kept = {"0_model.lr=1e+30", "1_model.lr=0.001", "multirun.yaml", ".lock"}
+    kept = {"0_optimizer.lr=1e+30", "1_optimizer.lr=0.001", "multirun.yaml", ".lock"}
     assert {path.name for path in Path("sweep").iterdir()} == kept
 
 
@@ -561,7 +561,7 @@ def test_a_search_by_the_evaluation(multirun):
 @pytest.mark.slow
 def test_a_failed_job_in_a_folder_with_a_foreign_name(mode, multirun):
     """Its failure is the multirun's, its table is printed, and the command goes on."""
-    code, out = multirun(*TINY, *mode, "model.lr=1e30", "hydra.sweep.dir=größe/日本")
+    code, out = multirun(*TINY, *mode, "optimizer.lr=1e30", "hydra.sweep.dir=größe/日本")
     assert code == 1
     assert "│ failed │" in out
     assert "training has diverged" in (of_job("größe/日本", 0) / "error.txt").read_text()

@@ -121,7 +121,9 @@ def test_a_run_leaves_its_files(run):
 
 def test_a_run_is_read_back_with_its_numbers(run):
     folder = run.folder
-    model, cfg, data, metrics, epochs = load_run(folder)
+    loaded = load_run(folder)
+    model, cfg, data = loaded.model, loaded.cfg, loaded.data
+    metrics, epochs = loaded.metrics, loaded.epochs
     assert epochs == metrics["epochs"]
     assert cfg.trainer.max_epochs == 3
     assert not model.training
@@ -327,7 +329,7 @@ def test_weights_start_a_new_run(tmp_path):
     short_run(tmp_path / "first", "model=ae")
     trained = tmp_path / "first/checkpoints/last.ckpt"
     # At a rate this small, two epochs leave the weights where they started.
-    second = ("model=ae", f"ckpt_path={trained}", "model.lr=1e-12")
+    second = ("model=ae", f"ckpt_path={trained}", "optimizer.lr=1e-12")
     short_run(tmp_path / "second", *second)
     a, b = (load_run(tmp_path / f).model for f in ("first", "second"))
     torch.testing.assert_close(a.encoder.head.weight, b.encoder.head.weight)
@@ -381,7 +383,7 @@ def test_models_learn_the_real_data(name, dataset, real_data_dir, tmp_path):
         tmp_path,
         f"model={name}",
         "network.hidden_dim=8",
-        "model.lr=3e-3",
+        "optimizer.lr=3e-3",
         *small_data(dataset, real_data_dir),
         "dataset.batch_size=64",
         "trainer.max_epochs=6",

@@ -149,7 +149,7 @@ def test_two_processes_download_at_once(tmp_path, monkeypatch):
     [
         ("model.latent_dim", "${oc.create:{_target_: torch.load, f: x, weights_only: false}}"),
         ("seed", "${oc.env:HOME}"),
-        ("model.lr", "1${oc.decode:'{}'}"),
+        ("optimizer.lr", "1${oc.decode:'{}'}"),
     ],
 )
 def test_an_interpolation_that_does_more_than_refer(key, value, run):

@@ -5,8 +5,9 @@ import copy
 import pytest
 import torch
 import torch.nn.functional as F
-from small import SHAPE, assert_same_parameters, batches, fit, small
+from small import SHAPE, adam, assert_same_parameters, batches, fit, small
 
+from autoencoders.data import Batch
 from autoencoders.errors import InputError
 from autoencoders.models import WAEGAN
 
@@ -15,8 +16,8 @@ def test_the_objective():
     torch.manual_seed(0)
     model = small(WAEGAN, cost="mse", reg_weight=7.84)
     x = torch.rand(8, *SHAPE)
-    out = model(x)
-    losses = model.losses(x, out)
+    out = model(Batch(x))
+    losses = model.losses(Batch(x), out)
     squared = ((out.logits.sigmoid() - x) ** 2).sum() / 8
     penalty = -model.discriminator(out.z).sigmoid().log().mean()
     torch.testing.assert_close(losses["penalty"], penalty)
@@ -30,7 +31,7 @@ def plain_steps(model, loader, priors, lr, discriminator_lr, reg_weight, discrim
     optimizer = torch.optim.Adam(autoencoder, lr)
     d_optimizer = torch.optim.Adam(discriminator.parameters(), discriminator_lr)
     priors = iter(priors)
-    for x, _ in loader:
+    for x, *_ in loader:
         for _ in range(discriminator_steps):
             codes = encoder(x).detach()
             real, fake = discriminator(next(priors)).sigmoid(), discriminator(codes).sigmoid()
@@ -46,11 +47,17 @@ def plain_steps(model, loader, priors, lr, discriminator_lr, reg_weight, discrim
         optimizer.step()
 
 
+def of_rates(lr, discriminator_lr, **arguments):
+    """A small WAE-GAN of these learning rates, which stay."""
+    rates = {"optimizer": adam(lr), "discriminator_optimizer": {"lr": discriminator_lr}}
+    return small(WAEGAN, **rates, scheduler=None, **arguments)
+
+
 @pytest.mark.parametrize("steps", [1, 3])
 def test_one_encoding_gives_the_update_of_several(steps, monkeypatch):
     torch.manual_seed(0)
     rates = {"lr": 2e-3, "discriminator_lr": 1e-3, "reg_weight": 7.84, "discriminator_steps": steps}
-    model = small(WAEGAN, **rates, schedule="constant")
+    model = of_rates(**rates)
     reference = copy.deepcopy(model)
     start = copy.deepcopy(model)
     loader, priors = batches(), list(torch.randn(4 * steps, 8, 3))
@@ -91,7 +98,7 @@ def accumulated_steps(model, loader, priors, most, lr, discriminator_lr, reg_wei
         nats = F.binary_cross_entropy(decoder(codes).sigmoid(), x, reduction="sum") / len(x)
         return nats - reg_weight * discriminator(codes).sigmoid().log().mean()
 
-    for i, ((x, _), z) in enumerate(zip(loader, priors, strict=True)):
+    for i, ((x, *_), z) in enumerate(zip(loader, priors, strict=True)):
         for player, objective in enumerate((d_loss, loss)):
             parameters = players[player][0]
             new = torch.autograd.grad(objective(x, z) / 2, parameters)
@@ -107,7 +114,7 @@ def accumulated_steps(model, loader, priors, most, lr, discriminator_lr, reg_wei
 def test_gradients_are_accumulated_and_clipped(monkeypatch):
     torch.manual_seed(0)
     rates = {"lr": 2e-3, "discriminator_lr": 1e-3, "reg_weight": 7.84}
-    model = small(WAEGAN, **rates, schedule="constant")
+    model = of_rates(**rates)
     reference, unclipped = copy.deepcopy(model), copy.deepcopy(model)
     loader, priors = batches(n=5), list(torch.randn(5, 8, 3))
     accumulated_steps(reference, loader, priors, most=0.5, **rates)
@@ -134,8 +141,8 @@ def test_each_step_moves_its_own_player():
         def step_discriminator(self, z):
             return self.watch("D", lambda: WAEGAN.step_discriminator(self, z))
 
-        def step_autoencoder(self, x, out):
-            return self.watch("QG", lambda: WAEGAN.step_autoencoder(self, x, out))
+        def step_autoencoder(self, batch, out):
+            return self.watch("QG", lambda: WAEGAN.step_autoencoder(self, batch, out))
 
         def watch(self, player, step):
             before = {name: p.clone() for name, p in self.named_parameters()}
@@ -154,7 +161,7 @@ def test_each_step_moves_its_own_player():
 
 
 def test_the_discriminators_width_and_rate():
-    model = small(WAEGAN, discriminator_dim=7, discriminator_lr=0.25, lr=0.5, schedule="constant")
+    model = of_rates(lr=0.5, discriminator_lr=0.25, discriminator_dim=7)
     assert model.discriminator.layers[0].out_features == 7
     rates = [player["optimizer"].defaults["lr"] for player in model.configure_optimizers()]
     assert rates == [0.5, 0.25]
@@ -164,7 +171,7 @@ def test_the_discriminators_width_and_rate():
     "argument",
     [
         {"reg_weight": -1},
-        {"discriminator_lr": 0},
+        {"discriminator_optimizer": 0.1},
         {"discriminator_dim": 0},
         {"discriminator_steps": 0},
     ],

@@ -3,8 +3,9 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from small import SHAPE, batches, check_training, fit, small
+from small import SHAPE, adam, batches, check_training, fit, small
 
+from autoencoders.data import Batch
 from autoencoders.divergences import mmd
 from autoencoders.models import WAEMMD
 
@@ -13,8 +14,8 @@ def test_the_objective():
     torch.manual_seed(0)
     model = small(WAEMMD, cost="mse", reg_weight=3.0)
     x = torch.rand(8, *SHAPE)
-    out = model(x)
-    losses = model.losses(x, out)
+    out = model(Batch(x))
+    losses = model.losses(Batch(x), out)
     squared = ((out.logits.sigmoid() - x) ** 2).sum() / 8
     torch.testing.assert_close(losses["loss"], squared + 3 * losses["penalty"])
 
@@ -38,7 +39,7 @@ def test_training_is_the_plain_loop():
         return F.binary_cross_entropy(x_hat, x, reduction="sum") / len(x) + 100 * penalty
 
     torch.manual_seed(0)
-    check_training(small(WAEMMD, reg_weight=100.0, schedule="constant", lr=2e-3), objective)
+    check_training(small(WAEMMD, reg_weight=100.0, scheduler=None, optimizer=adam(2e-3)), objective)
 
 
 def test_a_queue_adds_codes_of_past_batches():

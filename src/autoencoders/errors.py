@@ -11,6 +11,7 @@ import threading
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, NoReturn
 
 from hydra.core.hydra_config import HydraConfig
@@ -47,6 +48,12 @@ LIGHTNING = ("pytorch_lightning", "lightning_fabric")
 
 class InputError(Exception):
     """The user's input cannot be used; the message is one line that says what to do about it."""
+
+
+def how_to_install(extra: str) -> str:
+    """The command that brings the packages of one of this project's extras."""
+    checkout = (Path(__file__).parents[2] / "pyproject.toml").is_file()
+    return f"pip install -e '.[{extra}]'" if checkout else f"pip install 'autoencoders[{extra}]'"
 
 
 @contextmanager

@@ -7,37 +7,29 @@ A cost owns the decoder's output: what its logits mean in the data's space, and 
 """
 
 import math
-from typing import Literal, Protocol
+from typing import ClassVar, Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-CostName = Literal["bce", "mse", "sigma"]
-
 
 class Cost(Protocol):
-    """c(x, x_hat), for x_hat = mean(logits)."""
+    """c(x, x_hat), for x_hat = mean(logits).
+
+    heads: how many numbers it takes of the decoder for each dimension: the decoder's output has so
+        many times the channels, or features, of the data.
+    """
+
+    heads: ClassVar[int]
 
     def mean(self, logits: Tensor) -> Tensor:
-        """Decoder output (B, *shape) -> x_hat (B, *shape)."""
+        """Decoder output (B, heads * C, ...) -> x_hat (B, C, ...)."""
         ...
 
     def loss(self, logits: Tensor, x: Tensor) -> Tensor:
-        """Decoder output and data, (B, *shape) each -> a scalar."""
+        """Decoder output (B, heads * C, ...) and data (B, C, ...) -> a scalar."""
         ...
-
-
-class CrossEntropy:
-    """Binary cross-entropy of data in [0, 1], in nats: the negative log-likelihood of a Bernoulli
-    variable in each dimension."""
-
-    def mean(self, logits: Tensor) -> Tensor:
-        return logits.sigmoid()
-
-    def loss(self, logits: Tensor, x: Tensor) -> Tensor:
-        # On the logits, so that no pixel's log is of a rounded 0.
-        return F.binary_cross_entropy_with_logits(logits, x, reduction="sum") / len(x)
 
 
 class SquaredError:
@@ -46,6 +38,8 @@ class SquaredError:
     Args:
         bounded: whether data lie in [0, 1], to which a sigmoid then brings the logits.
     """
+
+    heads = 1
 
     def __init__(self, bounded: bool = True) -> None:
         self.bounded = bounded
@@ -68,19 +62,6 @@ class OptimalSigma(SquaredError):
     def loss(self, logits: Tensor, x: Tensor) -> Tensor:
         mse = F.mse_loss(self.mean(logits), x).clamp_min(1e-8)
         return x[0].numel() / 2 * ((2 * math.pi * mse).log() + 1)
-
-
-def make_cost(name: CostName, bounded: bool) -> Cost:
-    """The cost of that name, for data in [0, 1] or unbounded ones.
-
-    Raises:
-        ValueError: `bce` of data that are not in [0, 1].
-    """
-    if name == "bce" and not bounded:
-        raise ValueError("cost=bce: takes data in [0, 1] alone; allowed: mse, sigma")
-    if name == "bce":
-        return CrossEntropy()
-    return SquaredError(bounded) if name == "mse" else OptimalSigma(bounded)
 
 
 def discriminator_loss(prior_logits: Tensor, code_logits: Tensor) -> Tensor:

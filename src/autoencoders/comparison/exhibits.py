@@ -6,19 +6,21 @@ from functools import partial
 
 import torch
 from matplotlib.figure import Figure
+from torch import Tensor
 
 from autoencoders.comparison.table import Comparison, Row
 from autoencoders.data import DataModule
-from autoencoders.evaluation.evaluate import RECONSTRUCTION
-from autoencoders.evaluation.exhibits import STEPS, Drawings, between, is_image, pairs
+from autoencoders.evaluation import series
+from autoencoders.evaluation.evaluate import RECONSTRUCTION, encode
+from autoencoders.evaluation.exhibits import STEPS, Drawings, between, covariates, pairs
 from autoencoders.evaluation.vectors import SHOWN, error_by_feature
 from autoencoders.features import shipped_classifier
 from autoencoders.figures import charts, codes, images, vectors
+from autoencoders.figures.series import series_rows
 from autoencoders.models import AutoEncoder
 
 Models = Mapping[str, AutoEncoder]  # by the label that their row gets
 ROW = 12  # images in a row
-BATCH = 500
 
 
 def of_models(models: Models, data: DataModule, note: str = "", points: int = 5000) -> Drawings:
@@ -29,18 +31,19 @@ def of_models(models: Models, data: DataModule, note: str = "", points: int = 50
         note: a footnote.
         points: held-out examples in the embeddings.
     """
-    exhibits = IMAGE_EXHIBITS if is_image(data) else VECTOR_EXHIBITS
+    exhibits = EXHIBITS[data.kind]
     drawings = {exhibit.__name__: partial(exhibit, models, data, note) for exhibit in exhibits}
     return {**drawings, "embeddings": partial(embeddings, models, data, note, points)}
 
 
 def reconstructions(models: Models, data: DataModule, note: str = "") -> Figure:
     """Held-out images above a row of reconstructions for each model."""
-    x = data.held_out.x(ROW)
-    rows = [(f"{data.held_out_name} images", x)]
-    rows += [(label, model.reconstruct(x.to(model.device))) for label, model in models.items()]
+    rows = [(f"{data.held_out_name} images", data.held_out.x(ROW))]
+    for label, model in models.items():
+        batch = data.held_out.batch(ROW, model.device)
+        rows.append((label, model.reconstruct(batch.x, **batch.given)))
     return images.image_rows(
-        rows, f"{data.label}: reconstructions of {data.held_out_name} images", note
+        _pixels(rows, data), f"{data.label}: reconstructions of {data.held_out_name} images", note
     )
 
 
@@ -49,14 +52,15 @@ def samples(models: Models, data: DataModule, note: str = "") -> Figure:
     noise = torch.rand(ROW, *data.shape, generator=torch.Generator().manual_seed(0))
     rows = [("pixel noise", noise)]
     for label, model in models.items():
-        rows.append((label, model.sample(ROW, torch.Generator().manual_seed(0))))
-    return images.image_rows(rows, f"{data.label}: decoded draws from the prior", note)
+        rows.append((label, draws(model, data, ROW)))
+    return images.image_rows(
+        _pixels(rows, data), f"{data.label}: decoded draws from the prior", note
+    )
 
 
 def interpolation(models: Models, data: DataModule, note: str = "") -> Figure:
     """One pair of held-out images in detail."""
-    first, second = pairs(data, 1)[0]
-    rows = between(models, first, second, ROW)
+    rows = between(models, data, pairs(data, 1)[0], ROW)
     return images.image_rows(
         rows, f"{data.label}: from one {data.held_out_name} image to another", note
     )
@@ -64,18 +68,17 @@ def interpolation(models: Models, data: DataModule, note: str = "") -> Figure:
 
 def interpolations(models: Models, data: DataModule, note: str = "") -> Figure:
     """Nine pairs, three in a line."""
-    blocks = [between(models, *pair, STEPS) for pair in pairs(data, 9)]
+    blocks = [between(models, data, pair, STEPS) for pair in pairs(data, 9)]
     title = f"{data.label}: from one {data.held_out_name} image to another, nine times"
     return images.image_blocks(blocks, 3, title, note)
 
 
 def embeddings(models: Models, data: DataModule, note: str = "", points: int = 5000) -> Figure:
     """PCA and t-SNE of held-out examples, as they are and as each model's codes."""
-    x = data.held_out.x(points)
-    columns = [("pixels" if is_image(data) else "data", x.flatten(1))]
-    for label, model in models.items():
-        z = torch.cat([model.encode(batch.to(model.device)).cpu() for batch in x.split(BATCH)])
-        columns.append((label, z))
+    examples = data.held_out.subset(slice(points))
+    x = examples.x()
+    columns = [("pixels" if data.kind == "image" else "data", x.flatten(1))]
+    columns += [(label, encode(model, examples).mean) for label, model in models.items()]
     title = f"{data.label}: {len(x):,} {data.held_out_name} examples and their codes"
     return codes.embeddings(columns, data.held_out.labels[: len(x)], data.class_names, title, note)
 
@@ -83,7 +86,7 @@ def embeddings(models: Models, data: DataModule, note: str = "", points: int = 5
 def feature_errors(models: Models, data: DataModule, note: str = "") -> Figure:
     """Each model's error by feature."""
     x = data.held_out.x()
-    by_model = {label: error_by_feature(model, x) for label, model in models.items()}
+    by_model = {label: error_by_feature(model, data.held_out) for label, model in models.items()}
     title = f"{data.label}: error of the reconstructions by feature"
     return vectors.errors(x.var(0, correction=0), by_model, data.feature_names, title, note)
 
@@ -91,16 +94,35 @@ def feature_errors(models: Models, data: DataModule, note: str = "") -> Figure:
 def feature_moments(models: Models, data: DataModule, note: str = "") -> Figure:
     """Each model's draws from the prior, as many as there are held-out examples."""
     x = data.held_out.x(SHOWN)
-    generated = {
-        label: model.sample(len(x), torch.Generator().manual_seed(0)).cpu()
-        for label, model in models.items()
-    }
+    generated = {label: draws(model, data, len(x)).cpu() for label, model in models.items()}
     title = f"{data.label}: features and totals of decoded draws from the prior"
     return vectors.moments(x, generated, title, note)
 
 
-IMAGE_EXHIBITS = (reconstructions, samples, interpolation, interpolations)
-VECTOR_EXHIBITS = (feature_errors, feature_moments)
+def draws(model: AutoEncoder, data: DataModule, n: int) -> Tensor:
+    """n decoded draws from the prior, the same codes of every model with the same prior."""
+    return model.sample(n, torch.Generator().manual_seed(0), **covariates(data, n, model))
+
+
+def _pixels(rows: list[tuple[str, Tensor]], data: DataModule) -> list[tuple[str, Tensor]]:
+    return [(label, data.pixels(x)) for label, x in rows]
+
+
+def series_reconstructions(models: Models, data: DataModule, note: str = "") -> Figure:
+    """Held-out series above a row of reconstructions for each model."""
+    n = series.ROW
+    rows = [(data.held_out_name, data.held_out.x(n))]
+    for label, model in models.items():
+        batch = data.held_out.batch(n, model.device)
+        rows.append((label, model.reconstruct(batch.x, **batch.given)))
+    return series_rows(rows, f"{data.label}: reconstructions", note)
+
+
+EXHIBITS = {
+    "image": (reconstructions, samples, interpolation, interpolations),
+    "series": (series_reconstructions,),
+    "vector": (feature_errors, feature_moments),
+}
 
 
 def of_comparison(

@@ -3,10 +3,27 @@
 import json
 import re
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from autoencoders.errors import InputError
+
+# What a run's numbers depend on, beside the data and the callbacks.
+OF_NUMBERS = ("model", "network", "optimizer", "scheduler", "trainer", "ckpt_path")
+
+
+def short_names(keys: Iterable[str]) -> dict[str, str]:
+    """What dotted keys are called in figures and tables: their last part, or their last two where
+    two end alike."""
+    known = list(keys)
+    last = Counter(key.rpartition(".")[2] for key in known)
+    return {
+        key: ".".join(key.split(".")[-2:])
+        if last[key.rpartition(".")[2]] > 1
+        else key.rpartition(".")[2]
+        for key in known
+    }
 
 
 class FinishedRun(NamedTuple):
@@ -31,7 +48,7 @@ class FinishedRun(NamedTuple):
 
     def settings(self) -> dict[str, Any]:
         """The part of the config that the numbers depend on, but for the seed."""
-        kept = {key: self.config.get(key) for key in ("model", "network", "trainer", "ckpt_path")}
+        kept = {key: self.config.get(key) for key in OF_NUMBERS}
         dataset = self.config["dataset"].items()
         kept["dataset"] = {k: v for k, v in dataset if k not in ("data_dir", "seed")}
         chosen = (self.config.get("callbacks") or {}).items()

@@ -16,6 +16,7 @@ from autoencoders.comparison.rows import (
     flat,
     group_by_config,
     labels,
+    short_names,
     varied_config,
     without_repeats,
 )
@@ -129,15 +130,15 @@ class Comparison:
         """The settings in which rows differ, numbers or words, a value for each row."""
         settings_of = [flat(row.runs[0].settings()) for row in self.rows]
         shared = [k for k in settings_of[0] if all(k in settings for settings in settings_of)]
-        values = {
-            key.rpartition(".")[2]: [settings[key] for settings in settings_of] for key in shared
-        }
-        return {
+        values = {key: [settings[key] for settings in settings_of] for key in shared}
+        varied = {
             key: those
             for key, those in values.items()
-            if key != "_target_" and len(set(map(str, those))) > 1
+            if not key.endswith("_target_") and len(set(map(str, those))) > 1
             if all(isinstance(value, int | float | str) for value in those)
         }
+        names = short_names(varied)
+        return {names[key]: those for key, those in varied.items()}
 
     def varied_config(self) -> dict[str, list[str]]:
         """The keys of the configs in which runs differ, a value for each run, row by row."""

@@ -1,9 +1,10 @@
 """Data sets held in memory and the LightningDataModules that serve them; one data set a file."""
 
 from autoencoders.data.avatars import Avatars
-from autoencoders.data.base import Batch, DataModule, Examples, to_floats
+from autoencoders.data.base import DataModule
 from autoencoders.data.celeba import CelebA
 from autoencoders.data.digits import Digits
+from autoencoders.data.examples import Batch, Examples, to_floats
 from autoencoders.data.folder import Folder
 from autoencoders.data.mnist import MNIST, FashionMNIST
 from autoencoders.data.table import PBMC, Table

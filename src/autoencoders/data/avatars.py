@@ -12,9 +12,9 @@ from PIL import Image
 from pydantic import Field, validate_call
 from rich.progress import track
 
-from autoencoders.data.base import Examples
+from autoencoders.data.examples import Examples
 from autoencoders.data.images import KeptImages, keep, read_kept
-from autoencoders.errors import InputError
+from autoencoders.errors import InputError, how_to_install
 
 SIZE = 64  # pixels a side
 CHUNK = 200  # avatars composed at once
@@ -118,7 +118,7 @@ def find_layers() -> dict[str, Layer]:
     if sets is None or not all((sets / folder).is_dir() for folder in LAYERS.values()):
         raise InputError(
             "dataset=avatars: composes pictures of the package robohash; it needs"
-            " pip install -e '.[faces]'"
+            f" {how_to_install('faces')}"
         )
     return {name: read_layer(sets / folder) for name, folder in LAYERS.items()}
 

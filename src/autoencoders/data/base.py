@@ -1,8 +1,4 @@
-"""Data held in memory and served in batches.
-
-Images stay uint8, vectors float32: a batch is one indexing operation, and images are scaled to
-[0, 1] on the device.
-"""
+"""Data held in memory and served in batches."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,57 +8,19 @@ import pytorch_lightning as pl
 import torch
 from pydantic import Field, NonNegativeInt, validate_call
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 from torch.utils.data.distributed import DistributedSampler
 
+from autoencoders.data.examples import Batch, Examples, scaled, to_floats
 from autoencoders.errors import InputError
 
 # What principal components are fitted on, at most: examples, and numbers in all of them, so that
 # large images take no more memory.
 REFERENCE, REFERENCE_NUMBERS = 10_000, 20_000_000
 
-Batch = tuple[Tensor, Tensor]  # x (B, *shape), as `to_floats` gives it, and labels (B,)
-
-
-class Examples(Dataset):
-    """Examples in memory, with their labels.
-
-    Args:
-        values: (N, *shape): images as uint8, (N, C, H, W), vectors as float32, (N, features).
-        labels: int64, (N,), indices into the data module's `class_names`; by default all 0.
-        factors: int64, (N, F), a column for each of its `factor_names`; by default none.
-    """
-
-    def __init__(
-        self, values: Tensor, labels: Tensor | None = None, factors: Tensor | None = None
-    ) -> None:
-        n = len(values)
-        self.values = values
-        self.labels = torch.zeros(n, dtype=torch.long) if labels is None else labels
-        self.factors = torch.zeros(n, 0, dtype=torch.long) if factors is None else factors
-
-    def __len__(self) -> int:
-        return len(self.values)
-
-    def __getitem__(self, index: Any) -> tuple[Tensor, Tensor]:
-        """One example and its label, or for a slice or a tensor of indices (B,) a batch of both."""
-        return self.values[index], self.labels[index]
-
-    def x(self, n: int | None = None) -> Tensor:
-        """The first n as models take them, (n, *shape), float32; by default all."""
-        return to_floats(self.values[:n])
-
-    def subset(self, indices: Tensor | slice) -> "Examples":
-        """Those of them; a slice copies nothing, so that values on disk stay there."""
-        return Examples(self.values[indices], self.labels[indices], self.factors[indices])
-
-    def to(self, device: torch.device) -> "Examples":
-        return Examples(*(part.to(device) for part in (self.values, self.labels, self.factors)))
-
-
-def to_floats(values: Tensor) -> Tensor:
-    """What models take: uint8 images scaled to [0, 1]; floats as they are."""
-    return values.float() / 255 if values.dtype == torch.uint8 else values
+Kind = Literal["image", "series", "vector"]
+# The dimensions of one example of each kind.
+DIMENSIONS: dict[Kind, str] = {"image": "CHW", "series": "CT", "vector": "D"}
 
 
 class Batches(DistributedSampler):
@@ -116,7 +74,7 @@ class Batches(DistributedSampler):
 
 
 class DataModule(pl.LightningDataModule):
-    """A training, a validation and a test set; batches are (x, label), x (B, *shape) in float32.
+    """A training, a validation and a test set, served as `Batch`.
 
     The validation set is cut from the training set by a split that `seed` fixes; the test set is
     the official one and only ever that. A data set is a subclass that says what its data are, in
@@ -130,10 +88,12 @@ class DataModule(pl.LightningDataModule):
 
     Attributes:
         label: the data set's name in figures and tables.
-        shape: of one example: (C, H, W) of images, (features,) of vectors.
+        shape: of one example: (C, H, W) of an image, (C, T) of a series, (features,) of a vector.
+        kind: which of the three it is: how it is drawn and compared.
         bounded: whether all values lie in [0, 1], as pixels do.
         class_names: what the labels mean; empty where there are none.
         factor_names: of further labels, what the examples vary in; empty where none are known.
+        covariate_names: of what else a model is told of an example; empty where there is nothing.
         feature_names: what the dimensions of vectors are called; empty where they have no names.
         extractor: the name of its feature extractor, where one ships.
         judged_on: what models are judged on: the test set, or the validation set where something is
@@ -148,9 +108,11 @@ class DataModule(pl.LightningDataModule):
 
     label: str
     shape: tuple[int, ...]
+    kind: ClassVar[Kind] = "image"
     bounded: ClassVar[bool] = True
     class_names: tuple[str, ...] = ()
     factor_names: tuple[str, ...] = ()
+    covariate_names: tuple[str, ...] = ()
     feature_names: tuple[str, ...] = ()
     extractor: ClassVar[str] = ""
     judged_on: Literal["test", "val"] = "test"
@@ -189,6 +151,7 @@ class DataModule(pl.LightningDataModule):
         if hasattr(self, "test"):  # Lightning asks once for fitting and once for testing
             return
         everything, self.test = self.load()
+        self._check_kind(everything)
         size = len(everything) - self.val_size
         if size < 2:
             raise InputError(
@@ -199,6 +162,42 @@ class DataModule(pl.LightningDataModule):
         many = max(2, min(REFERENCE, REFERENCE_NUMBERS // everything.values[0].numel()))
         self.reference = everything.subset(some[:many].sort().values)
         self.train, self.val = self.split(everything, size)
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        """What a model is told of its data, by the names of its arguments."""
+        return {
+            "shape": self.shape,
+            "kind": self.kind,
+            "bounded": self.bounded,
+            "classes": len(self.class_names),
+        }
+
+    def pixels(self, x: Tensor) -> Tensor:
+        """Images (n, C, H, W) as they are shown: in [0, 1], grey or in three colours.
+
+        What is not in [0, 1] is scaled by the range of the reference examples; of other numbers of
+        channels the mean is shown.
+        """
+        if not self.bounded:
+            low, high = to_floats(self.reference.values).aminmax()
+            x = (x - low.to(x)) / (high - low).clamp_min(1e-12).to(x)
+        return x if x.shape[1] in (1, 3) else x.mean(1, keepdim=True)
+
+    def _check_kind(self, examples: Examples) -> None:
+        """Raise InputError where the data are not what the data set says."""
+        found, dimensions = tuple(examples.values.shape[1:]), DIMENSIONS[self.kind]
+        if len(found) != len(dimensions):
+            raise InputError(
+                f"{self.label}: kind={self.kind} is of the shape ({', '.join(dimensions)}), its"
+                f" examples are of {found}; {type(self).__name__} must say which kind they are:"
+                f" {', '.join(DIMENSIONS)}"
+            )
+        if (names := set(self.covariate_names)) != set(examples.covariates):
+            raise InputError(
+                f"{self.label}: says that its covariates are {sorted(names)}, its examples have"
+                f" {sorted(examples.covariates)}"
+            )
 
     def judge_on(self, split: Literal["test", "val"]) -> None:
         """Have models judged on the test set or on the validation set.
@@ -247,8 +246,7 @@ class DataModule(pl.LightningDataModule):
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Scale on the device, where bytes travel four times lighter than floats."""
-        values, labels = batch
-        return to_floats(values), labels
+        return scaled(batch)
 
     def _overfitted(self, batches: Batches) -> Batches:
         """The first `overfit_batches` of a training epoch's batches, the same in every epoch."""

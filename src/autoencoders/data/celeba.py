@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from pydantic import validate_call
 
-from autoencoders.data.base import Examples
+from autoencoders.data.examples import Examples
 from autoencoders.data.images import (
     Files,
     ImageSize,

@@ -3,7 +3,8 @@
 import torch
 import torch.nn.functional as F
 
-from autoencoders.data.base import DataModule, Examples
+from autoencoders.data.base import DataModule
+from autoencoders.data.examples import Examples
 
 
 class Digits(DataModule):

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import torch
 from pydantic import Field, validate_call
 
-from autoencoders.data.base import Examples
+from autoencoders.data.examples import Examples
 from autoencoders.data.images import (
     Files,
     ImageSize,

@@ -19,7 +19,8 @@ from pydantic import Field
 from rich.progress import track
 from torch import Tensor
 
-from autoencoders.data.base import DataModule, Examples
+from autoencoders.data.base import DataModule
+from autoencoders.data.examples import Examples
 from autoencoders.errors import InputError
 from autoencoders.files import open_whole, write_whole
 

@@ -10,7 +10,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from autoencoders.errors import InputError
+from autoencoders.errors import InputError, how_to_install
 
 BLOCK = 1000  # rows that are held in full at once
 NAMED = 12  # names at most in a message
@@ -66,7 +66,7 @@ def _open_h5ad(path: Path, layer: str | None, labels: str | None) -> Iterator[Ma
         import anndata  # takes a second: only who needs it pays
     except ModuleNotFoundError as error:
         raise InputError(
-            f"dataset.path={path}: needs anndata: pip install -e '.[expression]'"
+            f"dataset.path={path}: needs anndata: {how_to_install('expression')}"
         ) from error
     try:
         with warnings.catch_warnings():  # of files that older versions have written

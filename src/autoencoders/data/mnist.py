@@ -6,7 +6,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import ClassVar
 
-from autoencoders.data.base import DataModule, Examples
+from autoencoders.data.base import DataModule
+from autoencoders.data.examples import Examples
 from autoencoders.data.idx import FILES, damaged, find_idx, read_idx
 from autoencoders.errors import InputError
 

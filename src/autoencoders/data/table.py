@@ -10,9 +10,10 @@ import torch
 from pydantic import PositiveInt, validate_call
 from pytorch_lightning.utilities import rank_zero_only
 
-from autoencoders.data.base import DataModule, Examples
+from autoencoders.data.base import DataModule
+from autoencoders.data.examples import Examples
 from autoencoders.data.matrix import Matrix, open_matrix
-from autoencoders.errors import InputError
+from autoencoders.errors import InputError, how_to_install
 
 TEST_SHARE = 5  # one row in so many is a test example
 LIBRARY_SIZE = 10_000  # a row's total, before the logarithm
@@ -40,6 +41,7 @@ class Table(DataModule):
         InputError: (when `shape` is asked for, or in `setup`) a file that cannot be used.
     """
 
+    kind = "vector"
     bounded = False
 
     @validate_call
@@ -170,7 +172,7 @@ class PBMC(Table):
         if scanpy is None or scanpy.origin is None:
             raise InputError(
                 "dataset=pbmc: the scanpy package carries these cells and is not installed:"
-                " pip install -e '.[expression]'"
+                f" {how_to_install('expression')}"
             )
         return Path(scanpy.origin).parent / "datasets/10x_pbmc68k_reduced.h5ad"
 

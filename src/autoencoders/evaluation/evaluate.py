@@ -5,6 +5,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
@@ -12,8 +13,7 @@ import torch
 from pydantic import AfterValidator, BaseModel, Field, PositiveInt
 from torch import Tensor
 
-from autoencoders.data import DataModule, Examples, to_floats
-from autoencoders.distributions import NormalPrior
+from autoencoders.data import DataModule, Examples
 from autoencoders.errors import InputError
 from autoencoders.features import EXTRACTORS, Extractor, load_extractor
 from autoencoders.metrics import latents, samples
@@ -119,25 +119,18 @@ def check(model: AutoEncoder, data: DataModule, settings: Settings, objective: s
         objective: a metric that is to be measured.
 
     Raises:
-        InputError: no such features of this data set, an objective on other features, or a model
-            or data whose numbers would be false.
+        InputError: no such features of this data set, or an objective on other features.
     """
-    if len(data.shape) == 3 and not data.bounded:
-        raise InputError(
-            f"dataset: images outside [0, 1], as {type(data).__name__} has them (bounded=False),"
-            " are not evaluated: samples are rounded to 8 bits; scale them to [0, 1], or set"
-            " evaluate=false"
-        )
-    if type(model.prior) is not NormalPrior:
-        raise InputError(
-            f"model: a prior of the class {type(model.prior).__name__} is not evaluated: distances"
-            " and densities are those of N(0, prior_std^2 I); set evaluate=false"
-        )
-    if settings.features == "inception" and (len(data.shape) != 3 or data.shape[0] not in (1, 3)):
-        raise InputError(
-            "evaluation.features=inception: takes grey or colour images; the data set's examples"
-            f" are of the shape {data.shape}; set evaluation.features=pca"
-        )
+    if settings.features == "inception":
+        if data.kind != "image" or data.shape[0] not in (1, 3):
+            raise InputError(
+                "evaluation.features=inception: takes grey or colour images; the data set's"
+                f" examples are of the shape {data.shape}; set evaluation.features=pca"
+            )
+        if not data.bounded:
+            raise InputError(
+                "evaluation.features=inception: takes images in [0, 1]; set evaluation.features=pca"
+            )
     distance = load_extractor(settings.features, data.extractor).distance
     of, _, key = objective.rpartition("/")
     others = {extractor.distance.key for extractor in EXTRACTORS} - {distance.key}
@@ -157,7 +150,7 @@ def evaluate(
 ) -> Evaluation:
     """Measure a trained model on the split's examples; the same numbers for the same seed.
 
-    Samples and reconstructions of images are rounded to 8 bits, as the real images are. The floor
+    Samples and reconstructions are rounded to 8 bits where the real examples are. The floor
     is what as many training examples reach by the same measure. (How near samples come to the
     training set is held against how near real examples come that the model has not seen.)
 
@@ -178,8 +171,10 @@ def evaluate(
     begin(f"codes of {len(train):,} training and {len(real):,} {data.held_out_name} examples")
     with torch.random.fork_rng():  # for a posterior's draws
         torch.manual_seed(stream(settings.seed, "posterior").initial_seed())
-        train_codes, codes = encode(model, train.values), encode(model, real.values)
+        train_codes, codes = encode(model, train), encode(model, real)
 
+    # What a conditional model's samples are decoded with: labels and covariates as they come.
+    given = data.train.resample(len(real), stream(settings.seed, "given"))
     begin("metrics of real examples")
     judge = Judge(extractor, real, data.train, settings)
     fitted: dict[str, Sampler] = {}
@@ -188,12 +183,13 @@ def evaluate(
         begin(f"{len(real):,} samples: {name}")
         with judge.part(name):
             fit = sampler.fit(train_codes.z, model.prior, settings.seed, train.labels)
-            values = decode(model, fit.draw(len(real), stream(settings.seed, name)))
+            z = fit.draw(len(real), stream(settings.seed, name))
+            values = decode(model, z, given)
             fitted[name], generated[name] = fit, values
 
     begin("metrics of reconstructions")
     with judge.part(RECONSTRUCTION):
-        judge.examples(RECONSTRUCTION, decode(model, codes.mean))
+        judge.examples(RECONSTRUCTION, decode(model, codes.mean, real))
     judged: dict[str, Sample] = {}
     for name, values in generated.items():
         begin(f"metrics of samples: {name}")
@@ -293,17 +289,19 @@ class Judge:
         Args:
             examples: those that the codes `train` are of.
         """
-        n, prior = len(codes.z), model.prior
+        n, prior = len(codes.z), model.prior.frozen()
         if self.log_probs:
             likeliest = max(self.log_probs, key=lambda log_probs: log_probs.mean().item())
-            of_prior = Prior().fit(codes.z, prior).log_prob(codes.z)
+            of_prior = prior.log_prob(codes.z.double().to(model.device)).cpu()
             self._take("latent", latents.KL, likeliest, of_prior)
-        draws = [prior.draw(n, stream(self.settings.seed, f"prior {i}")) for i in range(3)]
+        of_seed = partial(stream, self.settings.seed)
+        draws = [prior.draw(n, of_seed(f"prior {i}"), "cpu") for i in range(3)]
         for metric in latents.PRIOR_METRICS:
-            self._take("latent", metric, codes.z, draws[0], prior.std)
-            self._take("latent", metric, draws[1], draws[2], prior.std, suffix="_floor")
+            self._take("latent", metric, codes.z, draws[0], prior.scale)
+            self._take("latent", metric, draws[1], draws[2], prior.scale, suffix="_floor")
         known = (train.mean, examples.labels, codes.mean, self.labels)
-        for metric in latents.LABEL_METRICS if data.class_names else ():
+        # A conditional model's encoder is given the labels: its codes may repeat them.
+        for metric in latents.LABEL_METRICS if data.class_names and not model.conditional else ():
             self._take("latent", metric, *known)
         for i, factor in enumerate(data.factor_names):
             known = (train.mean, examples.factors[:, i], codes.mean, self.factors[:, i])
@@ -363,32 +361,37 @@ def first_of_each_class(order: Tensor, labels: Tensor, n: int) -> Tensor:
     return order[chosen[labels[chosen].argsort(stable=True)]]
 
 
-def encode(model: AutoEncoder, values: Tensor) -> Codes:
-    """Examples (N, *shape), as `Examples.values` holds them -> their codes, on the CPU.
+def encode(model: AutoEncoder, examples: Examples) -> Codes:
+    """The examples' codes, on the CPU.
 
     Raises:
         InputError: a code is NaN or infinite.
     """
     means, draws = [], []
     with inference(model):
-        for batch in values.split(BATCH):
-            posterior = model.posterior(to_floats(batch.to(model.device)))
+        for batch in examples.batches(BATCH, model.device):
+            posterior = model.posterior(batch)
             means.append(posterior.mean.cpu())
             draws.append(posterior.draw().cpu())
     codes = Codes(torch.cat(means), torch.cat(draws))
     if not codes.z.isfinite().all():
         raise InputError(
-            "codes are NaN or infinite: training has diverged; lower model.lr and start again"
+            "codes are NaN or infinite: training has diverged; lower optimizer.lr and start again"
         )
     return codes
 
 
-def decode(model: AutoEncoder, z: Tensor) -> Tensor:
-    """Codes (N, latent_dim) -> examples (N, *shape) as `Examples.values` holds them."""
-    batches = [model.decode(batch.to(model.device)) for batch in z.split(BATCH)]
-    return torch.cat([_as_stored(batch) for batch in batches])
+def decode(model: AutoEncoder, z: Tensor, given: Examples) -> Tensor:
+    """Codes (N, latent_dim) -> examples (N, *shape) as `Examples.values` holds them.
+
+    Args:
+        given: N examples, whose labels and covariates a conditional model is given.
+    """
+    pairs = zip(z.split(BATCH), given.batches(BATCH, model.device), strict=True)
+    decoded = (model.decode(codes.to(model.device), **batch.given) for codes, batch in pairs)
+    in_bytes = given.values.dtype == torch.uint8
+    return torch.cat([_in_bytes(x) if in_bytes else x.cpu() for x in decoded])
 
 
-def _as_stored(x: Tensor) -> Tensor:
-    is_image = x.ndim == 4
-    return (255 * x).round().to(torch.uint8).cpu() if is_image else x.cpu()
+def _in_bytes(x: Tensor) -> Tensor:
+    return (255 * x).round().to(torch.uint8).cpu()

@@ -7,29 +7,30 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from autoencoders.data import DataModule, to_floats
-from autoencoders.distributions import NormalPosterior
-from autoencoders.evaluation import vectors
+from autoencoders.data import Batch, DataModule, to_floats
+from autoencoders.data.examples import move
+from autoencoders.distributions import NormalPosterior, NormalPrior
+from autoencoders.evaluation import series, vectors
 from autoencoders.evaluation.evaluate import HELD_OUT, Evaluation, encode
 from autoencoders.features import shipped_classifier
 from autoencoders.figures import charts, codes, diagrams, images
 from autoencoders.models import AutoEncoder
 from autoencoders.models.base import inference
-from autoencoders.samplers import ClassSampler
+from autoencoders.samplers import ClassSampler, Sampler
 
 # Figures by name, each drawn when it is called: one that fails must not cost the others.
 Drawings = dict[str, Callable[[], Figure]]
 
 SHOWN = 2000  # codes in the figures of the latent space
+PRIOR_DRAWS = 20_000  # beside them
 STEPS = 7  # of an interpolation
 CLASSES = 20  # rows of samples by class, at most
 
 
 def of_model(model: AutoEncoder, data: DataModule, epochs: int) -> Drawings:
     """A trained model's figures, by the names of the functions that draw them."""
-    of_kind = IMAGE_EXHIBITS if is_image(data) else vectors.EXHIBITS
-    of_planes = PLANE_EXHIBITS if is_image(data) and model.latent_dim == 2 else ()
-    exhibits = (*of_kind, *of_planes, *EXHIBITS)
+    of_planes = PLANE_EXHIBITS if has_plane(model, data) else ()
+    exhibits = (*OF_KIND[data.kind], *of_planes, *EXHIBITS)
     note = parameters(model, epochs)
     return {exhibit.__name__: partial(exhibit, model, data, note) for exhibit in exhibits}
 
@@ -55,17 +56,19 @@ def of_evaluation(
     and those that come nearest to a training example."""
     note = parameters(model, epochs)
     drawings: Drawings = {}
-    if is_image(data):
+    if data.kind == "image":
         for name in evaluation.generated:
             drawings[f"samples_{name}"] = partial(
                 generated_images, model, data, evaluation, note, name
             )
             sampler = evaluation.samplers[name]
-            if isinstance(sampler, ClassSampler) and data.class_names:
+            if data.class_names and (model.conditional or isinstance(sampler, ClassSampler)):
                 drawings[f"samples_{name}_by_class"] = partial(by_class, model, data, sampler, note)
         drawings["nearest_training_images"] = partial(
             nearest_training_images, model, data, evaluation, note
         )
+    elif data.kind == "series" and evaluation.generated:
+        drawings["samples"] = partial(series.generated_series, model, data, evaluation, note)
     elif evaluation.generated:
         drawings["feature_moments"] = partial(
             vectors.feature_moments, model, data, evaluation, note
@@ -83,7 +86,8 @@ def generated_images(
     model: AutoEncoder, data: DataModule, evaluation: Evaluation, note: str, sampler: str
 ) -> Figure:
     title = f"{heading(model, data)}: decoded draws from the {sampler}"
-    return images.image_grid(to_floats(evaluation.generated[sampler][:100]), title, note)
+    x = data.pixels(to_floats(evaluation.generated[sampler][:100]))
+    return images.image_grid(x, title, note)
 
 
 def class_shares(model: AutoEncoder, data: DataModule, evaluation: Evaluation, note: str) -> Figure:
@@ -96,7 +100,8 @@ def nearest_training_images(
     model: AutoEncoder, data: DataModule, evaluation: Evaluation, note: str
 ) -> Figure:
     generated, train, labels, distances = evaluation.closest
-    rows = [("samples", to_floats(generated)), ("nearest training\nimages", to_floats(train))]
+    near, theirs = (data.pixels(to_floats(values)) for values in (generated, train))
+    rows = [("samples", near), ("nearest training\nimages", theirs)]
     names = [data.class_names[label] for label in labels] if data.class_names else [""] * len(train)
     captions = [f"{name}\n{d:.3f}" for name, d in zip(names, distances.tolist(), strict=True)]
     title = f"{heading(model, data)}: of each class, the sample nearest to a training image"
@@ -106,50 +111,61 @@ def nearest_training_images(
     return images.image_rows(rows, title, f"{below}{of_test}; {note}", captions)
 
 
-def by_class(model: AutoEncoder, data: DataModule, sampler: ClassSampler, note: str) -> Figure:
+def by_class(model: AutoEncoder, data: DataModule, sampler: Sampler, note: str) -> Figure:
     """A row of samples for each class."""
     generator = torch.Generator().manual_seed(0)
-    rows = [
-        (data.class_names[label], model.sample(10, generator, sampler, label))
-        for label in sampler.labels[:CLASSES]
-    ]
+    known = sampler.labels if isinstance(sampler, ClassSampler) else range(model.classes)
+    rows = []
+    for label in list(known)[:CLASSES]:
+        x = model.sample(10, generator, sampler, label, **covariates(data, 10, model))
+        rows.append((data.class_names[label], data.pixels(x)))
     return images.image_rows(rows, f"{heading(model, data)}: samples of each class", note)
 
 
+def covariates(data: DataModule, n: int, model: AutoEncoder) -> Mapping[str, Tensor]:
+    """Those of n training examples, drawn at random, for samples to be decoded with."""
+    chosen = data.train.resample(n, torch.Generator().manual_seed(0))
+    return chosen.batch(device=model.device).covariates
+
+
 def reconstructions(model: AutoEncoder, data: DataModule, note: str) -> Figure:
-    x = data.held_out.x(24).to(model.device)
     rows = []
-    for twelve in x.split(12):
-        rows += [(f"{data.held_out_name} images", twelve), (model.label, model.reconstruct(twelve))]
+    for batch in data.held_out.subset(slice(24)).batches(12, model.device):
+        x_hat = model.reconstruct(batch.x, **batch.given)
+        rows.append((f"{data.held_out_name} images", data.pixels(batch.x)))
+        rows.append((model.label, data.pixels(x_hat)))
     whole = [row for row in rows if len(row[1]) == len(rows[0][1])]
     return images.image_rows(whole, f"{heading(model, data)}: reconstructions", note)
 
 
 def samples(model: AutoEncoder, data: DataModule, note: str) -> Figure:
-    x = model.sample(100, torch.Generator().manual_seed(0))
-    return images.image_grid(x, f"{heading(model, data)}: decoded draws from the prior", note)
+    generator = torch.Generator().manual_seed(0)
+    x = model.sample(100, generator, **covariates(data, 100, model))
+    title = f"{heading(model, data)}: decoded draws from the prior"
+    return images.image_grid(data.pixels(x), title, note)
 
 
 def interpolations(model: AutoEncoder, data: DataModule, note: str) -> Figure:
-    blocks = [between({model.label: model}, *pair, STEPS) for pair in pairs(data, 9)]
+    blocks = [between({model.label: model}, data, pair, STEPS) for pair in pairs(data, 9)]
     title = f"{heading(model, data)}: from one {data.held_out_name} image to another, nine times"
     return images.image_blocks(blocks, 3, title, note)
 
 
 def latent_plane(model: AutoEncoder, data: DataModule, note: str) -> Figure:
-    mean, _ = encode(model, data.held_out.values[:SHOWN])
+    mean, _ = encode(model, data.held_out.subset(slice(SHOWN)))
     with inference(model):
-        posterior = model.posterior(data.held_out.x(diagrams.ELLIPSES).to(model.device))
+        posterior = model.posterior(data.held_out.batch(diagrams.ELLIPSES, model.device))
     stds = (posterior.log_var / 2).exp() if isinstance(posterior, NormalPosterior) else None
-    decoded = model.decode(diagrams.plane_grid(15, model.prior.std).to(model.device))
-    plane = diagrams.Plane(f"{data.held_out_name} codes by class", mean, decoded, stds)
+    std = model.prior.scale
+    decoded = model.decode(diagrams.plane_grid(15, std).to(model.device))
+    plane = diagrams.Plane(f"{data.held_out_name} codes by class", mean, data.pixels(decoded), stds)
     circles = "dashed: 1 and 2 standard deviations of the prior"
     ellipses = "" if stds is None else "; ellipses: 1 of some posteriors"
     return diagrams.latent_planes(
         [plane],
         data.held_out.labels[: len(mean)],
         data.class_names,
-        model.prior.std,
+        std,
         f"{heading(model, data)}: the latent plane",
         f"{circles}{ellipses}; {note}",
     )
@@ -158,10 +174,11 @@ def latent_plane(model: AutoEncoder, data: DataModule, note: str) -> Figure:
 def latent_space(model: AutoEncoder, data: DataModule, note: str) -> Figure:
     with torch.random.fork_rng():  # for a posterior's draws
         torch.manual_seed(0)
-        mean, z = encode(model, data.held_out.values[:SHOWN])
+        mean, z = encode(model, data.held_out.subset(slice(SHOWN)))
     labels = data.held_out.labels[: len(z)]
+    prior = model.prior.frozen().draw(PRIOR_DRAWS, torch.Generator().manual_seed(0), "cpu")
     title = f"{heading(model, data)}: latent space"
-    return codes.latent_space(mean, z, labels, data.class_names, model.prior.std, title, note)
+    return codes.latent_space(mean, z, labels, data.class_names, prior, title, note)
 
 
 def networks(model: AutoEncoder, data: DataModule, note: str) -> Figure:
@@ -175,23 +192,38 @@ def networks(model: AutoEncoder, data: DataModule, note: str) -> Figure:
 
 
 EXHIBITS = (latent_space, networks)  # of any data
-IMAGE_EXHIBITS = (reconstructions, samples, interpolations)  # of images
+OF_KIND = {
+    "image": (reconstructions, samples, interpolations),
+    "series": series.EXHIBITS,
+    "vector": vectors.EXHIBITS,
+}
 PLANE_EXHIBITS = (latent_plane,)  # of images through two latent dimensions
 
 
+def has_plane(model: AutoEncoder, data: DataModule) -> bool:
+    """Whether there is a plane to decode images from, around a normal prior."""
+    flat = model.latent_dim == 2 and isinstance(model.prior, NormalPrior)
+    return data.kind == "image" and flat and not model.conditional
+
+
 def between(
-    models: Mapping[str, AutoEncoder], first: Tensor, second: Tensor, steps: int
+    models: Mapping[str, AutoEncoder], data: DataModule, pair: Batch, steps: int
 ) -> list[tuple[str, Tensor]]:
-    """Rows of steps from one image (C, H, W) to another: in pixels, then in each latent space."""
+    """Rows of steps from one of a pair of images to the other: in pixels, then in each latent
+    space, as the first one's class."""
     t = torch.linspace(0, 1, steps)
+    first, second = pair.x
     rows = [("pixels", torch.lerp(first, second, t[:, None, None, None]))]
     for label, model in models.items():
-        start, end = model.encode(torch.stack([first, second]).to(model.device))
-        rows.append((label, model.decode(torch.lerp(start, end, t[:, None].to(model.device)))))
-    return rows
+        here = move(pair, model.device)
+        start, end = model.encode(here.x, **here.given)
+        z = torch.lerp(start, end, t[:, None].to(model.device))
+        given = {name: v[:1].expand(steps, *v.shape[1:]) for name, v in here.given.items()}
+        rows.append((label, model.decode(z, **given)))
+    return [(label, data.pixels(x)) for label, x in rows]
 
 
-def pairs(data: DataModule, n: int) -> list[tuple[Tensor, Tensor]]:
+def pairs(data: DataModule, n: int) -> list[Batch]:
     """Pairs of held-out images of neighbouring classes, 0 and 1, 2 and 3, and so on."""
     labels = data.held_out.labels
     of_class = [(labels == index).nonzero()[:, 0] for index in labels.unique()]
@@ -199,12 +231,7 @@ def pairs(data: DataModule, n: int) -> list[tuple[Tensor, Tensor]]:
     for i in range(2 * n):
         several = of_class[i % len(of_class)]
         chosen.append(int(several[i // len(of_class) % len(several)]))
-    x = to_floats(data.held_out.values[chosen])
-    return list(zip(x[::2], x[1::2], strict=True))
-
-
-def is_image(data: DataModule) -> bool:
-    return len(data.shape) == 3
+    return list(data.held_out.subset(torch.tensor(chosen)).batches(2))
 
 
 def heading(model: AutoEncoder, data: DataModule) -> str:

@@ -4,8 +4,8 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from autoencoders.data import DataModule
-from autoencoders.evaluation.evaluate import Evaluation
+from autoencoders.data import DataModule, Examples
+from autoencoders.evaluation.evaluate import Evaluation, encode
 from autoencoders.figures import codes, vectors
 from autoencoders.figures.vectors import Block
 from autoencoders.metrics.samples import nearest
@@ -18,25 +18,27 @@ MARKERS = 3  # features that tell a class from the others
 
 def embeddings(model: AutoEncoder, data: DataModule, note: str) -> Figure:
     """PCA and t-SNE of held-out examples, as they are and as codes."""
-    x = data.held_out.x(SHOWN)
-    z = torch.cat([model.encode(batch.to(model.device)).cpu() for batch in x.split(BATCH)])
+    examples = data.held_out.subset(slice(SHOWN))
+    x = examples.x()
     title = f"{model.label} on {data.label}: {data.held_out_name} examples and their codes"
-    columns = [("data", x), ("codes", z)]
+    columns = [("data", x.flatten(1)), ("codes", encode(model, examples).mean)]
     return codes.embeddings(columns, data.held_out.labels[: len(x)], data.class_names, title, note)
 
 
 def feature_errors(model: AutoEncoder, data: DataModule, note: str) -> Figure:
     x = data.held_out.x()
     title = f"{model.label} on {data.label}: error of the reconstructions by feature"
-    by_model = {model.label: error_by_feature(model, x)}
+    by_model = {model.label: error_by_feature(model, data.held_out)}
     return vectors.errors(x.var(0, correction=0), by_model, data.feature_names, title, note)
 
 
-def error_by_feature(model: AutoEncoder, x: Tensor) -> Tensor:
-    """Mean squared error of the reconstructions of x (N, features), (features,)."""
-    batches = x.split(BATCH)
-    squares = [(model.reconstruct(b.to(model.device)).cpu() - b).square().sum(0) for b in batches]
-    return torch.stack(squares).sum(0) / len(x)
+def error_by_feature(model: AutoEncoder, examples: Examples) -> Tensor:
+    """Mean squared error of the reconstructions of vectors, (features,)."""
+    squares = [
+        (model.reconstruct(batch.x, **batch.given) - batch.x).square().sum(0).cpu()
+        for batch in examples.batches(BATCH, model.device)
+    ]
+    return torch.stack(squares).sum(0) / len(examples)
 
 
 def feature_moments(

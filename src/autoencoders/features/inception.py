@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from autoencoders.errors import InputError
+from autoencoders.errors import InputError, how_to_install
 from autoencoders.features.base import BATCH, Extractor, Features
 from autoencoders.metrics.base import Quantity
 
@@ -43,6 +43,7 @@ def _download() -> nn.Module:
     except (ModuleNotFoundError, OSError) as error:
         reason = " ".join(str(error).split())
         raise InputError(
-            f"evaluation.features=inception: {reason}; it needs pip install -e '.[inception]' and a"
+            f"evaluation.features=inception: {reason}; it needs"
+            f" {how_to_install('inception')} and a"
             " network at first use; evaluation.features=cnn needs neither"
         ) from error

@@ -21,20 +21,21 @@ def latent_space(
     draws: Tensor,
     labels: Tensor,
     class_names: Sequence[str],
-    prior_std: float,
+    prior: Tensor,
     title: str,
     note: str,
 ) -> Figure:
     """Codes on their first two principal components, by class, beside a histogram of all draws'
-    coordinates against the prior's density.
+    coordinates against the prior's.
 
     Args:
         codes: posterior means, (N, latent_dim).
         draws: from the same posteriors, (N, latent_dim): a regulariser makes these the prior's, not
             the means, which lie closer together.
         labels: (N,), indices into `class_names`.
-        prior_std: sigma of the prior N(0, sigma^2 I).
+        prior: draws from the prior, (M, latent_dim).
     """
+    of_prior = prior.float().cpu().numpy().ravel()
     coordinates = draws.float().cpu().numpy().ravel()
     figure = Figure(figsize=(11, 4.8), layout="constrained")
     left, right = figure.subplots(1, 2)
@@ -46,12 +47,11 @@ def latent_space(
     if class_names:
         left.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
 
-    spread = max(4 * prior_std, float(np.abs(coordinates).max()))
-    grid = np.linspace(-spread, spread, 400)
-    density = np.exp(-0.5 * (grid / prior_std) ** 2) / (prior_std * np.sqrt(2 * np.pi))
+    spread = max(float(np.abs(of_prior).max()), float(np.abs(coordinates).max()))
     edges = np.linspace(-spread, spread, 101)
     right.hist(coordinates, edges, density=True, color=PALETTE[4], label="draws from the posterior")
-    right.plot(grid, density, color=PALETTE[5], lw=2, label=f"prior N(0, {prior_std**2:g})")
+    outline = {"histtype": "step", "color": PALETTE[5], "lw": 2}
+    right.hist(of_prior, edges, density=True, label="draws from the prior", **outline)
     right.set_title("All coordinates of the codes against the prior", fontsize=11)
     right.set_xlabel("coordinate")
     right.set_ylabel("density")

@@ -1,8 +1,7 @@
 """The plain auto-encoder."""
 
-from torch import Tensor
-
-from autoencoders.models.base import AutoEncoder, Losses, Pass
+from autoencoders.data import Batch
+from autoencoders.models.base import AutoEncoder, Losses, Output
 
 
 class AE(AutoEncoder):
@@ -13,6 +12,6 @@ class AE(AutoEncoder):
 
     label = "AE"
 
-    def losses(self, x: Tensor, out: Pass) -> Losses:
-        reconstruction = self.reconstruction(x, out)
+    def losses(self, batch: Batch, out: Output) -> Losses:
+        reconstruction = self.reconstruction(batch, out)
         return {"loss": reconstruction, "reconstruction": reconstruction}

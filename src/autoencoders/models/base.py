@@ -1,23 +1,27 @@
-"""What every auto-encoder shares: its networks, its face, its optimizer and what it reports."""
+"""What every auto-encoder shares: its networks, its public methods, its optimizers and what it
+reports."""
 
 import inspect
 import math
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple
+from dataclasses import dataclass, field
+from typing import Annotated, Any, ClassVar, Literal
 
 import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
 from pydantic import ConfigDict, Field, NonNegativeInt, PositiveInt, validate_call
 from torch import Tensor, nn
-from torch.optim.lr_scheduler import LambdaLR
 
 from autoencoders.data import Batch
-from autoencoders.distributions import NormalPrior, PointPosterior, Posterior
-from autoencoders.losses import CostName, CrossEntropy, make_cost
+from autoencoders.distributions import Bernoulli, NormalPrior, PointPosterior, Posterior, Prior
+from autoencoders.distributions.likelihoods import CostArgument, make_cost
 from autoencoders.metrics.epoch import LatentMoments, MeanLosses
+from autoencoders.models import optimizers
 from autoencoders.models.description import DESCRIPTION, describe, parts, plain
+from autoencoders.models.optimizers import ADAM, COSINE, Partial
+from autoencoders.models.recipes import Made, MadePartial, recipe
 from autoencoders.networks import Network, Size, Tutorial
 from autoencoders.samplers import ClassSampler, Drawing
 
@@ -26,115 +30,145 @@ Losses = dict[str, Tensor]  # the objective as "loss", and the terms that it is 
 # Numbers that a float32 can hold.
 Positive = Annotated[float, Field(gt=0, le=1e30, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, le=1e30, allow_inf_nan=False)]
-Beta = Annotated[float, Field(ge=0, lt=1)]
-Schedule = Literal["constant", "step", "cosine"]
 
 
-class Pass(NamedTuple):
-    """One pass through the model.
+@dataclass
+class Output:
+    """What a forward pass computes.
 
-    posterior: Q(z|x).
+    posterior: Q(z|x), of the model's `posterior_type`.
     z: the codes drawn from it and decoded, (B, latent_dim).
-    logits: the decoder's output, (B, *shape); `model.cost.mean` brings it into the data's space.
+    logits: the decoder's output, (B, heads * C, ...); `model.cost.mean` brings it into the data's
+        space.
+    extras: what else a model's losses need of its forward pass, by name.
     """
 
-    posterior: Any  # of the model's `posterior_type`
+    posterior: Any
     z: Tensor
     logits: Tensor
+    extras: dict[str, Any] = field(default_factory=dict)
 
 
 class AutoEncoder(pl.LightningModule):
-    """The face of every model: `encode`, `decode`, `reconstruct`, `sample`.
+    """What every model is: `encode`, `decode`, `reconstruct`, `sample`.
 
     These four are for using a trained model: they compute in evaluation mode and without gradients.
     Training goes through `forward`, which keeps both.
 
-    A model adds its objective in `losses`, and where it needs to, its own `posterior_type` (the
-    VAE) or `training_step` (WAE-GAN). These are the arguments that all models take:
+    A model adds its objective in `losses`. Where it needs to, it also sets its own
+    `posterior_type` (the VAE), assigns its own `prior` (VampVAE), decodes codes together with what
+    else it is given (`logits`, CVAE), or steps its players itself (`training_step`, WAE-GAN).
+    Modules that it adds are trained with encoder and decoder, unless `opponents` names them. These
+    are the arguments that all models take:
 
     Args:
         network: makes encoder and decoder, see `networks`.
-        shape: of one example, (C, H, W) or (features,); the data set knows it.
+        shape: of one example, (C, H, W), (C, T) or (features,); the data set knows it.
+        kind: of the examples, `image`, `series` or `vector`; the data set knows it.
         bounded: whether data lie in [0, 1]; the data set knows it.
+        classes: how many the labels tell apart; the data set knows it.
         latent_dim: dimensions of a code.
-        cost: of the reconstruction: `bce`, `mse` or `sigma`, see `losses`.
+        cost: of the reconstruction: `bce`, `mse` or `sigma`, or one of your own, see `losses` and
+            `distributions.likelihoods`.
         prior_std: sigma of the prior N(0, sigma^2 I).
         input_noise: scale of the noise on the encoder's input in training: normal, truncated at two
             standard deviations, as Tolstikhin et al. 2018 have it.
-        lr: Adam's learning rate.
-        betas: Adam's decay rates.
-        schedule: of the learning rate: `constant`, `step`, or `cosine` (to 0 at the last epoch).
-        lr_steps: for `step`: pairs of an epoch and the factor from then on.
+        optimizer: of all players, a `functools.partial` of one of torch's classes.
+        scheduler: of the learning rate, the same of a schedule's class; None keeps it constant.
         warmup_epochs: epochs in which the regulariser's weight grows linearly to its full value.
 
     Raises:
-        pydantic.ValidationError: an argument outside what its type allows.
-        ValueError: `lr_steps` without their `schedule`, or a cost that does not suit the data.
+        pydantic.ValidationError: an argument outside what its type allows, or a cost that does not
+            suit the data.
         InputError: a shape that the network cannot make.
     """
 
     label: ClassVar[str]  # the model's name in figures and tables
     posterior_type: ClassVar[type[Posterior]] = PointPosterior
     prior_weight: ClassVar[str] = ""  # the argument that brings the codes to the prior, if any does
+    conditional: ClassVar[bool] = False  # whether it must be given the labels of what it decodes
+
+    prior: Prior
 
     @validate_call(config=ConfigDict(arbitrary_types_allowed=True))
     def __init__(
         self,
         *,
-        network: Network | None = None,
+        network: Annotated[Network | None, Made] = None,
         shape: tuple[PositiveInt, ...] = (1, 28, 28),
+        kind: Literal["image", "series", "vector"] = "image",
         bounded: bool = True,
+        classes: NonNegativeInt = 0,
         latent_dim: Size = 8,
-        cost: CostName = "bce",
+        cost: Annotated[CostArgument, Made] = "bce",
         prior_std: Positive = 1.0,
         input_noise: NonNegative = 0.0,
-        lr: Positive = 1e-3,
-        betas: tuple[Beta, Beta] = (0.9, 0.999),
-        schedule: Schedule = "cosine",
-        lr_steps: list[tuple[PositiveInt, Positive]] = [],  # noqa: B006 (pydantic copies it)
+        optimizer: MadePartial = ADAM,
+        scheduler: MadePartial = COSINE,
         warmup_epochs: NonNegativeInt = 0,
     ) -> None:
         super().__init__()
-        self.save_hyperparameters(ignore=["network", "shape", "bounded"])
-        if (schedule == "step") != bool(lr_steps):
-            raise ValueError(
-                f"schedule={schedule} with lr_steps={lr_steps}: schedule=step needs lr_steps, no"
-                " other schedule takes them"
-            )
         self.network = network or Tutorial()
+        objects = {"network": self.network, "cost": cost}
+        objects |= {"optimizer": optimizer, "scheduler": scheduler}
+        self.save_hyperparameters(ignore=list(objects))
+        self.save_hyperparameters({name: recipe(value) for name, value in objects.items()})
         self.shape = shape
+        self.kind = kind
         self.bounded = bounded
+        self.classes = classes
         self.latent_dim = latent_dim
         self.cost = make_cost(cost, bounded)
         self.prior = NormalPrior(latent_dim, prior_std)
         self.input_noise = input_noise
-        self.lr = lr
-        self.betas = betas
-        self.schedule: Schedule = schedule
-        self.lr_steps = lr_steps
+        self.optimizer: Partial = optimizer
+        self.scheduler: Partial | None = scheduler
         self.warmup_epochs = warmup_epochs
-        self.encoder = self.network.encoder(shape, self.posterior_type.heads * latent_dim)
-        self.decoder = self.network.decoder(latent_dim, shape)
+        self.encoder = self.network.encoder(
+            self.encoder_shape, self.posterior_type.heads * latent_dim
+        )
+        channels, *size = shape
+        self.decoder = self.network.decoder(self.decoder_dim, (self.cost.heads * channels, *size))
         self.train_losses = MeanLosses()
         self.eval_losses = MeanLosses()
         self.latents = LatentMoments(latent_dim)
         self.to(memory_format=torch.channels_last)  # convolutions are faster so
 
-    # The face -----------------------------------------------------------------------------------
+    @property
+    def encoder_shape(self) -> tuple[int, ...]:
+        """Of what the encoder takes of one example; more than the example where it is told more."""
+        return self.shape
 
-    def encode(self, x: Tensor) -> Tensor:
-        """The posterior's mean: x (B, *shape) -> codes (B, latent_dim)."""
+    @property
+    def decoder_dim(self) -> int:
+        """How many numbers the decoder takes; more than a code's where it is told more."""
+        return self.latent_dim
+
+    # For use after training ---------------------------------------------------------------------
+
+    def encode(self, x: Tensor, labels: Tensor | None = None, **covariates: Tensor) -> Tensor:
+        """The posterior's mean: x (B, *shape) -> codes (B, latent_dim).
+
+        Args:
+            labels: (B,), for a model that needs them.
+            covariates: as the data set declares them, for a model that needs them.
+        """
         with inference(self):
-            return self.posterior(x).mean
+            return self.posterior(Batch(x, labels, covariates)).mean
 
-    def decode(self, z: Tensor) -> Tensor:
-        """Codes (B, latent_dim) -> x_hat (B, *shape), in the data's space."""
+    def decode(self, z: Tensor, labels: Tensor | None = None, **covariates: Tensor) -> Tensor:
+        """Codes (B, latent_dim) -> x_hat (B, *shape), in the data's space.
+
+        Args:
+            labels, covariates: what the decoder is given beside the codes, see `encode`.
+        """
+        nothing = z.new_empty(len(z), 0)
         with inference(self):
-            return self.cost.mean(self.decoder(z))
+            return self.cost.mean(self.logits(z, Batch(nothing, labels, covariates)))
 
-    def reconstruct(self, x: Tensor) -> Tensor:
+    def reconstruct(self, x: Tensor, labels: Tensor | None = None, **covariates: Tensor) -> Tensor:
         """x (B, *shape) -> x_hat (B, *shape), decoded from the posterior's mean."""
-        return self.decode(self.encode(x))
+        return self.decode(self.encode(x, labels, **covariates), labels, **covariates)
 
     def sample(
         self,
@@ -142,43 +176,61 @@ class AutoEncoder(pl.LightningModule):
         generator: torch.Generator | None = None,
         sampler: Drawing | None = None,
         label: int | None = None,
+        **covariates: Tensor,
     ) -> Tensor:
         """Decode n draws from the prior, or of another sampler -> (n, *shape).
 
         Args:
-            label: the class to draw of, where the sampler knows classes.
+            label: the class to draw of, where the model or the sampler knows classes; without it, a
+                conditional model draws each of them as often.
+            covariates: (n, ...) each, for a model that needs them.
 
         Raises:
-            ValueError: the sampler knows no classes, or not this one.
+            ValueError: neither knows classes, or not this one.
         """
-        if label is not None:
-            if not isinstance(sampler, ClassSampler):
-                kind = type(sampler or self.prior).__name__
-                raise ValueError(
-                    f"label={label}: {kind} knows no classes; give sampler= one that does, such as"
-                    " ClassMixture"
-                )
-            sampler = sampler.of_class(label)
-        z = (sampler or self.prior).draw(n, generator).to(self.device)
-        return self.decode(z)
+        drawing: Any = sampler or self.prior
+        if label is not None and isinstance(drawing, ClassSampler):
+            drawing = drawing.of_class(label)
+        elif label is not None and not self.conditional:
+            raise ValueError(
+                f"label={label}: {type(drawing).__name__} knows no classes; give sampler= one that"
+                " does, such as ClassMixture"
+            )
+        z = drawing.draw(n, generator).to(self.device)
+        labels = self._labels(n, generator, label) if self.conditional else None
+        return self.decode(z, labels, **covariates)
+
+    def _labels(self, n: int, generator: torch.Generator | None, label: int | None) -> Tensor:
+        """Labels (n,) to draw of: all the same, or random ones."""
+        if label is None:
+            return torch.randint(self.classes, (n,), generator=generator).to(self.device)
+        if not 0 <= label < self.classes:
+            raise ValueError(f"label={label}: no such class; allowed: 0 to {self.classes - 1}")
+        return torch.full((n,), label, device=self.device)
 
     def own_weights(self) -> dict[str, float]:
-        """The numbers that this model takes beside what all do, such as beta."""
+        """The numbers that this model takes beside what all do, such as beta, and its opponents'
+        learning rates."""
         common = inspect.signature(AutoEncoder.__init__).parameters
         own = {name: value for name, value in self.hparams.items() if name not in common}
-        return {name: float(v) for name, v in own.items() if isinstance(v, int | float)}
+        rates = {f"{name}_lr": self.optimizer_of(name).keywords["lr"] for name in self.opponents()}
+        return {k: float(v) for k, v in {**own, **rates}.items() if isinstance(v, int | float)}
 
     # The objective ------------------------------------------------------------------------------
 
-    def forward(self, x: Tensor) -> Pass:
+    def forward(self, batch: Batch) -> Output:
         """Encode, draw, decode: x (B, *shape), with the input noise in training."""
-        posterior = self.posterior(self.perturb(x))
+        posterior = self.posterior(batch._replace(x=self.perturb(batch.x)))
         z = posterior.draw()  # (B, latent_dim)
-        return Pass(posterior, z, self.decoder(z))
+        return Output(posterior, z, self.logits(z, batch))
 
-    def posterior(self, x: Tensor) -> Posterior:
+    def posterior(self, batch: Batch) -> Posterior:
         """Q(z|x) of x (B, *shape)."""
-        return self.posterior_type.of(self.encoder(x))
+        return self.posterior_type.of(self.encoder(batch.x))
+
+    def logits(self, z: Tensor, given: Batch) -> Tensor:
+        """The decoder's output for codes (B, latent_dim) and what else is `given`, all but x."""
+        return self.decoder(z)
 
     def perturb(self, x: Tensor) -> Tensor:
         if self.training and self.input_noise:
@@ -188,20 +240,19 @@ class AutoEncoder(pl.LightningModule):
             return x + self.input_noise * math.sqrt(2) * uniform.erfinv()
         return x
 
-    def losses(self, x: Tensor, out: Pass) -> Losses:
+    def losses(self, batch: Batch, out: Output) -> Losses:
         """The objective as "loss" and its terms, the first as "reconstruction"; per example,
         averaged over the batch."""
         raise NotImplementedError
 
-    def reconstruction(self, x: Tensor, out: Pass) -> Tensor:
+    def reconstruction(self, batch: Batch, out: Output) -> Tensor:
         """c(x, G(z)), summed over dimensions and averaged over the batch."""
-        return self.cost.loss(out.logits, x)
+        return self.cost.loss(out.logits, batch.x)
 
     # Training and evaluation --------------------------------------------------------------------
 
     def training_step(self, batch: Batch, batch_idx: int = 0) -> Losses:
-        x, _ = batch
-        losses = self.losses(x, self(x))
+        losses = self.losses(batch, self(batch))
         return {**losses, "loss": self.warm_up(losses["reconstruction"], losses["loss"])}
 
     def warm_up(self, reconstruction: Tensor, loss: Tensor) -> Tensor:
@@ -213,35 +264,35 @@ class AutoEncoder(pl.LightningModule):
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
         # Lightning has divided the loss, and none of its terms, by the batches that it accumulates.
         loss = outputs["loss"] * self.trainer.accumulate_grad_batches
-        self.train_losses.update({**outputs, "loss": loss}, len(batch[0]))
+        self.train_losses.update({**outputs, "loss": loss}, len(batch.x))
 
     def on_train_epoch_end(self) -> None:
         self.log_epoch("train", self.train_losses)
 
     def validation_step(self, batch: Batch, batch_idx: int = 0) -> None:
-        self.measure(batch[0])
+        self.measure(batch)
 
     def on_validation_epoch_end(self) -> None:
         self.log_epoch("val", self.eval_losses, self.latents)
 
     def test_step(self, batch: Batch, batch_idx: int = 0) -> None:
-        self.measure(batch[0])
+        self.measure(batch)
 
     def on_test_epoch_end(self) -> None:
         self.log_epoch("test", self.eval_losses, self.latents)
 
-    def measure(self, x: Tensor) -> None:
+    def measure(self, batch: Batch) -> None:
         """Take in the objective's terms, the reconstructions' error and the codes' moments."""
-        out = self(x)
-        terms = self.losses(x, out)
+        out = self(batch)
+        terms = self.losses(batch, out)
         mean, random = out.posterior.mean, out.posterior.random
-        logits = self.decoder(mean) if random else out.logits
-        terms["mse"] = F.mse_loss(self.cost.mean(logits), x)
-        if self.bounded:
-            terms["bce"] = CrossEntropy().loss(logits, x)
+        logits = self.logits(mean, batch) if random else out.logits
+        terms["mse"] = F.mse_loss(self.cost.mean(logits), batch.x)
+        if isinstance(self.cost, Bernoulli) or (self.bounded and self.cost.heads == 1):
+            terms["bce"] = Bernoulli().loss(logits, batch.x)
         if random:
-            terms["mse_sampled"] = F.mse_loss(self.cost.mean(out.logits), x)
-        self.eval_losses.update(terms, len(x))
+            terms["mse_sampled"] = F.mse_loss(self.cost.mean(out.logits), batch.x)
+        self.eval_losses.update(terms, len(batch.x))
         self.latents.update(mean, out.z)
 
     def log_epoch(self, stage: str, *metrics: MeanLosses | LatentMoments) -> None:
@@ -251,47 +302,66 @@ class AutoEncoder(pl.LightningModule):
             self.log_dict(values, logger=stage != "test")  # the HPARAMS tab shows those
             metric.reset()
 
-    # The optimizer ------------------------------------------------------------------------------
+    # The optimizers -----------------------------------------------------------------------------
+
+    def opponents(self) -> dict[str, nn.Module]:
+        """Networks that an optimizer of their own trains, by name, such as a discriminator; all
+        else is the auto-encoder's."""
+        return {}
+
+    def optimizer_of(self, opponent: str) -> Partial:
+        """An opponent's optimizer: the model's, with what the argument `<opponent>_optimizer`
+        changes of it."""
+        changes = getattr(self, f"{opponent}_optimizer", {})
+        return optimizers.overridden(self.optimizer, changes)
+
+    def autoencoder_parameters(self) -> Iterable[nn.Parameter | dict[str, Any]]:
+        """All that no opponent has; also groups of them, as torch's optimizers take them."""
+        theirs = {id(p) for network in self.opponents().values() for p in network.parameters()}
+        return [p for p in self.parameters() if id(p) not in theirs]
 
     def configure_optimizers(self) -> Any:
-        return self.adam(self.autoencoder_parameters(), self.lr)
+        own = self.optimization(self.optimizer, self.autoencoder_parameters(), "lr")
+        theirs = [
+            self.optimization(self.optimizer_of(name), network.parameters(), f"{name}_lr")
+            for name, network in self.opponents().items()
+        ]
+        return [own, *theirs] if theirs else own
 
-    def autoencoder_parameters(self) -> Iterator[nn.Parameter]:
-        """The encoder's and the decoder's."""
-        yield from self.encoder.parameters()
-        yield from self.decoder.parameters()
-
-    def adam(self, parameters: Iterable[nn.Parameter], lr: float, name: str = "lr") -> Any:
-        """Adam and its learning-rate schedule, stepped once an epoch, as Lightning takes them.
+    def optimization(
+        self,
+        optimizer: Partial,
+        parameters: Iterable[nn.Parameter | dict[str, Any]],
+        name: str,
+    ) -> dict[str, Any]:
+        """An optimizer and its schedule, as Lightning takes them.
 
         Args:
             name: of the learning rate, where it is logged.
         """
-        on_gpu = self.device.type == "cuda"  # one kernel for all parameters, fit for a CUDA graph
-        optimizer = torch.optim.Adam(
-            parameters, lr=lr, betas=self.betas, fused=on_gpu or None, capturable=on_gpu
+        made = optimizers.make_optimizer(optimizer, parameters, self.device.type == "cuda")
+        if self.scheduler is None:
+            return {"optimizer": made}
+        stepwise = optimizers.interval_of(self.scheduler) == "step"
+        steps = self.trainer.estimated_stepping_batches if stepwise else 0
+        epochs = self._trainer.max_epochs if self._trainer else 0
+        schedule = optimizers.make_scheduler(
+            self.scheduler, made, max(epochs or 1, 1), int(steps), name
         )
-        scheduler = LambdaLR(optimizer, lambda epoch: self.lr_factor(epoch))
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "name": name}}
+        if not self.automatic_optimization:  # Lightning would warn that it leaves it to the model
+            schedule.pop("monitor", None)
+        return {"optimizer": made, "lr_scheduler": schedule}
 
-    def on_train_start(self) -> None:
-        # A run that is made longer has kept the rates of a schedule that was to end earlier.
-        for config in self.trainer.lr_scheduler_configs:
-            scheduler: Any = config.scheduler
-            if not isinstance(scheduler, LambdaLR):  # of a model that has another
-                continue
-            factors = [factor(scheduler.last_epoch) for factor in scheduler.lr_lambdas]
-            rates = [lr * factor for lr, factor in zip(scheduler.base_lrs, factors, strict=True)]
-            if rates != (saved := scheduler.get_last_lr()):
-                self.print(
-                    f"schedule={self.schedule} depends on the last epoch: the learning rate goes on"
-                    f" at {rates[0]:.3g}, not {saved[0]:.3g}"
-                )
-            for group, rate in zip(scheduler.optimizer.param_groups, rates, strict=True):
-                group["lr"] = rate
-        epochs = self.trainer.max_epochs
-        if late := [list(step) for step in self.lr_steps if epochs and step[0] >= epochs]:
-            self.print(f"model.lr_steps: {late} not reached within trainer.max_epochs={epochs}")
+    def why_eager(self) -> str:
+        """Why a CUDA graph cannot train this model; empty where it can."""
+        of_all = [self.optimizer, *map(self.optimizer_of, self.opponents())]
+        return optimizers.why_eager(of_all, self.scheduler)
+
+    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Batch:
+        """Take also what other loaders than this project's serve: x, or x and labels."""
+        if isinstance(batch, Batch):
+            return batch
+        return Batch(batch) if isinstance(batch, Tensor) else Batch(*batch[:2])
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Say in a checkpoint what it is of and what it holds, in values that are read back
@@ -301,15 +371,6 @@ class AutoEncoder(pl.LightningModule):
         for key in ("hyper_parameters", "datamodule_hyper_parameters"):
             if key in checkpoint:
                 checkpoint[key] = plain(dict(checkpoint[key]))
-
-    def lr_factor(self, epoch: int) -> float:
-        """The schedule's factor on the learning rate in that epoch, counted from 0."""
-        if self.schedule == "cosine":
-            epochs = self.trainer.max_epochs or 1
-            return 0.5 * (1 + math.cos(math.pi * epoch / epochs))
-        if self.schedule == "step":
-            return math.prod(factor for start, factor in self.lr_steps if epoch >= start)
-        return 1.0
 
 
 @contextmanager

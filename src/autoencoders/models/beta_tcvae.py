@@ -3,11 +3,11 @@
 from typing import Any
 
 from pydantic import validate_call
-from torch import Tensor
 
+from autoencoders.data import Batch
 from autoencoders.distributions import NormalPosterior
 from autoencoders.divergences import total_correlation
-from autoencoders.models.base import AutoEncoder, Losses, NonNegative, Pass
+from autoencoders.models.base import AutoEncoder, Losses, NonNegative, Output
 
 
 class BetaTCVAE(AutoEncoder):
@@ -32,9 +32,9 @@ class BetaTCVAE(AutoEncoder):
         self.save_hyperparameters("beta")
         self.beta = beta
 
-    def losses(self, x: Tensor, out: Pass) -> Losses:
-        reconstruction = self.reconstruction(x, out)
-        kl = out.posterior.kl(self.prior)
+    def losses(self, batch: Batch, out: Output) -> Losses:
+        reconstruction = self.reconstruction(batch, out)
+        kl = out.posterior.kl(self.prior, out.z)
         correlation = total_correlation(out.z, out.posterior.mean, out.posterior.log_var)
         return {
             "loss": reconstruction + kl + (self.beta - 1) * correlation,

@@ -3,10 +3,10 @@
 from typing import Any
 
 from pydantic import validate_call
-from torch import Tensor
 
+from autoencoders.data import Batch
 from autoencoders.divergences import cramer_wold
-from autoencoders.models.base import AutoEncoder, Losses, NonNegative, Pass
+from autoencoders.models.base import AutoEncoder, Losses, NonNegative, Output
 
 
 class CWAE(AutoEncoder):
@@ -29,8 +29,8 @@ class CWAE(AutoEncoder):
         self.save_hyperparameters("reg_weight")
         self.reg_weight = reg_weight
 
-    def losses(self, x: Tensor, out: Pass) -> Losses:
-        reconstruction = self.reconstruction(x, out)
+    def losses(self, batch: Batch, out: Output) -> Losses:
+        reconstruction = self.reconstruction(batch, out)
         penalty = cramer_wold(out.z, self.prior.std).clamp_min(1e-7).log()  # rounding: below 0
         loss = reconstruction + self.reg_weight * penalty
         return {"loss": loss, "reconstruction": reconstruction, "penalty": penalty}

@@ -8,6 +8,8 @@ from typing import Any
 from pydantic_core import to_jsonable_python
 from torch import Tensor
 
+from autoencoders.models.recipes import PARTIAL, TARGET
+
 DESCRIPTION = "description"  # a checkpoint's key
 
 # Beside the weights; averaged weights are the last two.
@@ -21,17 +23,24 @@ def describe(model: Any, data: Any = None) -> dict[str, Any]:
         model: an `AutoEncoder`.
         data: the data module, whose label belongs to it; None leaves it out.
     """
+    settings = dict(model.hparams)
+    objects = {key: settings.pop(key) for key in ("network", "optimizer", "scheduler")}
+    shape, bounded = list(settings.pop("shape")), settings.pop("bounded")
     described = {
         "model": type(model).__name__,
-        **_comparable("model", model.hparams),
-        "network": type(model.network).__name__,
-        **_comparable("network", getattr(model.network, "__dict__", {})),
-        "shape": list(model.shape),
-        "bounded": model.bounded,
+        **_comparable("model", settings),
+        **{key: _name(made) for key, made in objects.items()},
+        **{k: v for key, made in objects.items() for k, v in _comparable(key, made or {}).items()},
+        "shape": shape,
+        "bounded": bounded,
     }
     if label := getattr(data, "label", None):
         described["dataset"] = label
     return described
+
+
+def _name(made: dict[str, Any] | None) -> str | None:
+    return made[TARGET].rpartition(".")[2] if made else None
 
 
 def _comparable(group: str, settings: Any) -> dict[str, Any]:
@@ -39,6 +48,8 @@ def _comparable(group: str, settings: Any) -> dict[str, Any]:
     out."""
     known = {}
     for name, value in settings.items():
+        if name in (TARGET, PARTIAL):
+            continue
         try:
             known[f"{group}.{name}"] = to_jsonable_python(value)
         except ValueError:  # a tensor, an array, an object

@@ -5,9 +5,10 @@ from typing import Annotated, Any
 from pydantic import Field, validate_call
 from torch import Tensor
 
+from autoencoders.data import Batch
 from autoencoders.distributions import NormalPosterior
 from autoencoders.divergences import KERNEL_SCALES, Kernel, mmd
-from autoencoders.models.base import AutoEncoder, Losses, Pass, Positive
+from autoencoders.models.base import AutoEncoder, Losses, Output, Positive
 
 
 class InfoVAE(AutoEncoder):
@@ -46,9 +47,9 @@ class InfoVAE(AutoEncoder):
         self.kernel: Kernel = kernel
         self.kernel_scales = kernel_scales
 
-    def losses(self, x: Tensor, out: Pass) -> Losses:
-        reconstruction = self.reconstruction(x, out)
-        kl = out.posterior.kl(self.prior)
+    def losses(self, batch: Batch, out: Output) -> Losses:
+        reconstruction = self.reconstruction(batch, out)
+        kl = out.posterior.kl(self.prior, out.z)
         penalty = self.penalty(out.z)
         weighted = (1 - self.alpha) * kl + (self.alpha + self.reg_weight - 1) * penalty
         return {
@@ -63,4 +64,4 @@ class InfoVAE(AutoEncoder):
         if len(z) < 2:  # one code says nothing about a distribution
             return z.new_zeros(())
         prior = self.prior.draw(len(z), device=self.device)
-        return mmd(z, prior, self.prior.std, self.kernel, self.kernel_scales)
+        return mmd(z, prior, self.prior.scale, self.kernel, self.kernel_scales)

@@ -4,8 +4,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from autoencoders.models.base import AutoEncoder
+from autoencoders.models.optimizers import monitor_of
 
 
 class ManualSteps(AutoEncoder):
@@ -45,6 +47,7 @@ class ManualSteps(AutoEncoder):
         self.manual_backward(loss / batches)
         if (batch + 1) % batches == 0 or self.trainer.is_last_batch:
             optimizer.step()
+            self.step_schedules("step", getattr(optimizer, "optimizer", optimizer))
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         # Here and not in `descend`: 16-bit gradients have been scaled back now.
@@ -53,6 +56,15 @@ class ManualSteps(AutoEncoder):
 
     def on_train_epoch_end(self) -> None:
         super().on_train_epoch_end()
+        self.step_schedules("epoch")
+
+    def step_schedules(self, interval: str, optimizer: Any = None) -> None:
+        """Move the learning rates that move each `interval`: all, or those of one optimizer."""
         for config in self.trainer.lr_scheduler_configs:
             scheduler: Any = config.scheduler
-            scheduler.step()
+            if config.interval != interval or optimizer not in (None, scheduler.optimizer):
+                continue
+            if isinstance(scheduler, ReduceLROnPlateau) and self.scheduler:
+                scheduler.step(self.trainer.callback_metrics[monitor_of(self.scheduler)])
+            else:
+                scheduler.step()

@@ -6,7 +6,8 @@ import torch
 from pydantic import validate_call
 from torch import Tensor
 
-from autoencoders.models.base import AutoEncoder, Losses, NonNegative, Pass
+from autoencoders.data import Batch
+from autoencoders.models.base import AutoEncoder, Losses, NonNegative, Output
 
 
 class RAE(AutoEncoder):
@@ -38,8 +39,8 @@ class RAE(AutoEncoder):
         self.code_weight = code_weight
         self.decoder_weight = decoder_weight
 
-    def losses(self, x: Tensor, out: Pass) -> Losses:
-        reconstruction = self.reconstruction(x, out)
+    def losses(self, batch: Batch, out: Output) -> Losses:
+        reconstruction = self.reconstruction(batch, out)
         code_penalty = (out.z**2).sum(1).mean() / 2
         decoder_penalty = self.decoder_penalty()
         weighted = self.code_weight * code_penalty + self.decoder_weight * decoder_penalty

@@ -3,10 +3,10 @@
 from typing import Any
 
 from pydantic import validate_call
-from torch import Tensor
 
+from autoencoders.data import Batch
 from autoencoders.divergences import random_directions, sliced_wasserstein
-from autoencoders.models.base import AutoEncoder, Losses, NonNegative, Pass
+from autoencoders.models.base import AutoEncoder, Losses, NonNegative, Output
 from autoencoders.networks import Size
 
 
@@ -34,8 +34,8 @@ class SWAE(AutoEncoder):
         self.reg_weight = reg_weight
         self.projections = projections
 
-    def losses(self, x: Tensor, out: Pass) -> Losses:
-        reconstruction = self.reconstruction(x, out)
+    def losses(self, batch: Batch, out: Output) -> Losses:
+        reconstruction = self.reconstruction(batch, out)
         directions = random_directions(self.projections, like=out.z)
         penalty = sliced_wasserstein(out.z, directions, self.prior.std)
         loss = reconstruction + self.reg_weight * penalty

@@ -3,10 +3,10 @@
 from typing import Any
 
 from pydantic import validate_call
-from torch import Tensor
 
+from autoencoders.data import Batch
 from autoencoders.distributions import NormalPosterior
-from autoencoders.models.base import AutoEncoder, Losses, NonNegative, Pass
+from autoencoders.models.base import AutoEncoder, Losses, NonNegative, Output
 
 
 class VAE(AutoEncoder):
@@ -30,7 +30,7 @@ class VAE(AutoEncoder):
         self.save_hyperparameters("beta")
         self.beta = beta
 
-    def losses(self, x: Tensor, out: Pass) -> Losses:
-        reconstruction = self.reconstruction(x, out)
-        kl = out.posterior.kl(self.prior)
+    def losses(self, batch: Batch, out: Output) -> Losses:
+        reconstruction = self.reconstruction(batch, out)
+        kl = out.posterior.kl(self.prior, out.z)
         return {"loss": reconstruction + self.beta * kl, "reconstruction": reconstruction, "kl": kl}

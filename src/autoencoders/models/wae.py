@@ -3,13 +3,14 @@
 from typing import Any
 
 from pydantic import PositiveInt, validate_call
-from torch import Tensor
+from torch import Tensor, nn
 
 from autoencoders.data import Batch
 from autoencoders.errors import InputError
 from autoencoders.losses import adversarial_penalty, discriminator_accuracy, discriminator_loss
-from autoencoders.models.base import Losses, NonNegative, Pass, Positive
+from autoencoders.models.base import Losses, NonNegative, Output
 from autoencoders.models.manual import ManualSteps
+from autoencoders.models.recipes import Changes, recipe
 from autoencoders.networks import Discriminator, Size
 
 
@@ -25,7 +26,8 @@ class WAEGAN(ManualSteps):
     Args:
         reg_weight: lambda.
         discriminator_dim: width of D's four hidden layers.
-        discriminator_lr: Adam's learning rate for D.
+        discriminator_optimizer: what D's optimizer has otherwise than the model's, by name, or a
+            `functools.partial` of another class.
         discriminator_steps: D's steps on each batch, each against new draws from the prior.
         common: what every model takes, see `AutoEncoder`.
     """
@@ -39,16 +41,15 @@ class WAEGAN(ManualSteps):
         *,
         reg_weight: NonNegative = 10.0,
         discriminator_dim: Size = 128,
-        discriminator_lr: Positive = 1e-3,
+        discriminator_optimizer: Changes = {"lr": 1e-3},  # noqa: B006 (never written to)
         discriminator_steps: PositiveInt = 1,
         **common: Any,
     ) -> None:
         super().__init__(**common)
-        self.save_hyperparameters(
-            "reg_weight", "discriminator_dim", "discriminator_lr", "discriminator_steps"
-        )
+        self.save_hyperparameters("reg_weight", "discriminator_dim", "discriminator_steps")
+        self.save_hyperparameters({"discriminator_optimizer": recipe(discriminator_optimizer)})
         self.reg_weight = reg_weight
-        self.discriminator_lr = discriminator_lr
+        self.discriminator_optimizer = discriminator_optimizer
         self.discriminator_steps = discriminator_steps
         self.discriminator = Discriminator(self.latent_dim, discriminator_dim)
 
@@ -61,10 +62,10 @@ class WAEGAN(ManualSteps):
             )
         return callbacks
 
-    def losses(self, x: Tensor, out: Pass) -> Losses:
-        reconstruction = self.reconstruction(x, out)
+    def losses(self, batch: Batch, out: Output) -> Losses:
+        reconstruction = self.reconstruction(batch, out)
         code_logits = self.discriminator(out.z)
-        prior_logits = self.discriminator(self.prior.draw(len(x), device=self.device))
+        prior_logits = self.discriminator(self.prior.draw(len(batch.x), device=self.device))
         penalty = adversarial_penalty(code_logits)
         return {
             "loss": reconstruction + self.reg_weight * penalty,
@@ -75,11 +76,10 @@ class WAEGAN(ManualSteps):
         }
 
     def training_step(self, batch: Batch, batch_idx: int = 0) -> Losses:
-        x, _ = batch
-        out = self(x)
+        out = self(batch)
         for _ in range(self.discriminator_steps):
             of_discriminator = self.step_discriminator(out.z.detach())
-        return self.step_autoencoder(x, out) | of_discriminator
+        return self.step_autoencoder(batch, out) | of_discriminator
 
     def step_discriminator(self, z: Tensor) -> Losses:
         """D's step, on codes (B, latent_dim) that carry no gradient to the encoder."""
@@ -91,19 +91,16 @@ class WAEGAN(ManualSteps):
         accuracy = discriminator_accuracy(prior_logits, code_logits)
         return {"discriminator_loss": loss, "discriminator_accuracy": accuracy}
 
-    def step_autoencoder(self, x: Tensor, out: Pass) -> Losses:
+    def step_autoencoder(self, batch: Batch, out: Output) -> Losses:
         """The encoder's and the decoder's step, against the D that has just stepped."""
         optimizer, _ = self.optimizers()  # type: ignore[attr-defined]
         self.discriminator.requires_grad_(False)  # it passes gradients on and keeps none
         penalty = adversarial_penalty(self.discriminator(out.z))
         self.discriminator.requires_grad_(True)
-        reconstruction = self.reconstruction(x, out)
+        reconstruction = self.reconstruction(batch, out)
         loss = self.warm_up(reconstruction, reconstruction + self.reg_weight * penalty)
         self.descend(optimizer, loss)
         return {"loss": loss, "reconstruction": reconstruction, "penalty": penalty}
 
-    def configure_optimizers(self) -> Any:
-        return [
-            self.adam(self.autoencoder_parameters(), self.lr),
-            self.adam(self.discriminator.parameters(), self.discriminator_lr, "discriminator_lr"),
-        ]
+    def opponents(self) -> dict[str, nn.Module]:
+        return {"discriminator": self.discriminator}

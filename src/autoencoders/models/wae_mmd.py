@@ -6,8 +6,9 @@ import torch
 from pydantic import Field, validate_call
 from torch import Tensor
 
+from autoencoders.data import Batch
 from autoencoders.divergences import KERNEL_SCALES, Kernel, mmd
-from autoencoders.models.base import AutoEncoder, Losses, NonNegative, Pass, Positive
+from autoencoders.models.base import AutoEncoder, Losses, NonNegative, Output, Positive
 
 
 class WAEMMD(AutoEncoder):
@@ -47,8 +48,8 @@ class WAEMMD(AutoEncoder):
         # A buffer, so that a checkpoint has it and a continued run repeats.
         self.register_buffer("queue", self.prior.draw(queue_size) if queue_size else None)
 
-    def losses(self, x: Tensor, out: Pass) -> Losses:
-        reconstruction = self.reconstruction(x, out)
+    def losses(self, batch: Batch, out: Output) -> Losses:
+        reconstruction = self.reconstruction(batch, out)
         penalty = self.penalty(out.z)
         loss = reconstruction + self.reg_weight * penalty
         return {"loss": loss, "reconstruction": reconstruction, "penalty": penalty}
@@ -61,7 +62,7 @@ class WAEMMD(AutoEncoder):
         if len(z) < 2:  # one code says nothing about a distribution
             return z.new_zeros(())
         prior = self.prior.draw(len(z), device=self.device)
-        return mmd(z, prior, self.prior.std, self.kernel, self.kernel_scales)
+        return mmd(z, prior, self.prior.scale, self.kernel, self.kernel_scales)
 
 
 def with_past(z: Tensor, queue: Tensor) -> Tensor:

@@ -3,6 +3,6 @@
 `load_run` reads a run back, `load_sampler` a sampler that its evaluation has fitted.
 """
 
-from autoencoders.runs.folder import Run, load_run, load_sampler
+from autoencoders.runs.folder import Run, load_model, load_run, load_sampler
 
-__all__ = ["Run", "load_run", "load_sampler"]
+__all__ = ["Run", "load_model", "load_run", "load_sampler"]

@@ -12,7 +12,13 @@ from typing_extensions import TypedDict
 from autoencoders.errors import InputError, describe, unknown_key
 
 # Arguments that train.py gives and no config may.
-GIVEN = ("network", "shape", "bounded", "folder", "settings")
+GIVEN = (
+    *("network", "shape", "kind", "bounded", "classes", "optimizer", "scheduler"),
+    *("folder", "settings"),
+)
+OUTSIDE = ("pytorch_lightning.", "torch.")  # whose constructors have other rules
+HYDRAS = ("_target_", "_partial_")
+EXTRA = ("interval", "monitor")  # of a schedule, beside its class's arguments
 # What pydantic calls a boolean or 1.0 where a whole number is asked for, and their like.
 WRONG_KIND = ("int_type", "int_from_float", "float_type", "bool_type")
 
@@ -27,12 +33,13 @@ def check_arguments(config: Any) -> None:
     """
     for key, group in _groups(config):
         made: Any = locate(group["_target_"])
-        arguments = {name: value for name, value in group.items() if name != "_target_"}
+        extra = EXTRA if key == "scheduler" else ()
+        arguments = {k: value for k, value in group.items() if k not in (*HYDRAS, *extra)}
         known = _parameters(made)
         for name in arguments:
             if name not in known:
                 raise InputError(unknown_key(f"{key}.{name}", sorted({*known} - {*GIVEN})))
-        if group["_target_"].startswith("autoencoders."):
+        if not group["_target_"].startswith(OUTSIDE) and "_partial_" not in group:
             _check_kinds(key, arguments, known)
 
 

@@ -23,6 +23,7 @@ from autoencoders.runs import best, jobs
 from autoencoders.runs.folder import (
     LENGTH,
     NOT_A_CONFIG,
+    find_data,
     is_recorded,
     load_config,
     lock,
@@ -306,6 +307,7 @@ def check_resumable(config: DictConfig) -> Path:
 def resumed_config(typed: DictConfig, folder: Path) -> DictConfig:
     """The config of the run that goes on in `folder`, as long as the command says, if it does."""
     config = load_config(folder)
+    find_data(config, folder)
     if any(override.startswith(LENGTH) for override in HydraConfig.get().overrides.task):
         config.trainer.max_epochs = typed.trainer.max_epochs
     return config

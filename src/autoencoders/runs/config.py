@@ -11,13 +11,17 @@ from pydantic import ValidationError
 from autoencoders.errors import InputError, describe
 from autoencoders.runs.arguments import check_arguments
 from autoencoders.runs.settings import Evaluation, TrainKeys
-from autoencoders.runs.trust import refuse_foreign
+from autoencoders.runs.trust import refuse_foreign, trust_own
 
 # Keys that cannot be set, and what there is instead.
 INSTEAD = {
     "model.network": "network= chooses it",
     "model.shape": "the data set tells it",
     "model.bounded": "the data set tells it",
+    "model.kind": "the data set tells it",
+    "model.classes": "the data set tells it",
+    "model.optimizer": "optimizer= chooses it",
+    "model.scheduler": "scheduler= chooses it",
     "trainer.logger": "logger= chooses where a run is logged",
     "trainer.default_root_dir": "hydra.run.dir= says where a run is written",
     "trainer.enable_checkpointing": "every run writes checkpoints/last.ckpt and best.ckpt",
@@ -48,6 +52,7 @@ def check_settings(config: DictConfig) -> None:
             raise InputError(f"{key}={config[group][name]}: cannot be set: {instead}")
     _check_objective(config)
     refuse_foreign(config)
+    trust_own(config)
     check_arguments(OmegaConf.to_container(config, resolve=True))
 
 
@@ -122,15 +127,17 @@ def _plain(group: DictConfig) -> dict[str, Any]:
 
 
 def hyperparameters(cfg: DictConfig) -> dict[str, Any]:
-    """What loggers list of a run's settings: the model's and the network's keys, the batch size,
-    the seed, the tags and the names of callbacks."""
-    groups = ("model", "network", "dataset")
-    kinds = {group: str(cfg[group]._target_).rpartition(".")[2] for group in groups}
+    """What loggers list of a run's settings: the keys of model, network, optimizer and schedule,
+    the batch size, the seed, the tags and the names of callbacks."""
+    groups = ("model", "network", "dataset", "optimizer", "scheduler")
+    given = [group for group in groups if cfg[group]]
+    kinds = {group: str(cfg[group]._target_).rpartition(".")[2] for group in given}
     keys = {
-        f"{group}.{key}" if group == "network" else key: value
-        for group in ("model", "network")
+        key if group == "model" else f"{group}.{key}": value
+        for group in given
+        if group != "dataset"
         for key, value in _plain(cfg[group]).items()
-        if key != "_target_"
+        if not key.startswith("_")
     }
     words = {key: " ".join(cfg.get(key) or []) for key in ("callbacks", "tags")}
     return {**kinds, **keys, **words, "batch_size": cfg.dataset.batch_size, "seed": cfg.seed}

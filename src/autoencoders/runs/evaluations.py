@@ -123,8 +123,13 @@ def publish(
     folder = make_new(home / EVALUATIONS / f"{now:%Y-%m-%d_%H-%M-%S}")
     known = {"date": now.isoformat(timespec="seconds"), "versions": versions()}
     record = record.model_copy(update={"files": f"{EVALUATIONS}/{folder.name}", **known})
+    unsaved = []
     for name, sampler in samplers.items():
-        sampler.save(folder / SAMPLERS / f"{name}.safetensors")
+        try:
+            sampler.save(folder / SAMPLERS / f"{name}.safetensors")
+        except ValueError as error:  # of a user's own prior, which may have no file
+            unsaved.append(f"{SAMPLERS}/{name}.safetensors: {error}")
+    record = record.model_copy(update={"left_out": [*record.left_out, *unsaved]})
     _write_json(folder / NUMBERS, metrics)
     _write_json(folder / EVALUATION, record.model_dump())  # last: the folder is complete
     _clear(home)

@@ -181,21 +181,22 @@ def project(
 def _project(board: Any, measured: Evaluation, data: DataModule, epoch: int) -> None:
     """Show the test codes in TensorBoard's projector."""
     codes = measured.codes.mean[:PROJECTED]
-    values, labels = measured.real[: len(codes)]
+    x, labels, _ = measured.real[: len(codes)]
     names = [data.class_names[label] for label in labels] if data.class_names else None
-    images = thumbnails(values, labels, bool(names)) if len(data.shape) == 3 else None
+    images = (
+        thumbnails(data.pixels(to_floats(x)), labels, bool(names)) if data.kind == "image" else None
+    )
     tag = f"{measured.conditions['split']} codes"
     board.add_embedding(codes, names, images, epoch, tag)
 
 
-def thumbnails(values: Tensor, labels: Tensor, classes: bool) -> Tensor:
-    """Images (n, C, H, W) for the projector, which begins without colours for the classes: grey
-    ones are drawn in their class's colour on white.
+def thumbnails(x: Tensor, labels: Tensor, classes: bool) -> Tensor:
+    """Images in [0, 1], (n, C, H, W), for the projector, which begins without colours for the
+    classes: grey ones are drawn in their class's colour on white.
 
     Args:
         classes: whether the labels mean any.
     """
-    x = to_floats(values)
     if not classes or x.shape[1] != 1:
         return x
     colours = torch.tensor([to_rgb(colour) for colour in style.PALETTE])[

@@ -121,9 +121,12 @@ def searched_scales(cfg: DictConfig) -> dict[str, bool]:
     file = Path(str(cfg.multirun)) / MULTIRUN
     if cfg.runs or not file.is_file():
         return {}
+    from autoencoders.comparison.rows import short_names
+
     try:
         space = OmegaConf.select(read_yaml(file), "hydra.sweeper.space") or {}
-        return {str(key).rpartition(".")[2]: bool(space[key].get("log")) for key in space}
+        names = short_names(map(str, space))
+        return {names[str(key)]: bool(space[key].get("log")) for key in space}
     except NOT_A_CONFIG as error:
         reason = " ".join(str(error).split())
         raise InputError(f"{file}: not a multirun's config: {reason}") from error

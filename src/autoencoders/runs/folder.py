@@ -2,8 +2,10 @@
 
 import os
 import re
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from filelock import AcquireReturnProxy, FileLock, Timeout
 from hydra.core.hydra_config import HydraConfig
@@ -28,6 +30,7 @@ from autoencoders.files import (
 from autoencoders.runs import evaluations
 from autoencoders.runs.config import hyperparameters
 from autoencoders.runs.keys import refuse_empty_paths
+from autoencoders.runs.migration import migrated
 from autoencoders.runs.state import begin, is_finished
 from autoencoders.runs.trust import read_yaml, refuse_foreign, refuse_links, refuse_target
 
@@ -138,7 +141,8 @@ def extend(folder: Path, epochs: int, max_epochs: int) -> None:
 
 
 def load_config(folder: Path) -> DictConfig:
-    """The composed config of the run in `folder`.
+    """The composed config of the run in `folder`, as this version writes it; `find_data` sets where
+    its data are now.
 
     Raises:
         InputError: there is none.
@@ -147,28 +151,34 @@ def load_config(folder: Path) -> DictConfig:
         if not (folder / file).is_file():
             raise InputError(f"{folder}: not a run's folder: it has no {file}")
     try:
-        config: Any = read_yaml(folder / CONFIG)
-        hydra = read_yaml(folder / HYDRA)
+        config, lines = migrated(read_yaml(folder / CONFIG))
+        for line in lines:
+            print(f"{folder / CONFIG}: of an earlier version, read by the rule {line}")
         refuse_foreign(config, folder / CONFIG)
         refuse_links(folder)
         refuse_empty_paths(config)
-        find_data(config, Path(OmegaConf.select(hydra, "hydra.runtime.cwd")))
+        _started_from(folder)
     except NOT_A_CONFIG as error:
         reason = " ".join(str(error).split())
         raise InputError(f"{folder / CONFIG}: not a run's config: {reason}") from error
     return config
 
 
-def find_data(config: DictConfig, started: Path) -> None:
+def _started_from(folder: Path) -> Path:
+    """The folder that a run was started from, which its relative paths were meant from."""
+    return Path(OmegaConf.select(read_yaml(folder / HYDRA), "hydra.runtime.cwd"))
+
+
+def find_data(config: DictConfig, folder: Path) -> None:
     """Set a config's `data_dir`, and its `path` where it has one, to where its data lie now.
 
     Args:
-        config: read back.
-        started: the folder that the run was started from, which a relative path was meant from.
+        config: read back from `folder`.
 
     Raises:
         InputError: there is nothing at `path`.
     """
+    started = _started_from(folder)
     if "path" in config.dataset:
         config.dataset.path = str(_find_path(started / str(config.dataset.path)))
     if "data_dir" not in config.dataset:
@@ -191,15 +201,40 @@ def _find_path(path: Path) -> Path:
     return path if path.exists() else moved
 
 
-class Run(NamedTuple):
-    """A run read back: its model in evaluation mode, its config, its data, what was measured of
-    these weights, and after how many epochs they were saved."""
+@dataclass
+class Run:
+    """A run read back.
 
+    folder: the run's.
+    checkpoint: the name of the one that the weights are of.
+    model: in evaluation mode.
+    cfg: its config.
+    metrics: what was measured of these weights.
+    epochs: after how many they were saved.
+    """
+
+    folder: Path
+    checkpoint: str
     model: "AutoEncoder"
     cfg: DictConfig
-    data: "DataModule"
     metrics: dict[str, float]
     epochs: int
+
+    @cached_property
+    def data(self) -> "DataModule":
+        """Its data, ready to use: read when they are first asked for.
+
+        Raises:
+            InputError: they are not there, or are not what the model was trained on.
+        """
+        from autoencoders.training.starting_points import refuse_other_data
+
+        find_data(self.cfg, self.folder)
+        data: DataModule = instantiate(self.cfg.dataset, _convert_="all")
+        data.prepare_data()
+        data.setup()
+        refuse_other_data(checkpoint_file(self.folder, self.checkpoint), self.model, data)
+        return data
 
 
 def build(cfg: DictConfig) -> tuple["DataModule", "AutoEncoder"]:
@@ -209,9 +244,24 @@ def build(cfg: DictConfig) -> tuple["DataModule", "AutoEncoder"]:
         InstantiationException: a key outside what its constructor allows.
     """
     data = instantiate(cfg.dataset, _convert_="all")
+    return data, build_model(cfg, data.spec)
+
+
+def build_model(cfg: DictConfig, spec: dict[str, Any]) -> "AutoEncoder":
+    """The model that a composed config describes.
+
+    Args:
+        spec: what it is told of its data, see `DataModule.spec`.
+    """
     network = instantiate(cfg.network, _convert_="all")
-    known = {"network": network, "shape": data.shape, "bounded": data.bounded}
-    return data, instantiate(cfg.model, **known, _convert_="all")
+    made = {key: _optional(cfg.get(key)) for key in ("optimizer", "scheduler")}
+    model: AutoEncoder = instantiate(cfg.model, network=network, **made, **spec, _convert_="all")
+    return model
+
+
+def _optional(config: DictConfig | None) -> Any:
+    """What a group makes; None where its choice is to make nothing."""
+    return instantiate(config, _convert_="all") if config else None
 
 
 def make_loggers(config: DictConfig | None, folder: Path, run: DictConfig) -> list["EpochLogger"]:
@@ -233,8 +283,8 @@ def load_run(folder: str | Path, checkpoint: str = "last") -> Run:
         checkpoint: `last`, `best`, or another in its checkpoints/.
 
     Returns:
-        The run; `data` is ready to use, `metrics` are those of the checkpoint's current
-        evaluation, empty where it has none.
+        The run; `data` are read when they are first asked for, `metrics` are those of the
+        checkpoint's current evaluation, empty where it has none.
 
     Raises:
         InputError: no run there, a checkpoint that cannot be read, or an evaluation that is damaged
@@ -245,7 +295,21 @@ def load_run(folder: str | Path, checkpoint: str = "last") -> Run:
     folder = Path(folder)
     run = load_trained(folder, checkpoint)
     stored = evaluations.current(folder, checkpoint, weights_digest(run.model.state_dict()))
-    return run._replace(metrics=stored.metrics if stored else {})
+    run.metrics = stored.metrics if stored else {}
+    return run
+
+
+def load_model(folder: str | Path, checkpoint: str = "last") -> "AutoEncoder":
+    """A run's model, in evaluation mode; its data need not be there.
+
+    Args:
+        folder: the run's.
+        checkpoint: `last`, `best`, or another in its checkpoints/.
+
+    Raises:
+        InputError: no run there, or a checkpoint that cannot be read.
+    """
+    return load_trained(Path(folder), checkpoint).model
 
 
 def load_sampler(folder: str | Path, name: str, checkpoint: str = "last") -> "Sampler":
@@ -316,16 +380,14 @@ def load_trained(folder: Path, checkpoint: str) -> Run:
         InputError: no run there, or a checkpoint that cannot be read.
     """
     from autoencoders.training.record import training_metrics
-    from autoencoders.training.starting_points import load_weights
+    from autoencoders.training.starting_points import load_weights, saved_spec
 
     cfg = load_config(folder)
-    data, model = build(cfg)
-    data.prepare_data()
-    data.setup()
     path = checkpoint_file(folder, checkpoint)
-    load_weights(model, path, data)
+    model = build_model(cfg, saved_spec(path))
+    load_weights(model, path)
     metrics = training_metrics(path, model)
-    return Run(model.eval(), cfg, data, metrics, int(metrics["epochs"]))
+    return Run(folder, checkpoint, model.eval(), cfg, metrics, int(metrics["epochs"]))
 
 
 def lock(folder: Path) -> AcquireReturnProxy:

@@ -15,6 +15,8 @@ from pydantic import (
     PositiveInt,
 )
 
+Beta = Annotated[float, Field(ge=0, lt=1)]
+
 
 def _refuse_zero(value: Any) -> Any:
     if value == 0:
@@ -74,6 +76,13 @@ class TrainerSettings(Group):
     callbacks: list[Group] | None = None
 
 
+class OptimizerSettings(Group, extra="allow"):
+    """Those of an optimizer's arguments that torch does not check before it computes with them."""
+
+    lr: Annotated[float, Field(gt=0, le=1e30, allow_inf_nan=False)]
+    betas: Annotated[list[Beta], Field(min_length=2, max_length=2)] = [0.9, 0.999]
+
+
 class Evaluation(BaseModel):
     samplers: dict[str, Group]
 
@@ -92,6 +101,8 @@ class TrainKeys(BaseModel, strict=True):
     model: Group
     network: Group
     dataset: Group
+    optimizer: OptimizerSettings
+    scheduler: dict[str, Any] = {}
     trainer: TrainerSettings
     evaluation: Evaluation
     logger: dict[str, Group] = {}

@@ -2,16 +2,19 @@
 anywhere."""
 
 import json
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from pydoc import locate
-from typing import Any, NamedTuple
+from pydoc import ErrorDuringImport, locate
+from typing import Any, NamedTuple, cast
 
 import yaml
 from omegaconf import OmegaConf
+from typing_extensions import get_protocol_members, is_protocol
 
 from autoencoders.errors import InputError
+from autoencoders.trusted import VARIABLE, how_to_trust, is_trusted
 
 # Those of Lightning's callbacks that write no files of their own.
 CALLBACKS = (
@@ -26,83 +29,68 @@ CALLBACKS = (
 )
 
 
-OWN_CALLBACKS = ("EMA", "EarlyStopping", "LearningRates")
-
-
 class Kind(NamedTuple):
     """What a config may make in one place.
 
-    target: the form of the class's name.
     base: what it is a subclass of.
-    allowed: the same in words.
+    allowed: where such classes are, in words.
+    names: the only ones, where not all will do.
     """
 
-    target: str
     base: str
     allowed: str
+    names: tuple[str, ...] = ()
 
 
 # By the form of the key.
 KINDS = {
-    r"model": Kind(
-        r"autoencoders\.models(\.[a-z]\w*)?\.[A-Z]\w*",
-        "autoencoders.models.AutoEncoder",
-        "a subclass of AutoEncoder in autoencoders.models; one of your own is a file in"
-        " src/autoencoders/models and a YAML in conf/model",
+    r"model": Kind("autoencoders.models.AutoEncoder", "a subclass of autoencoders.AutoEncoder"),
+    r"dataset": Kind("autoencoders.data.DataModule", "a subclass of autoencoders.DataModule"),
+    r"network": Kind("autoencoders.networks.Network", "a family as in autoencoders.networks"),
+    r"optimizer": Kind("torch.optim.Optimizer", "an optimizer such as torch.optim.Adam"),
+    r"scheduler": Kind(
+        "torch.optim.lr_scheduler.LRScheduler",
+        "a schedule such as torch.optim.lr_scheduler.StepLR",
     ),
-    r"dataset": Kind(
-        r"autoencoders\.data(\.[a-z]\w*)?\.[A-Z]\w*",
-        "autoencoders.data.DataModule",
-        "a subclass of DataModule in autoencoders.data; one of your own is a file in"
-        " src/autoencoders/data and a YAML in conf/dataset",
-    ),
-    r"network": Kind(
-        r"autoencoders\.networks(\.[a-z]\w*)?\.[A-Z]\w*",
-        "autoencoders.networks.Network",
-        "a family in autoencoders.networks; one of your own is a file in"
-        " src/autoencoders/networks and a YAML in conf/network",
-    ),
+    r"model\.cost": Kind("autoencoders.losses.Cost", "a cost as in autoencoders.losses"),
+    r"model\.\w+_optimizer": Kind("torch.optim.Optimizer", "an optimizer such as torch.optim.Adam"),
     r"evaluation\.samplers\.\w+": Kind(
-        r"autoencoders\.samplers(\.[a-z]\w*)?\.[A-Z]\w*",
-        "autoencoders.samplers.Sampler",
-        "a sampler in autoencoders.samplers; one of your own is a file in"
-        " src/autoencoders/samplers",
+        "autoencoders.samplers.Sampler", "a sampler as in autoencoders.samplers"
     ),
     r"logger\.\w+": Kind(
-        r"autoencoders\.training\.loggers\.[A-Z]\w*",
         "autoencoders.training.loggers.EpochLogger",
-        "a logger in autoencoders.training.loggers; logger= chooses one",
+        "a logger as in autoencoders.training.loggers; logger= chooses one",
     ),
     r"callbacks\.\w+": Kind(
-        rf"autoencoders\.training\.({'|'.join(OWN_CALLBACKS)})",
         "pytorch_lightning.Callback",
-        f"in autoencoders.training {', '.join(OWN_CALLBACKS)}; +trainer.callbacks=[...] takes some"
-        " of Lightning's",
+        "a callback as in autoencoders.training; +trainer.callbacks=[...] takes some of"
+        " Lightning's",
     ),
     r"trainer": Kind(
-        r"pytorch_lightning\.Trainer", "pytorch_lightning.Trainer", "pytorch_lightning.Trainer"
+        "pytorch_lightning.Trainer", "pytorch_lightning.Trainer", ("pytorch_lightning.Trainer",)
     ),
     r"trainer\.callbacks\.\d+": Kind(
-        rf"pytorch_lightning\.callbacks\.({'|'.join(CALLBACKS)})",
         "pytorch_lightning.Callback",
         f"in pytorch_lightning.callbacks {', '.join(CALLBACKS)}",
+        tuple(f"pytorch_lightning.callbacks.{name}" for name in CALLBACKS),
     ),
 }
 # A reference to another key, or what the data sets' files say: no resolver that makes something.
 INTERPOLATIONS = r"\$\{[\w.]+\}|\$\{oc\.env:AUTOENCODERS_DATA,data\}"
-PATHS = ("path", "dir", "file", "filename")  # how keys end that say where to write
+PARTIALS = r"(optimizer|scheduler|model\.\w+_optimizer)\._partial_"
+PATHS = ("path", "dir", "file", "filename", "folder")  # how keys end that say where to write
 DEEPEST = 50  # levels in a file of ours, and references in a value
 READ = ("dataset.data_dir", "dataset.path", "ckpt_path")  # these say where to read
 
 
 def refuse_foreign(config: Any, file: Path | None = None) -> None:
-    """Raise InputError where a config would make anything but this project's models and data sets
-    and Lightning's Trainer and callbacks, or write outside of its run.
+    """Raise InputError where a config would make anything but models, data sets and the like and
+    Lightning's Trainer and callbacks, or write outside of its run.
 
     Args:
         config: a run's.
-        file: what it was read from; None where it has just been composed. What is refused when it
-            is read back is refused before training.
+        file: what it was read from, which may name classes of trusted packages alone; None where
+            it has just been composed, by the user, whose own classes it may name.
     """
     where = f"{file}: " if file else ""
     for key in ("model", "network", "dataset", "trainer"):
@@ -111,10 +99,12 @@ def refuse_foreign(config: Any, file: Path | None = None) -> None:
     for key, value in leaves(OmegaConf.to_container(config, resolve=False)):
         parent, _, name = key.rpartition(".")
         found = f"{where}{key}={value}"
+        if re.fullmatch(PARTIALS, key) and value is True:
+            continue
         if re.search(r"(^|\.)_(?!target_$)", key):  # _args_ and the like
             raise InputError(f"{found}: not a key that a run's config may have; leave it out")
         if name == "_target_":
-            refuse_target(parent, str(value), found)
+            refuse_target(parent, str(value), found, read_back=file is not None)
         elif name.endswith(PATHS) and key not in READ:
             raise InputError(f"{found}: a run writes into its own folder alone; leave it out")
         elif isinstance(value, str) and "${" in value and not re.fullmatch(INTERPOLATIONS, value):
@@ -122,6 +112,16 @@ def refuse_foreign(config: Any, file: Path | None = None) -> None:
                 f"{found}: a value may refer to other keys and do nothing else; write the value"
                 " itself"
             )
+
+
+def trust_own(config: Any) -> None:
+    """Name in a line the user's own classes in a composed config, if there are any, and trust them
+    in this process and those that it starts: who typed them does."""
+    if own := foreign_targets(config):
+        listed = ", ".join(f"{key}={target}" for key, target in own.items())
+        packages = ",".join(sorted({target.partition(".")[0] for target in own.values()}))
+        print(f"{listed}: to read the run back, commands need {VARIABLE}={packages}")
+        os.environ[VARIABLE] = ",".join(filter(None, [os.environ.get(VARIABLE), packages]))
 
 
 def refuse_links(folder: Path) -> None:
@@ -173,18 +173,50 @@ def read_yaml(file: Path) -> Any:
     return OmegaConf.load(file)
 
 
-def refuse_target(key: str, target: str, found: str) -> None:
+def refuse_target(key: str, target: str, found: str, read_back: bool = True) -> None:
     """Raise InputError where the class named `target` must not be made at a config's `key`; `found`
-    begins the message."""
+    begins the message.
+
+    Args:
+        read_back: whether the config is from a folder, which may have come from anywhere; what is
+            composed may name the user's own classes.
+    """
     kind = next((kind for where, kind in KINDS.items() if re.fullmatch(where, key)), None)
     if kind is None:
         raise InputError(f"{found}: no class is made here; leave it out")
-    # By its form first: to look a name up is to run its module.
-    made = locate(target) if re.fullmatch(kind.target, target) else None
-    base: Any = locate(kind.base)
-    abstract = made is base and key != "trainer"
-    if not isinstance(made, type) or not issubclass(made, base) or abstract:
+    if kind.names and target not in kind.names:
         raise InputError(f"{found}: allowed: {kind.allowed}")
+    # Before it is looked up, which runs its module.
+    if not kind.names and read_back and not is_trusted(target):
+        raise InputError(f"{found}: allowed: {kind.allowed}; {how_to_trust(target)}")
+    try:
+        made, base = locate(target), cast(Any, locate(kind.base))
+    except ErrorDuringImport as error:
+        raise InputError(f"{found}: cannot be imported: {error.value}") from error
+    if made is None:
+        raise InputError(f"{found}: there is no such class; allowed: {kind.allowed}")
+    abstract = made is base and key != "trainer"
+    if not isinstance(made, type) or not _is_a(made, base) or abstract:
+        raise InputError(f"{found}: allowed: {kind.allowed}")
+
+
+def _is_a(made: type, base: Any) -> bool:
+    if is_protocol(base):  # some have members that are no methods, which issubclass refuses
+        return all(hasattr(made, name) for name in get_protocol_members(base))
+    return issubclass(made, base)
+
+
+def foreign_targets(config: Any) -> dict[str, str]:
+    """The classes of a composed config that no later command will make without being told to, by
+    key."""
+    values = leaves(OmegaConf.to_container(config, resolve=False))
+    named = {k.rpartition(".")[0]: str(v) for k, v in values if k.endswith("_target_")}
+    lightning = "pytorch_lightning."
+    return {
+        key: target
+        for key, target in named.items()
+        if not is_trusted(target) and not target.startswith(lightning)
+    }
 
 
 def leaves(config: Any, key: str = "") -> Iterator[tuple[str, Any]]:

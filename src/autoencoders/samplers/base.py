@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from typing_extensions import Self
 
-from autoencoders.distributions import NormalPrior
+from autoencoders.distributions import Prior
 
 
 class Drawing(Protocol):
@@ -22,9 +22,7 @@ class Drawing(Protocol):
 class Sampler(Drawing, Protocol):
     """Draws codes after it was fitted, and is saved with the run."""
 
-    def fit(
-        self, codes: Tensor, prior: NormalPrior, seed: int = 0, labels: Tensor | None = None
-    ) -> Self:
+    def fit(self, codes: Tensor, prior: Prior, seed: int = 0, labels: Tensor | None = None) -> Self:
         """Fit on the training set's codes, (N, latent_dim), and their labels, (N,)."""
         ...
 

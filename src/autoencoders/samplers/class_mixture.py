@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from typing_extensions import Self
 
-from autoencoders.distributions import NormalPrior
+from autoencoders.distributions import Prior
 from autoencoders.samplers.mixture import Mixture
 
 
@@ -29,7 +29,7 @@ class ClassMixture(Mixture):
     def fit(
         self,
         codes: Tensor,
-        prior: NormalPrior | None = None,
+        prior: Prior | None = None,
         seed: int = 0,
         labels: Tensor | None = None,
     ) -> Self:

@@ -7,7 +7,7 @@ import torch
 from pydantic import PositiveInt
 from torch import Tensor, nn
 
-from autoencoders.errors import InputError
+from autoencoders.errors import InputError, how_to_install
 from autoencoders.samplers.learned import Learned
 
 
@@ -33,7 +33,7 @@ class Flow(Learned):
 
     def model_post_init(self, context: Any) -> None:
         if find_spec("zuko") is None:
-            raise InputError("a flow needs zuko: pip install -e '.[flow]'")
+            raise InputError(f"a flow needs zuko: {how_to_install('flow')}")
 
     def build(self, latent_dim: int) -> nn.Module:
         from zuko.flows import NSF  # only who needs it has it

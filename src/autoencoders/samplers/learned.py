@@ -14,7 +14,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR
 from torch.optim.swa_utils import AveragedModel
 from typing_extensions import Self
 
-from autoencoders.distributions import NormalPrior
+from autoencoders.distributions import Prior
 from autoencoders.errors import InputError
 from autoencoders.files import write_whole
 from autoencoders.networks.base import Size
@@ -76,7 +76,7 @@ class Learned(BaseModel, extra="forbid"):
     def fit(
         self,
         codes: Tensor,
-        prior: NormalPrior | None = None,
+        prior: Prior | None = None,
         seed: int = 0,
         labels: Tensor | None = None,
     ) -> Self:

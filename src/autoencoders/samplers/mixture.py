@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.distributions import Categorical, MixtureSameFamily, MultivariateNormal
 from typing_extensions import Self
 
-from autoencoders.distributions import NormalPrior
+from autoencoders.distributions import Prior
 from autoencoders.files import write_whole
 from autoencoders.samplers.files import checked, require_draws, require_weights
 
@@ -62,7 +62,7 @@ class Mixture:
     def fit(
         self,
         codes: Tensor,
-        prior: NormalPrior | None = None,
+        prior: Prior | None = None,
         seed: int = 0,
         labels: Tensor | None = None,
     ) -> Self:

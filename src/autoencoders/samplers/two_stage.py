@@ -60,6 +60,7 @@ class SecondVAE(nn.Module):
     def forward(self, z: Tensor) -> Tensor:
         """The negative evidence lower bound of z (B, latent_dim) in nats, averaged."""
         posterior = NormalPosterior.of(self.encoder(z))
-        errors = (z - self.decoder(posterior.draw())) / self.log_std.exp()
+        u = posterior.draw()
+        errors = (z - self.decoder(u)) / self.log_std.exp()
         nats = (errors**2 / 2 + self.log_std + math.log(2 * math.pi) / 2).sum(1)
-        return nats.mean() + posterior.kl(self.prior)
+        return nats.mean() + posterior.kl(self.prior, u)

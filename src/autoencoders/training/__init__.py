@@ -21,6 +21,7 @@ from autoencoders.training.record import (
     training_history,
     why_ended,
 )
+from autoencoders.training.schedules import Schedules
 from autoencoders.training.starting_points import check_resumable, load_weights, start_from
 from autoencoders.training.stopping import EarlyStopping, EndAtMaxSteps
 
@@ -36,6 +37,7 @@ __all__ = [
     "ProgressBar",
     "RequireBatches",
     "RunRecord",
+    "Schedules",
     "SeedEpochs",
     "ShareBuffers",
     "StopOnNonFinite",
@@ -64,6 +66,7 @@ def callbacks(
         StopOnNonFinite(),
         EndAtMaxSteps(),
         RequireBatches(),
+        Schedules(),
         Images(),
         Checkpoints(folder, monitor, objective),
         *([ProgressBar()] if progress_bar else []),

@@ -50,11 +50,11 @@ class CapturedStep:
             return self._aside(batch)
         if self.graph is None and not self.refused:
             self._capture(batch)
-        elif self.graph is not None and batch[0].shape == self.batch[0].shape:
+        elif self.graph is not None and batch.x.shape == self.batch.x.shape:
             self.replayed = True
-        if self.graph is None or batch[0].shape != self.batch[0].shape:
+        if self.graph is None or batch.x.shape != self.batch.x.shape:
             return self.step(batch)
-        for ours, new in zip(self.batch, batch, strict=True):
+        for ours, new in zip(tensors(self.batch), tensors(batch), strict=True):
             ours.copy_(new)
         self.graph.replay()
         return self.terms
@@ -73,9 +73,11 @@ class CapturedStep:
         return terms
 
     def _capture(self, batch: Batch) -> None:
-        self.batch = (batch[0].clone(), batch[1].clone())
+        covariates = {name: values.clone() for name, values in batch.covariates.items()}
+        labels = None if batch.labels is None else batch.labels.clone()
+        self.batch = Batch(batch.x.clone(), labels, covariates)
         graph = torch.cuda.CUDAGraph()
-        generator = torch.cuda.default_generators[self.batch[0].device.index]
+        generator = torch.cuda.default_generators[self.batch.x.device.index]
         random_state = generator.clone_state()
         try:
             with torch.cuda.graph(graph):
@@ -90,6 +92,12 @@ class CapturedStep:
             )
         else:
             self.graph = graph
+
+
+def tensors(batch: Batch) -> list[Tensor]:
+    """All that a batch holds, in a fixed order."""
+    labels = [] if batch.labels is None else [batch.labels]
+    return [batch.x, *labels, *(batch.covariates[name] for name in sorted(batch.covariates))]
 
 
 class CudaGraphStrategy(SingleDeviceStrategy):
@@ -150,11 +158,13 @@ class CudaGraphStrategy(SingleDeviceStrategy):
         return not self.lightning_module.automatic_optimization
 
 
-def choose_strategy(trainer: Mapping[str, Any]) -> Any:
+def choose_strategy(trainer: Mapping[str, Any], reason: str = "") -> Any:
     """Resolve `trainer.strategy=auto`.
 
     Args:
         trainer: the Trainer's arguments.
+        reason: why a CUDA graph cannot train this model, see `optimizers.why_eager`; said in a
+            line where there would be one.
 
     Returns:
         A CudaGraphStrategy where one GPU trains and nothing is asked for between a step's backward
@@ -172,6 +182,9 @@ def choose_strategy(trainer: Mapping[str, Any]) -> Any:
     scaled = trainer["precision"] == "16-mixed"
     alone = trainer["devices"] in (1, "1")
     if on_gpu(trainer["accelerator"]) and alone and not hooks and not scaled:
+        if reason:
+            print(f"trainer.strategy=eager: {reason}, which a CUDA graph cannot")
+            return "auto"
         return CudaGraphStrategy(device="cuda:0")
     return "auto"
 

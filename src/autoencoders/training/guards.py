@@ -105,5 +105,5 @@ class StopOnNonFinite(Callback):
     def _stop(self, trainer: pl.Trainer, name: str, value: float) -> None:
         raise InputError(
             f"{name} is {value} in epoch {trainer.current_epoch + 1}: training has diverged; the"
-            " last good checkpoint stays; lower model.lr and start again"
+            " last good checkpoint stays; lower optimizer.lr and start again"
         )

@@ -9,8 +9,9 @@ from pytorch_lightning.callbacks import Callback
 from torch import Tensor
 from torchvision.transforms.functional import to_pil_image
 
-from autoencoders.data import DataModule
+from autoencoders.data import DataModule, Examples
 from autoencoders.figures.images import montage
+from autoencoders.models import AutoEncoder
 from autoencoders.training.averaging import evaluated_weights
 from autoencoders.training.loggers import TensorBoard
 
@@ -42,19 +43,29 @@ class Images(Callback):
     def _show(self, trainer: pl.Trainer, pl_module: Any) -> None:
         epoch = trainer.current_epoch
         data: DataModule = trainer.datamodule  # type: ignore[attr-defined]  # set in fit
-        x = (data.val if len(data.val) else data.train).x(SHOWN).to(pl_module.device)
-        images = {}
-        if len(data.shape) == 3:
-            images["reconstructions"] = [x[:ROW], pl_module.reconstruct(x[:ROW])]
-            samples = pl_module.sample(4 * ROW, torch.Generator().manual_seed(0))
-            images["samples"] = samples.split(ROW)
+        examples = data.val if len(data.val) else data.train
+        shown = examples.batch(SHOWN, pl_module.device)
+        rows = images_of(pl_module, data, examples) if data.kind == "image" else {}
         for logger in trainer.loggers:
-            for name, rows in images.items():
-                logger.log_image(f"epoch/{name}", [to_pil_image(montage(rows))], epoch)  # type: ignore[attr-defined]
+            for name, images in rows.items():
+                logger.log_image(f"epoch/{name}", [to_pil_image(montage(images))], epoch)  # type: ignore[attr-defined]
             if isinstance(logger, TensorBoard):
-                _show_codes(logger.experiment, pl_module.encode(x), epoch)
+                _show_codes(logger.experiment, pl_module.encode(shown.x, **shown.given), epoch)
                 if epoch == 0:
                     _lay_out_charts(logger.experiment, pl_module.train_losses.names)
+
+
+def images_of(model: AutoEncoder, data: DataModule, examples: Examples) -> dict[str, list[Tensor]]:
+    """Rows of reconstructions below their originals, and of samples, as they are shown."""
+    first = examples.batch(ROW, model.device)
+    x_hat = model.reconstruct(first.x, **first.given)
+    n, generator = 4 * len(first.x), torch.Generator().manual_seed(0)
+    given = examples.resample(n, torch.Generator().manual_seed(0)).batch(device=model.device)
+    samples = model.sample(n, generator, **given.covariates)
+    return {
+        "reconstructions": [data.pixels(x) for x in (first.x, x_hat)],
+        "samples": list(data.pixels(samples).split(len(first.x))),
+    }
 
 
 def _show_codes(board: Any, z: Tensor, epoch: int) -> None:

@@ -20,7 +20,7 @@ from pytorch_lightning.loggers.logger import Logger
 from pytorch_lightning.utilities import rank_zero_only
 from torch.utils.tensorboard import SummaryWriter
 
-from autoencoders.errors import InputError
+from autoencoders.errors import InputError, how_to_install
 from autoencoders.files import HPARAMS, write_whole
 from autoencoders.training.event_files import (
     CURVES,
@@ -304,7 +304,7 @@ class MLflow(Service, MLFlowLogger):
 
 def _require(package: str) -> None:
     if find_spec(package) is None:
-        raise InputError(f"the package {package} is missing: pip install -e '.[{package}]'")
+        raise InputError(f"the package {package} is missing: {how_to_install(package)}")
 
 
 def _name(folder: Path) -> str:

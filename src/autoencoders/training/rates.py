@@ -23,8 +23,14 @@ class LearningRates(Callback):
         # schedule knows only what it has set itself.
         for i, optimizer in enumerate(trainer.optimizers):
             rate = float(optimizer.param_groups[0]["lr"])
-            name = _scheduled_name(trainer, optimizer) or f"lr{i or ''}"
+            name = _scheduled_name(trainer, optimizer) or _name(pl_module, i)
             pl_module.log(f"train/{name}", rate, on_step=False, on_epoch=True, batch_size=1)
+
+
+def _name(model: Any, i: int) -> str:
+    """What the i-th optimizer's learning rate is called where none schedules it."""
+    names = [*["lr"], *(f"{name}_lr" for name in getattr(model, "opponents", dict)())]
+    return names[i] if i < len(names) else f"lr{i}"
 
 
 def _scheduled_name(trainer: pl.Trainer, optimizer: Optimizer) -> str | None:

@@ -76,7 +76,7 @@ class RunRecord(Callback):
     ) -> None:
         if trainer.current_epoch == self._max_epochs:  # of statistics alone
             return
-        self.images += len(batch[0]) * trainer.world_size
+        self.images += len(batch.x) * trainer.world_size
         if pl_module.device.type == "cuda" and (trainer.is_last_batch or trainer.should_stop):
             torch.cuda.synchronize()
         self._end = time.perf_counter()

@@ -28,6 +28,36 @@ def load_weights(model: nn.Module, path: Path, data: Any = None) -> None:
     model.load_state_dict(content["state_dict"])
 
 
+def saved_spec(path: Path) -> dict[str, Any]:
+    """What the model of a checkpoint was told of its data, see `DataModule.spec`.
+
+    Raises:
+        InputError: the checkpoint cannot be read, or says nothing of it.
+    """
+    content = read_checkpoint(path)
+    hyper_parameters = content.get("hyper_parameters") or {}
+    if "kind" in hyper_parameters:
+        return {key: hyper_parameters[key] for key in ("shape", "kind", "bounded", "classes")}
+    described = _described(content, "of")  # as 0.1 wrote it
+    if "shape" not in described:
+        raise InputError(f"{path}: not a checkpoint of train.py: it does not say of which shape")
+    kind = "image" if len(described["shape"]) == 3 else "vector"
+    return {"shape": described["shape"], "kind": kind, "bounded": described["bounded"]}
+
+
+def refuse_other_data(path: Path, model: nn.Module, data: Any) -> None:
+    """Raise InputError where `data` are not of the kind that the checkpoint's model was trained
+    on."""
+    content = read_checkpoint(path)
+    _refuse_other(path, content, model, data)
+    spec = {key: value for key, value in data.spec.items() if key in ("shape", "bounded")}
+    for key, here in spec.items():
+        if (there := getattr(model, key)) != here:
+            raise InputError(
+                f"{path}: is of data of another {key} than are there now: {there}, here {here}"
+            )
+
+
 def start_from(model: nn.Module, path: Path, data: Any = None) -> None:
     """Start a new run's `model` from the weights of any checkpoint that fits, and say in a line
     what else was different there.

@@ -20,7 +20,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 from pydantic import BaseModel, Field, NonNegativeInt, PositiveInt, validate_call
 
-from autoencoders.errors import InputError
+from autoencoders.errors import InputError, how_to_install
 from autoencoders.files import MULTIRUN
 from autoencoders.runs.config import is_maximised
 from autoencoders.runs.jobs import admit_jobs, compose_job
@@ -104,7 +104,7 @@ class OptunaSearch(Sweeper):
         try:
             import optuna  # takes a second: only who searches pays
         except ModuleNotFoundError as error:
-            raise InputError("a search needs Optuna: pip install -e '.[sweep]'") from error
+            raise InputError(f"a search needs Optuna: {how_to_install('sweep')}") from error
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         # Its plots with matplotlib call themselves experimental.

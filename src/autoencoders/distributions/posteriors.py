@@ -1,40 +1,15 @@
-"""The prior over codes, and the posteriors that encoders describe."""
+"""The posteriors that encoders describe."""
 
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
 import torch
 from torch import Tensor
+from torch.distributions import Normal
 from typing_extensions import Self
 
+from autoencoders.distributions.priors import NormalPrior, Prior
 from autoencoders.divergences import kl_to_prior
-
-
-class NormalPrior:
-    """P_z = N(0, std^2 I).
-
-    Args:
-        latent_dim: dimensions of a code.
-        std: sigma.
-    """
-
-    def __init__(self, latent_dim: int, std: float) -> None:
-        self.latent_dim = latent_dim
-        self.std = std
-
-    def draw(
-        self,
-        n: int,
-        generator: torch.Generator | None = None,
-        device: torch.device | str | None = None,
-    ) -> Tensor:
-        """n codes, (n, latent_dim), on `device`.
-
-        A generator draws on its own device, so that a CPU generator's codes are the same anywhere.
-        """
-        home = generator.device if generator else device
-        z = torch.randn(n, self.latent_dim, generator=generator, device=home)
-        return self.std * z.to(device)
 
 
 class Posterior(Protocol):
@@ -101,6 +76,20 @@ class NormalPosterior:
         """
         return self.mean + (self.log_var / 2).exp() * torch.randn_like(self.mean)
 
-    def kl(self, prior: NormalPrior) -> Tensor:
-        """KL(Q(z|x) || P_z) in nats, averaged over the batch: a scalar."""
-        return kl_to_prior(self.mean, self.log_var, prior.std)
+    def log_prob(self, z: Tensor) -> Tensor:
+        """log q(z|x) in nats of a code for each example, (B, latent_dim) -> (B,)."""
+        # Without a check, which would look at the values on the host: a CUDA graph has none.
+        normal = Normal(self.mean, (self.log_var / 2).exp(), validate_args=False)
+        return normal.log_prob(z).sum(1)
+
+    def kl(self, prior: Prior, z: Tensor) -> Tensor:
+        """KL(Q(z|x) || P_z) in nats, averaged over the batch: a scalar.
+
+        In closed form for a NormalPrior, else estimated without bias as log q(z|x) - log p(z).
+
+        Args:
+            z: draws from this posterior, (B, latent_dim).
+        """
+        if isinstance(prior, NormalPrior):
+            return kl_to_prior(self.mean, self.log_var, prior.std)
+        return (self.log_prob(z) - prior.log_prob(z)).mean()

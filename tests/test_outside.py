@@ -1,0 +1,73 @@
+"""Classes of the user's own, outside this package: a module where the command is typed."""
+
+import json
+
+import pytest
+from conftest import SMALL, run_script
+
+from autoencoders.errors import InputError
+from autoencoders.trusted import is_trusted, trusted_class
+
+MODULE = """
+from autoencoders.losses import SquaredError
+from autoencoders.models import AE
+
+
+class Sparse(AE):
+    label = "sparse"
+
+    def losses(self, batch, out):
+        reconstruction = self.reconstruction(batch, out)
+        penalty = out.z.abs().sum(1).mean()
+        loss = reconstruction + penalty
+        return {"loss": loss, "reconstruction": reconstruction, "penalty": penalty}
+
+
+class Twice(SquaredError):
+    def loss(self, logits, x):
+        return 2 * super().loss(logits, x)
+"""
+YAML = "defaults:\n  - ae\n\n_target_: own_lab.Sparse\ncost:\n  _target_: own_lab.Twice\n"
+TINY = (*SMALL, "network=mlp", "trainer.max_epochs=1", "+trainer.limit_train_batches=2")
+TINY += ("logger=none", "evaluate=false", "hydra.run.dir=run")
+
+
+@pytest.fixture
+def lab(tmp_path):
+    """A folder with a module and a conf/ beside it."""
+    (tmp_path / "own_lab.py").write_text(MODULE)
+    (tmp_path / "conf/model").mkdir(parents=True)
+    (tmp_path / "conf/model/sparse.yaml").write_text(YAML)
+    return tmp_path
+
+
+def test_a_model_and_a_cost_where_the_command_is_typed(lab):
+    trained = run_script("train.py", "--config-dir=conf", "model=sparse", *TINY, cwd=lab)
+    assert trained.returncode == 0, trained.stderr
+    assert "commands need AUTOENCODERS_TRUST=own_lab" in trained.stdout
+    metrics = json.loads((lab / "run/metrics.json").read_text())
+    assert metrics["test/reconstruction"] == pytest.approx(2 * 784 * metrics["test/mse"], rel=1e-4)
+
+    again = ("run=run", "evaluation.images=20", "sampler=[prior]")
+    refused = run_script("evaluate.py", *again, cwd=lab)
+    assert refused.returncode == 1
+    assert "model._target_=own_lab.Sparse" in refused.stderr
+    assert "set AUTOENCODERS_TRUST=own_lab" in refused.stderr
+    trusted = run_script("evaluate.py", *again, cwd=lab, AUTOENCODERS_TRUST="other,own_lab")
+    assert trusted.returncode == 0, trusted.stderr
+    after = json.loads((lab / "run/metrics.json").read_text())
+    assert after["test/mse"] == pytest.approx(metrics["test/mse"])
+
+
+def test_what_files_may_name(monkeypatch):
+    assert is_trusted("autoencoders.models.AE")
+    assert is_trusted("torch.optim.Adam")
+    for foreign in ("os.system", "autoencoders_evil.X", "torch.hub.load", "mine.models.A"):
+        assert not is_trusted(foreign)
+    monkeypatch.setenv("AUTOENCODERS_TRUST", "lab, mine.models")
+    assert is_trusted("mine.models.A")
+    assert not is_trusted("mine.others.A")
+    with pytest.raises(InputError, match="is no class"):
+        trusted_class("autoencoders.models.ae.__doc__")
+    with pytest.raises(InputError, match=r"os\.system: files may name .*AUTOENCODERS_TRUST=os"):
+        trusted_class("os.system")
