@@ -860,9 +860,8 @@ def test_bad_input_ends_the_program(command, tmp_path):
 def test_any_argument_of_the_trainer_trains_or_gets_one_line(argument, tmp_path, no_figures):
 
     def try_out(override, folder):
-        cfg = compose_train(
-            *SHORT, "trainer.max_epochs=1", "trainer.limit_train_batches=1", override
-        )
+        few = ("dataset.batch_size=128", "trainer.max_epochs=1", "trainer.limit_train_batches=1")
+        cfg = compose_train(*SHORT, *few, override)
         check_settings(cfg)
         train(cfg, folder)
 

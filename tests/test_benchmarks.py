@@ -9,7 +9,7 @@ import sys
 from importlib.util import find_spec
 
 import pytest
-from conftest import ROOT, run_script
+from conftest import ROOT, run_afresh
 
 BENCHMARKS = ROOT / "benchmarks"
 TINY = ("--steps", "1", "--rounds", "1", "--batch-size", "8", "--hidden-dim", "2")
@@ -36,7 +36,7 @@ def assert_measured(rows, *columns):
 
 def measured(name, *arguments, cwd):
     """The table that `python benchmarks/<name> <arguments>` prints."""
-    done = run_script(f"benchmarks/{name}", *arguments, cwd=cwd)
+    done = run_afresh(f"benchmarks/{name}", *arguments, cwd=cwd)
     assert done.returncode == 0, done.stderr
     return table(done.stdout)
 

@@ -4,7 +4,7 @@ import json
 import shutil
 
 import pytest
-from conftest import ROOT, run_script
+from conftest import ROOT, run_afresh
 
 
 @pytest.fixture
@@ -16,7 +16,7 @@ def without_torch(tmp_path):
     path = {"PYTHONPATH": f"{stub}:{ROOT / 'src'}", "PYTHONUNBUFFERED": ""}
 
     def command(line):
-        done = run_script(*line.split(), cwd=tmp_path, **path)
+        done = run_afresh(*line.split(), cwd=tmp_path, **path)
         return done.stdout, done.stderr
 
     return command

@@ -16,7 +16,7 @@ from autoencoders.samplers.learned import Learned
 
 KINDS = (Flow, FlowMatching, TwoStage)
 QUICK = {"hidden_dim": 64, "batch_size": 200, "lr": 3e-3, "patience": 200}
-EPOCHS = {Flow: 20, FlowMatching: 150, TwoStage: 100}
+EPOCHS = {Flow: 12, FlowMatching: 50, TwoStage: 70}
 
 
 def moons(n=2000, seed=0):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import SHORT, run_script
+from conftest import SHORT, run_afresh
 from omegaconf import OmegaConf
 
 from autoencoders.comparison import Comparison, FinishedRun
@@ -99,6 +99,6 @@ def test_numbers_that_json_cannot_hold_are_named(capsys):
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
 def test_a_terminal_without_bullets(encoding, tmp_path):
     folder = "hydra.run.dir='x [/red] y'"
-    done = run_script("train.py", *SHORT, folder, cwd=tmp_path, PYTHONIOENCODING=encoding)
+    done = run_afresh("train.py", *SHORT, folder, cwd=tmp_path, PYTHONIOENCODING=encoding)
     assert done.returncode == 0, done.stderr
     assert "metrics  x [/red] y/metrics.json" in done.stdout
