@@ -28,8 +28,9 @@ import torch
 from common import at_least, device, print_table, timed, train_seconds
 from torch import Tensor, nn
 
+from autoencoders.data import Batch
 from autoencoders.models import WAEGAN, AutoEncoder
-from autoencoders.models.base import Batch, Losses
+from autoencoders.models.base import Losses
 from autoencoders.networks import Tutorial
 from autoencoders.training.cuda_graph import CapturedStep
 from autoencoders.training.precision import choose_precision
@@ -96,7 +97,7 @@ def bare_seconds(model: AutoEncoder, precision: str, x: Tensor, steps: int) -> f
 
     if device().type == "cuda":
         step = CapturedStep(step)
-    return timed(lambda: step((x, x)), steps)
+    return timed(lambda: step(Batch(x)), steps)
 
 
 def floor_seconds(model: AutoEncoder, precision: str, x: Tensor, steps: int) -> float:
@@ -108,7 +109,7 @@ def floor_seconds(model: AutoEncoder, precision: str, x: Tensor, steps: int) -> 
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear)
     ]
     with autocast(precision), torch.no_grad():
-        out = model(x)
+        out = model(Batch(x))
         if isinstance(model, WAEGAN):  # D sees prior and codes in its step, codes in the other's
             for _ in range(3):
                 model.discriminator(out.z)

@@ -46,7 +46,7 @@ OVERRIDES = {
     "model=gan": ["model=gan: no such choice", MODELS],
     "modle=wae": ["modle: no such key", "did you mean model?"],
     "model.latent=3": ["model.latent: no such key", "latent_dim"],
-    "+model.depth=3": ["model.depth: no such key; allowed: betas, cost, ", "latent_dim"],
+    "+model.depth=3": ["model.depth: no such key; allowed: cost, ", "latent_dim"],
     "+dataset.batchsize=3": ["dataset.batchsize: no such key; did you mean batch_size? allowed: "],
     "+network.hidden=3": ["network.hidden: no such key; did you mean hidden_dim?"],
     "+evaluation.samplers.prior.std=3": ["evaluation.samplers.prior.std: no such key", "none"],
@@ -57,8 +57,8 @@ OVERRIDES = {
     "model.latent_dim=many": ["model.latent_dim=many: must be a valid integer"],
     "model.reg_weight=-1": ["model.reg_weight=-1: must be greater than or equal to 0"],
     "model.prior_std=0": ["model.prior_std=0: must be greater than 0"],
-    "model.cost=l1": ["model.cost=l1: must be 'bce', 'mse' or 'sigma'"],
-    "model.schedule=linear": ["model.schedule=linear", "'constant', 'step' or 'cosine'"],
+    "model.cost=l1": ["model.cost=l1: no such cost; allowed: bce, mse, sigma"],
+    "model.schedule=step": ["model.schedule: no such key"],  # scheduler= now
     "dataset.batch_size=1": ["dataset.batch_size=1: must be greater than or equal to 2"],
     "dataset.val_size=1500": ["dataset.val_size=1500", "allowed: at most 1498"],
     "dataset.val_size=0": ["monitor=val/mse: there is no validation with dataset.val_size=0"],
@@ -66,20 +66,24 @@ OVERRIDES = {
     "trainer.precision=17": ["trainer.precision=17: no such choice", "bf16-mixed"],
     "+trainer.epochs=5": ["trainer.epochs: no such key", "max_epochs"],
     "trainer=gpu": ["trainer: "],
-    "model.schedule=step": ["schedule=step with lr_steps=[]"],
+    "scheduler=step scheduler.step_size=x": ["scheduler=StepLR: TypeError: "],
+    "scheduler=milestones scheduler.factors=[3]": ["scheduler=MilestonesLR: TypeError: "],
+    "scheduler=linear": ["scheduler", "'linear'", "cosine"],
+    "optimizer._target_=torch.nn.Linear": ["optimizer._target_=torch.nn.Linear: allowed: an opt"],
+    "optimizer=sgd optimizer.momentum=-1": ["optimizer=SGD: ValueError: Invalid momentum value"],
+    "+optimizer.speed=1": ["optimizer.speed: no such key; allowed: amsgrad, betas, "],
     "seed=abc": ["seed=abc: must be a valid integer"],
     "monitor=loss": ["monitor=loss: must match pattern"],
     "resume=nowhere": ["resume=nowhere: not a run to continue", ".hydra/config.yaml"],
     "ckpt_path=nowhere": ["nowhere: no such checkpoint"],
-    "model.betas=[0.9]": ["model.betas.1: is missing"],
-    "model.betas=[0.9,1.0]": ["model.betas.1=1.0: must be less than 1"],
+    "optimizer.betas=[0.9]": ["optimizer.betas=[0.9]: must have at least 2 items"],
+    "optimizer.betas=[0.9,1.0]": ["optimizer.betas.1=1.0: must be less than 1"],
     "optimizer.lr=0": ["optimizer.lr=0: must be greater than 0"],
     "optimizer.lr=nan": ["optimizer.lr=nan: must be a finite number"],
     "network.hidden_dim=1.5": ["network.hidden_dim=1.5: must be a valid integer"],
     "network=dcgan": [f"network=dcgan: no such choice; allowed: {NETWORKS}"],
     "network.depth=3": ["network.depth: no such key", "hidden_dim"],
     "model.input_noise=-0.1": ["model.input_noise=-0.1: must be greater than or equal to 0"],
-    "model.lr_steps=[[1,0.5]]": ["schedule=cosine with lr_steps=[(1, 0.5)]"],
     "model.kernel=rbf": ["model.kernel: no such key"],
     "model.latent_dim": ["model.latent_dim"],
     "model.latent_dim=": ["model.latent_dim="],
@@ -118,7 +122,7 @@ OVERRIDES = {
         "evaluation.samplers.mixture.components=many: must be a valid integer"
     ],
     "evaluation.samplers.mixture._target_=os.system": [
-        "evaluation.samplers.mixture._target_=os.system: allowed: a sampler in autoencoders."
+        "evaluation.samplers.mixture._target_=os.system: allowed: a sampler as in autoencoders."
     ],
     "+evaluation.samplers.mine.of=3": ["evaluation.samplers.mine._target_: is missing"],
     "evaluation.neighbors=3": ["evaluation.neighbors: no such key; did you mean neighbours?"],
@@ -176,12 +180,12 @@ OVERRIDES = {
         "callbacks.early_stopping.monitor=test/mse: must match pattern '^(train|val)/'"
     ],
     "callbacks=swa": ["callbacks=swa: no such choice; allowed: early_stopping, ema, lr_monitor"],
-    "callbacks=ema callbacks.ema._target_=os.system": ["os.system: allowed: in autoencoders."],
+    "callbacks=ema callbacks.ema._target_=os.system": ["os.system: allowed: a callback as in "],
     "tags=ablation": ["tags=ablation: must be a valid list"],
     "tags=['a b']": ["tags.0=a b: must match pattern"],
     "logger=neptune": ["logger=neptune: no such choice; allowed: csv, mlflow, none, tensorboard"],
     "logger=[csv,neptune]": ["logger=neptune: no such choice"],
-    "logger.tensorboard._target_=os.system": ["os.system: allowed: a logger in autoencoders."],
+    "logger.tensorboard._target_=os.system": ["os.system: allowed: a logger as in autoencoders."],
     "logger=csv logger.csv=3": ["logger.csv=3: must be a valid dictionary"],
     "+logger.tensorboard.flush=1": ["logger.tensorboard.flush: no such key; allowed: none"],
     "+trainer.default_root_dir=x": ["trainer.default_root_dir=x: cannot be set: hydra.run.dir="],
@@ -201,20 +205,26 @@ OVERRIDES = {
         "must be a valid string",
     ],
     "model._target_=os.system": [
-        "model._target_=os.system: allowed: a subclass of AutoEncoder",
+        "model._target_=os.system: allowed: a subclass of autoencoders.AutoEncoder",
         "src/autoencoders/models",
     ],
-    "model._target_=autoencoders.models.GAN": ["autoencoders.models.GAN: allowed: a subclass"],
-    "model._target_=autoencoders.models.AutoEncoder": ["allowed: a subclass of AutoEncoder"],
+    "model._target_=autoencoders.models.GAN": [
+        "autoencoders.models.GAN: there is no such class; allowed: a subclass"
+    ],
+    "model._target_=autoencoders.models.AutoEncoder": [
+        "allowed: a subclass of autoencoders.AutoEncoder"
+    ],
     "network._target_=torch.nn.Linear": [
-        "network._target_=torch.nn.Linear: allowed: a family in autoencoders.networks",
+        "network._target_=torch.nn.Linear: allowed: a family as in autoencoders.networks",
         "conf/network",
     ],
     "dataset._target_=mine.Data": [
-        "dataset._target_=mine.Data: allowed: a subclass of DataModule",
+        "dataset._target_=mine.Data: there is no such class; allowed: a subclass of ",
         "conf/dataset",
     ],
-    "dataset._target_=autoencoders.data.Examples": ["allowed: a subclass of DataModule"],
+    "dataset._target_=autoencoders.data.Examples": [
+        "allowed: a subclass of autoencoders.DataModule"
+    ],
     "+model._partial_=true": ["model._partial_=True: not a key that a run's config may have"],
     # an empty path means the current folder, as where a shell's variable is not set
     "resume=": ["resume=: is empty", "give a path, or leave it out"],
@@ -229,10 +239,10 @@ OVERRIDES = {
     "-m dataset=folder 'dataset.path=\"\",a'": ["dataset.path=: is empty"],
     # keys that nothing reads, beside those that another key refers to
     "+foo=1": ["foo: no such key; allowed: seed, monitor, "],
-    "+lr=0.1": ["lr: no such key; did you mean model.lr? allowed: seed, "],
+    "+lr=0.1": ["lr: no such key; did you mean optimizer.lr? allowed: seed, "],
     "+images.of=3": ["images: no such key; did you mean evaluation.images?"],
     "-m +foo=1,2": ["foo: no such key"],
-    "-m sweep=search_wae +lr=0.1": ["lr: no such key; did you mean model.lr?"],
+    "-m sweep=search_wae +lr=0.1": ["lr: no such key; did you mean optimizer.lr?"],
     "+width=-1 'network.hidden_dim=${width}'": ["network.hidden_dim=-1: must be greater than 0"],
     "+a.b=-1 'network.hidden_dim=${a.b}'": ["network.hidden_dim=-1: must be greater than 0"],
     "+name=7 'hydra.run.dir=x${name}' seed=-1": ["seed=-1: must be greater than or equal to 0"],
@@ -248,7 +258,6 @@ OVERRIDES = {
     "evaluate=no": ["evaluate=no: must be a valid boolean"],
     "model.latent_dim=8.0": ["model.latent_dim=8.0: must be a valid integer"],
     "optimizer.lr=true": ["optimizer.lr=True: must be a valid number"],
-    "model.schedule=step model.lr_steps=[[1.0,0.5]]": ["model.lr_steps.0.0=1.0: must be a valid"],
     "dataset.val_size=true": ["dataset.val_size=True: must be a valid integer"],
     "dataset=table dataset.path=x dataset.normalise=1": ["normalise=1: must be a valid boolean"],
     "network.hidden_dim=16.0": ["network.hidden_dim=16.0: must be a valid integer"],

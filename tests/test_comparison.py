@@ -153,7 +153,7 @@ def test_runs_that_do_not_compare(runs, key, value, words):
 
 def test_what_a_comparison_leaves(compared):
     folder, printed = compared
-    names = {exhibit.__name__ for exhibit in exhibits.IMAGE_EXHIBITS}
+    names = {exhibit.__name__ for exhibit in exhibits.EXHIBITS["image"]}
     names |= {"embeddings", "errors", "sample_quality"}
     assert {file.stem for file in folder.glob("*.png")} == names
     for name in ("comparison.md", "comparison.csv", "comparison.json", "index.html"):
@@ -506,8 +506,8 @@ def test_a_search_is_drawn(multirun, tmp_path, monkeypatch):
         shutil.copytree(multirun / "0", root / str(i))
         config = OmegaConf.load(root / f"{i}/.hydra/config.yaml")
         config.model.reg_weight = 2.0**i
-        config.model.lr = 0.001 * (1 + i % 3)
-        config.model.discriminator_lr = 0.001 * (1 + i % 2)
+        config.optimizer.lr = 0.001 * (1 + i % 3)
+        config.model.discriminator_optimizer.lr = 0.001 * (1 + i % 2)
         config.model.cost = ("bce", "mse")[i % 2]
         config.objective = "prior/fd_cnn" if i else "val/mse"
         OmegaConf.save(config, root / f"{i}/.hydra/config.yaml")
@@ -642,7 +642,7 @@ def test_what_is_added_is_measured_printed_and_compared(tmp_path, monkeypatch, c
         added = Metric(compute, (Quantity(key, f"the {key}", "lower"),))
         monkeypatch.setattr(latents, name, (*getattr(latents, name), added))
     monkeypatch.setattr(evaluation_exhibits, "EXHIBITS", (*evaluation_exhibits.EXHIBITS, exhibit))
-    monkeypatch.setattr(exhibits, "IMAGE_EXHIBITS", (exhibit,))
+    monkeypatch.setitem(exhibits.EXHIBITS, "image", (exhibit,))
     monkeypatch.setattr(finish, "of_training", lambda *_: {})  # no list that a figure is added to
     overrides = (
         *("model=ae", "model._target_=autoencoders.models.Own", "evaluate=true"),
@@ -677,7 +677,8 @@ def test_what_is_added_is_measured_printed_and_compared(tmp_path, monkeypatch, c
     assert "wide/brightness" in sections["Samples: wide"]
     assert {"latent/largest", "latent/spread"} < set(sections["Latent space"])
     assert comparison.floor["wide/brightness"].mean == metrics["held_out/brightness"]
-    model, _, data, *_ = load_run(folder)
+    run = load_run(folder)
+    model, data = run.model, run.data
     drawings = exhibits.of_models({"Own": model}, data, points=20)
     page.write(comparison, {name: drawing() for name, drawing in drawings.items()}, tmp_path)
     content = (tmp_path / "index.html").read_text()

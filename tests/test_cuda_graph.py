@@ -9,8 +9,8 @@ from conftest import SMALL, choices, compose_train
 from pytorch_lightning.callbacks import Callback
 from torch import nn
 
-from autoencoders.data import Batch
 from autoencoders import training
+from autoencoders.data import Batch
 from autoencoders.training import cuda_graph
 from autoencoders.training.checkpoint_files import read_checkpoint
 from autoencoders.training.cuda_graph import (

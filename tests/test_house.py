@@ -82,7 +82,7 @@ def test_who_knows_a_library(library, rooms):
         ("networks", {"errors"}),
         ("losses", set()),
         ("divergences", set()),
-        ("distributions", {"divergences"}),
+        ("distributions", {"divergences", "losses"}),
         ("figures", set()),
         ("samplers", {"distributions", "networks", "files", "errors"}),
     ],

@@ -3,7 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from small import adam, SHAPE, check_training, small
+from small import SHAPE, adam, check_training, small
 
 from autoencoders.data import Batch
 from autoencoders.divergences import mmd

@@ -3,7 +3,7 @@
 import pytest
 import torch
 from conftest import exported
-from small import batch_of, SHAPE, small
+from small import SHAPE, batch_of, small
 
 from autoencoders import models
 from autoencoders.errors import InputError

@@ -14,15 +14,13 @@ OF_NUMBERS = ("model", "network", "optimizer", "scheduler", "trainer", "ckpt_pat
 
 
 def short_names(keys: Iterable[str]) -> dict[str, str]:
-    """What dotted keys are called in figures and tables: their last part, or their last two where
-    two end alike."""
-    known = list(keys)
-    last = Counter(key.rpartition(".")[2] for key in known)
+    """What dotted keys are called in figures and tables: their last part, such as lr for
+    optimizer.lr and discriminator_lr for model.discriminator_optimizer.lr; their last two where two
+    end alike."""
+    known = {key: key.replace("_optimizer.", "_").split(".") for key in keys}
+    last = Counter(parts[-1] for parts in known.values())
     return {
-        key: ".".join(key.split(".")[-2:])
-        if last[key.rpartition(".")[2]] > 1
-        else key.rpartition(".")[2]
-        for key in known
+        k: ".".join(parts[-2:] if last[parts[-1]] > 1 else parts[-1:]) for k, parts in known.items()
     }
 
 

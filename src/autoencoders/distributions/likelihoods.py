@@ -5,6 +5,7 @@ from typing import Annotated, Any, Protocol
 import torch
 import torch.nn.functional as F
 from pydantic import AfterValidator
+from pydantic_core import PydanticCustomError
 from torch import Tensor
 
 from autoencoders.losses import Cost, OptimalSigma, SquaredError
@@ -69,9 +70,10 @@ def make_cost(cost: str | Cost, bounded: bool) -> Cost:
 
 def _known(cost: Any) -> Any:
     if isinstance(cost, str) and cost not in COSTS:
-        raise ValueError(f"no such cost; allowed: {', '.join(COSTS)}")
+        raise PydanticCustomError("cost", f"no such cost; allowed: {', '.join(COSTS)}")
     if not isinstance(cost, str) and not hasattr(cost, "loss"):
-        raise ValueError(f"neither a name nor a cost, see Cost; allowed: {', '.join(COSTS)}")
+        names = ", ".join(COSTS)
+        raise PydanticCustomError("cost", f"neither a name nor a cost, see Cost; allowed: {names}")
     return cost
 
 

@@ -339,15 +339,15 @@ class AutoEncoder(pl.LightningModule):
         Args:
             name: of the learning rate, where it is logged.
         """
-        made = optimizers.make_optimizer(optimizer, parameters, self.device.type == "cuda")
+        with optimizers.named("optimizer", optimizer):
+            made = optimizers.make_optimizer(optimizer, parameters, self.device.type == "cuda")
         if self.scheduler is None:
             return {"optimizer": made}
         stepwise = optimizers.interval_of(self.scheduler) == "step"
-        steps = self.trainer.estimated_stepping_batches if stepwise else 0
-        epochs = self._trainer.max_epochs if self._trainer else 0
-        schedule = optimizers.make_scheduler(
-            self.scheduler, made, max(epochs or 1, 1), int(steps), name
-        )
+        steps = int(self.trainer.estimated_stepping_batches) if stepwise else 0
+        epochs = max((self._trainer.max_epochs if self._trainer else 1) or 1, 1)
+        with optimizers.named("scheduler", self.scheduler):
+            schedule = optimizers.make_scheduler(self.scheduler, made, epochs, steps, name)
         if not self.automatic_optimization:  # Lightning would warn that it leaves it to the model
             schedule.pop("monitor", None)
         return {"optimizer": made, "lr_scheduler": schedule}

@@ -8,7 +8,8 @@ optimizer's learning rate, and whether it moves each epoch or each step.
 import functools
 import inspect
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -21,6 +22,8 @@ from torch.optim.lr_scheduler import (
     OneCycleLR,
     ReduceLROnPlateau,
 )
+
+from autoencoders.errors import InputError
 
 Partial = functools.partial[Any]
 
@@ -47,6 +50,16 @@ class MilestonesLR(LRScheduler):
     def get_lr(self) -> list[float | torch.Tensor]:
         reached = [factor for start, factor in self.milestones.items() if start <= self.last_epoch]
         return [rate * math.prod(reached) for rate in self.base_lrs]
+
+
+@contextmanager
+def named(key: str, made: Partial) -> Iterator[None]:
+    """Raise InputError, with the config's key, where torch does not make what is asked for."""
+    try:
+        yield
+    except (TypeError, ValueError, KeyError, ZeroDivisionError) as error:
+        line = f"{type(error).__name__}: {error}"
+        raise InputError(f"{key}={made.func.__name__}: {line}") from error
 
 
 def overridden(optimizer: Partial, changes: "Mapping[str, Any] | Partial") -> Partial:
