@@ -66,7 +66,7 @@ def overridden(optimizer: Partial, changes: "Mapping[str, Any] | Partial") -> Pa
     """An optimizer with other settings; another optimizer, where `changes` is one."""
     if isinstance(changes, functools.partial):
         return changes
-    return functools.partial(optimizer, **changes)
+    return functools.partial(optimizer.func, *optimizer.args, **{**optimizer.keywords, **changes})
 
 
 def make_optimizer(

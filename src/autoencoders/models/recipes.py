@@ -40,7 +40,8 @@ def make(value: Any) -> Any:
 def _partial(value: Any) -> Any:
     if value is not None and not isinstance(value, functools.partial):
         raise ValueError(f"must be a functools.partial of a class, not {value!r}")
-    return value
+    # Hydra's own kind of partial does not merge with what changes it.
+    return value and functools.partial(value.func, *value.args, **value.keywords)
 
 
 def _changes(value: Any) -> Any:
