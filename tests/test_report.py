@@ -89,6 +89,18 @@ def test_a_run_ends_with_what_tells_most(capsys):
     assert len(numbers) == len(metrics) - 1  # the floor stands beside
 
 
+def test_a_models_parameters_are_counted_once(capsys):
+    model = torch.nn.Module()
+    model.encoder = model.again = torch.nn.Linear(4, 2)
+    model.decoder = torch.nn.Linear(2, 4)
+    model.points = torch.nn.Parameter(torch.zeros(1000))
+    report.print_model(model)
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert [(name, count) for name, count, _ in lines] == [
+        *(("encoder", "10"), ("decoder", "12"), ("others", "1,000")),
+    ]
+
+
 def test_numbers_that_json_cannot_hold_are_named(capsys):
     metrics = {"test/mse": 0.5, "test/kl": math.inf, "latent/mmd": math.nan, "epochs": 3}
     assert report.finite(metrics) == {"test/mse": 0.5, "epochs": 3}

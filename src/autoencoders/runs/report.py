@@ -20,9 +20,13 @@ from autoencoders.runs.jobs import Job, is_job, rounded
 
 
 def print_model(model: nn.Module) -> None:
-    """A line for each of the model's networks, with its parameters."""
-    for name, network in model.named_children():
-        if count := sum(parameter.numel() for parameter in network.parameters()):
+    """A line for each of the model's networks, with its parameters: shared ones count once, and
+    those that no network owns come last."""
+    counted: set[int] = set()
+    for name, network in (*model.named_children(), ("others", model)):
+        new = [p for p in network.parameters() if id(p) not in counted]
+        counted |= {id(parameter) for parameter in new}
+        if count := sum(parameter.numel() for parameter in new):
             _console().print(f"{name:<15}{count:>12,} parameters")
 
 
