@@ -67,7 +67,7 @@ def compare(cfg: DictConfig, dataset: str) -> Path:
         write_whole(folder / f"{name}.png", content)
         figures[name] = figure
     page.write(comparison, figures, folder)
-    print_comparison(comparison, folder)
+    print_comparison(comparison, folder, cfg.verbose)
     return folder
 
 
