@@ -274,9 +274,9 @@ def test_the_fields_words():
 
 @pytest.mark.parametrize("model", choices("model"))
 def test_the_networks_of_every_model_are_drawn_with_all_their_parameters(model):
-    _, model = build(compose_train(f"model={model}", "network.hidden_dim=2"))
-    x = torch.rand(8, *model.shape)
-    figure = network_diagram(model, lambda: model.losses(x, model(x)), "title")
+    data, model = build(compose_train(f"model={model}", "network.hidden_dim=2"))
+    data.setup()
+    figure = exhibits.networks(model, data, "note")
     drawn = {text.partition(":")[0] for text in texts(figure) if " parameters" in text}
     discriminator = {"discriminator"} if hasattr(model, "discriminator") else set()
     assert {"encoder", "decoder"} | discriminator <= drawn
@@ -293,9 +293,9 @@ def test_a_models_own_further_modules_are_drawn():
             self.up, self.down = nn.Linear(8, 4), nn.Linear(4, 8)
             self.scale = nn.Parameter(torch.ones(3))
 
-        def losses(self, x, out):
+        def losses(self, batch, out):
             self.down(self.up(out.z))
-            return super().losses(x, out)
+            return super().losses(batch, out)
 
     data, _ = build(compose_train())
     data.setup()

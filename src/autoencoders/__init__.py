@@ -12,6 +12,7 @@ if TYPE_CHECKING:
         MNIST,
         PBMC,
         Avatars,
+        Batch,
         CelebA,
         DataModule,
         Digits,
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     )
     from autoencoders.models import (
         AE,
+        CVAE,
         CWAE,
         RAE,
         SWAE,
@@ -30,9 +32,10 @@ if TYPE_CHECKING:
         AutoEncoder,
         BetaTCVAE,
         InfoVAE,
+        VampVAE,
     )
     from autoencoders.networks import MLP, Network, Paper, Strided, Tutorial
-    from autoencoders.runs import Run, load_run, load_sampler
+    from autoencoders.runs import Run, load_model, load_run, load_sampler
     from autoencoders.samplers import (
         ClassMixture,
         Flow,
@@ -45,6 +48,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AE",
+    "CVAE",
     "CWAE",
     "MLP",
     "MNIST",
@@ -56,6 +60,7 @@ __all__ = [
     "WAEMMD",
     "AutoEncoder",
     "Avatars",
+    "Batch",
     "BetaTCVAE",
     "CelebA",
     "ClassMixture",
@@ -76,6 +81,8 @@ __all__ = [
     "Table",
     "Tutorial",
     "TwoStage",
+    "VampVAE",
+    "load_model",
     "load_run",
     "load_sampler",
 ]

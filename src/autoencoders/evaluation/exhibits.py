@@ -183,11 +183,11 @@ def latent_space(model: AutoEncoder, data: DataModule, note: str) -> Figure:
 
 
 def networks(model: AutoEncoder, data: DataModule, note: str) -> Figure:
-    x = data.held_out.x(8).to(model.device)
+    batch = data.held_out.batch(8, model.device)
 
     def compute() -> None:
-        out = model(x)
-        model.losses(x, out)  # a discriminator, say, is called here alone
+        out = model(batch)
+        model.losses(batch, out)  # a discriminator, say, is called here alone
 
     return network_diagram(model, compute, f"{heading(model, data)}: networks", note)
 
