@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 from autoencoders.commands import use_own_modules
 from autoencoders.errors import InputError, end_on_ctrl_c, one_line_errors, one_line_in_job
 from autoencoders.files import make_new, write_whole
+from autoencoders.runs.explain import explain_keys
 from autoencoders.runs.finished import named_runs
 from autoencoders.runs.jobs import quote_paths
 from autoencoders.runs.keys import check_command
@@ -66,7 +67,7 @@ def compare(cfg: DictConfig, dataset: str) -> Path:
         write_whole(folder / f"{name}.png", content)
         figures[name] = figure
     page.write(comparison, figures, folder)
-    print_comparison(comparison, folder)
+    print_comparison(comparison, folder, cfg.verbose)
     return folder
 
 
@@ -83,6 +84,7 @@ def main(cfg: DictConfig) -> None:
 
 if __name__ == "__main__":
     use_own_modules()
+    explain_keys()
     quote_paths(sys.argv)
     with one_line_errors(), end_on_ctrl_c():
         main()

@@ -12,6 +12,7 @@ from autoencoders.errors import end_on_ctrl_c, one_line_errors, one_line_in_job
 from autoencoders.files import shown, writing_into
 from autoencoders.runs.config import evaluation_of, evaluation_settings
 from autoencoders.runs.evaluations import home_of
+from autoencoders.runs.explain import explain_keys
 from autoencoders.runs.folder import load_config, load_trained, lock, make_loggers, to_evaluate
 from autoencoders.runs.jobs import quote_paths
 from autoencoders.runs.keys import check_command
@@ -79,6 +80,7 @@ def main(cfg: DictConfig) -> None:
 
 if __name__ == "__main__":
     use_own_modules()
+    explain_keys()
     quote_paths(sys.argv)
     with one_line_errors(), end_on_ctrl_c():
         main()

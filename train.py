@@ -16,6 +16,7 @@ from autoencoders.errors import one_line_errors, one_line_in_job
 from autoencoders.files import CONFIG, LAST, shown, writing_into
 from autoencoders.runs.claim import handle_interruptions, rank, resumed_config
 from autoencoders.runs.config import check_settings, evaluation_settings, objective_of
+from autoencoders.runs.explain import explain_keys
 from autoencoders.runs.folder import build, extend, make_loggers, record_config
 from autoencoders.runs.jobs import is_job, quote_paths, run_job
 from autoencoders.runs.state import is_finished
@@ -159,6 +160,7 @@ def main(cfg: DictConfig) -> float:
 
 if __name__ == "__main__":
     use_own_modules()
+    explain_keys()
     quote_paths(sys.argv)
     with one_line_errors(), handle_interruptions():
         main()

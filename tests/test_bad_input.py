@@ -98,7 +98,7 @@ OVERRIDES = {
     "dataset=pbmc model.cost=bce": ["cost=bce: takes data in [0, 1] alone; allowed: mse, sigma"],
     "dataset=pbmc network=tutorial": ["network=tutorial: takes square images", "network=mlp takes"],
     "dataset.workers=4": ["dataset.workers: no such key"],
-    "trainer=tpu": ["trainer=tpu: no such choice; allowed: ddp, debug, default, "],
+    "trainer=tpu": ["trainer=tpu: no such choice; allowed: cpu, ddp, debug, "],
     "trainer.max_epochs=ten": ["trainer.max_epochs=ten: must be a valid integer"],
     "trainer.devices=0": ["trainer: "],
     "trainer.devices=many": ["trainer: "],

@@ -682,7 +682,7 @@ def test_what_is_added_is_measured_printed_and_compared(tmp_path, monkeypatch, c
     drawings = exhibits.of_models({"Own": model}, data, points=20)
     page.write(comparison, {name: drawing() for name, drawing in drawings.items()}, tmp_path)
     content = (tmp_path / "index.html").read_text()
-    print_comparison(comparison, tmp_path)
+    print_comparison(comparison, tmp_path, verbose=True)
     printed = capsys.readouterr().out
     for word in words:
         assert word in printed

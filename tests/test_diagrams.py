@@ -4,40 +4,8 @@ import numpy as np
 import pytest
 import torch
 from scipy import stats
-from torch import nn
 
-from autoencoders import networks
 from autoencoders.figures import diagrams, images
-
-
-def test_a_networks_layers_are_its_own():
-    network = nn.Sequential(
-        nn.Conv2d(1, 4, 4, stride=2, padding=1, bias=False),
-        nn.BatchNorm2d(4),
-        nn.ReLU(),
-        nn.Flatten(),
-        nn.Linear(4 * 7 * 7, 3),
-    )
-    first, second = diagrams.layers(network, torch.zeros(2, 1, 14, 14))
-    assert first.name.split("\n") == ["conv 4x4", "stride 2", "batch norm", "ReLU"]
-    assert (first.shape, first.parameters) == ((4, 7, 7), 4 * 16 + 2 * 4)
-    assert second == ("linear", (3,), 3 * 196 + 3)
-    assert network.training  # as it was
-    assert not any(module._forward_hooks for module in network.modules())
-
-
-@pytest.mark.parametrize(
-    "family",
-    [networks.Tutorial(hidden_dim=2), networks.Paper(hidden_dim=2), networks.MLP(hidden_dim=8)],
-)
-def test_the_networks_of_every_family_are_drawn_with_all_their_parameters(family):
-    encoder, decoder = family.encoder((1, 28, 28), 3), family.decoder(3, (1, 28, 28))
-    row = {"encoder": (encoder, torch.zeros(1, 1, 28, 28)), "decoder": (decoder, torch.zeros(1, 3))}
-    figure = diagrams.networks([row], "title")
-    texts = [text.get_text() for text in figure.axes[0].texts]
-    for name, network in (("encoder", encoder), ("decoder", decoder)):
-        assert f"{name}: {sum(p.numel() for p in network.parameters()):,} parameters" in texts
-    assert texts.count("1 x 28 x 28") + texts.count("784") == 2
 
 
 def test_the_plane_is_cut_into_cells_of_equal_mass():

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import subprocess
 from contextlib import suppress
 
 import pytest
@@ -191,19 +192,38 @@ def test_versions_are_those_that_trained(run, monkeypatch):
     mark(run, finished=True)  # as an evaluation does
     assert json.loads((run / "run.json").read_text()) == before
     begin(run)
-    expected = {"finished": False, "versions": {"torch": "of another day"}}
-    assert json.loads((run / "run.json").read_text()) == expected
+    content = json.loads((run / "run.json").read_text())
+    assert content["versions"] == {"torch": "of another day"}
+    assert content["finished"] is False
 
 
-def test_versions_name_the_commit_and_whether_files_differ(tmp_path, monkeypatch):
-    known = versions()
-    assert known["torch"] == torch.__version__.partition("+")[0]
-    answers = {"rev-parse": "abc", "status": " M train.py"}
-    (tmp_path / ".git").mkdir()
+def test_a_run_says_from_which_commit_it_is_and_whether_files_differed(tmp_path, monkeypatch):
+    def git(*arguments):
+        author = ("-c", "user.name=a", "-c", "user.email=a@b.c")
+        command = ["git", "-C", str(tmp_path), *author, *arguments]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+    def recorded():
+        begin(run)
+        return json.loads((run / "run.json").read_text())
+
+    assert versions()["torch"] == torch.__version__.partition("+")[0]
+    run = tmp_path.parent / f"{tmp_path.name}-run"
     monkeypatch.setattr("autoencoders.runs.state.FOLDER", tmp_path)
-    monkeypatch.setattr("autoencoders.runs.state._git", lambda verb, *_: answers[verb])
-    assert versions()["commit"] == "abc+changes"
-    answers["status"] = ""
-    assert versions()["commit"] == "abc"
-    (tmp_path / ".git").rmdir()
-    assert "commit" not in versions()
+    assert recorded().keys() == {"finished", "versions"}  # no checkout
+    git("init")
+    (tmp_path / "train.py").touch()
+    git("add", ".")
+    git("commit", "-m", "one")
+    assert recorded()["commit"] == git("rev-parse", "HEAD")
+    assert recorded()["clean"] is True
+    (tmp_path / "model.py").touch()
+    assert recorded()["clean"] is False  # a new file is a change
+    git("add", ".")
+    git("commit", "-m", "two")
+    (tmp_path / "train.py").write_text("changed")
+    assert recorded()["clean"] is False
+    monkeypatch.setattr(
+        "autoencoders.runs.state._git", lambda verb, *_: {"rev-parse": "a"}.get(verb)
+    )
+    assert recorded()["clean"] is False  # where git has not answered

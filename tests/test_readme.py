@@ -122,6 +122,7 @@ def test_every_key_is_in_the_config(extended):
         *(composed(extended, "train", f"network={network}") for network in networks),
         *(composed(extended, "train", f"dataset={dataset}") for dataset in datasets),
         *(composed(extended, "train", f"sweep={sweep}") for sweep in searches),
+        composed(extended, "train", "trainer=debug_profile"),
         composed(extended, "train", "hydra/launcher=joblib"),
         composed(extended, "evaluate"),
         composed(extended, "compare"),

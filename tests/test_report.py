@@ -1,5 +1,6 @@
 """What is printed and written down is what it is called, whatever characters it is made of."""
 
+import itertools
 import math
 import re
 from pathlib import Path
@@ -49,13 +50,83 @@ def test_names_on_the_terminal(comparison, tmp_path, monkeypatch, capsys):
     (folder / "metrics.json").touch()
     report.print_run({"test/mse": 0.5}, [], folder, verbose=True)
     report.print_comparison(comparison, folder)
+    report.print_comparison(comparison, folder, verbose=True)
     (folder / "error.txt").write_text(f"{NAME}\ntraceback")
     job = Job(0, folder, [NAME], OmegaConf.create({"objective": NAME}))
     (folder / "metrics.json").unlink()
     report.print_jobs([job], NAME)
     printed = capsys.readouterr().out
-    assert printed.count(f"metrics  {NAME}/metrics.json") == 2
+    assert printed.count(f"metrics  {NAME}/metrics.json") == 3
     assert printed.count(NAME) >= 8
+
+
+def compared(n, seeds=1):
+    """A comparison of n models, of each as many seeds."""
+    of_all = {"floor/fd_cnn": 0.0131, "train_seconds": 61.0, "prior/precision": 0.8402}
+    runs = []
+    for i, seed in itertools.product(range(n), range(seeds)):
+        own = {
+            "test/mse": 0.0049 + 1e-3 * i + 1e-4 * seed,
+            "prior/fd_cnn": 12.02 - i,
+            "prior/density": 0.5,
+        }
+        run = finished_run(f"cost{i}", **of_all, **own)
+        run.config["seed"] = seed
+        run.conditions.update(samplers={"prior": {}}, images=10_000)
+        runs.append(run)
+    return Comparison(runs)
+
+
+def test_a_comparison_ends_with_one_table_of_headlines(monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("COLUMNS", "80")
+    report.print_comparison(compared(2), tmp_path)
+    lines = capsys.readouterr().out.splitlines()
+    rows = {line[:20].strip(): line for line in lines if re.search(r"\d", line[20:])}
+    assert re.split(r"  +", rows["prior: FD-CNN"].strip())[1:] == ["0.0131", "12.0", "11.0"]
+    assert re.split(r"  +", rows["MSE"].strip())[1:] == ["0.00490", "0.00590"]
+    points = {rows[name].rindex(".") for name in ("prior: FD-CNN", "MSE", "prior: precision")}
+    assert len(points) == 1  # below each other
+    assert "prior: density" not in rows
+    report.print_comparison(compared(2), tmp_path, verbose=True)
+    assert "prior: density" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_many_models_are_printed_beside_each_other_as_far_as_there_is_room(
+    width, monkeypatch, tmp_path, capsys
+):
+    monkeypatch.setenv("COLUMNS", str(width))
+    comparison = compared(12, seeds=2)
+    report.print_comparison(comparison, tmp_path)
+    table, _, after = capsys.readouterr().out.partition("the best 10 of 12 by test/mse;")
+    assert max(map(len, table.splitlines())) <= width
+    assert "…" not in table
+    shown = [row.label for row in comparison.rows if row.label in table]
+    assert shown == [row.label for row in comparison.best(10)]
+    assert table.count("real examples") == (5 if width == 80 else 4)
+    assert "verbose=true prints all" in after
+    report.print_comparison(comparison, tmp_path, verbose=True)
+    assert all(row.label in capsys.readouterr().out for row in comparison.rows[:1])
+
+
+@pytest.mark.parametrize(
+    ("mean", "std", "examples", "text"),
+    [
+        (0.00492, 9e-05, 10_000, "0.00492 ± 0.00009"),
+        (12.0, 0.58, 10_000, "12.0 ± 0.6"),
+        (4.894, 0.138, 10_000, "4.89 ± 0.14"),
+        (1234.5, 120.0, 10_000, "1,234 ± 120"),
+        (0.97882, None, 10_000, "0.979"),
+        (0.97882, None, 100, "0.98"),
+        (30.0, None, 10_000, "30"),
+        (0.5, 0.0, 100, "0.50"),
+        (0.0, None, 100, "0"),
+        (-3.14159, None, 10_000, "-3.14"),
+        (2_519_462.0, None, 40, "2,519,462"),
+    ],
+)
+def test_a_number_has_the_digits_that_its_sample_warrants(mean, std, examples, text):
+    assert report.warranted(mean, std, examples) == text
 
 
 def test_names_in_figures(tmp_path):
@@ -87,6 +158,18 @@ def test_a_run_ends_with_what_tells_most(capsys):
     ]
     numbers = [line for line in printed[True].splitlines() if re.search(r"│ +\d", line)]
     assert len(numbers) == len(metrics) - 1  # the floor stands beside
+
+
+def test_a_models_parameters_are_counted_once(capsys):
+    model = torch.nn.Module()
+    model.encoder = model.again = torch.nn.Linear(4, 2)
+    model.decoder = torch.nn.Linear(2, 4)
+    model.points = torch.nn.Parameter(torch.zeros(1000))
+    report.print_model(model)
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert [(name, count) for name, count, _ in lines] == [
+        *(("encoder", "10"), ("decoder", "12"), ("others", "1,000")),
+    ]
 
 
 def test_numbers_that_json_cannot_hold_are_named(capsys):

@@ -14,6 +14,7 @@ from autoencoders.evaluation import series, vectors
 from autoencoders.evaluation.evaluate import HELD_OUT, Evaluation, encode
 from autoencoders.features import shipped_classifier
 from autoencoders.figures import charts, codes, diagrams, images
+from autoencoders.figures.networks import network_diagram
 from autoencoders.models import AutoEncoder
 from autoencoders.models.base import inference
 from autoencoders.samplers import ClassSampler, Sampler
@@ -182,13 +183,13 @@ def latent_space(model: AutoEncoder, data: DataModule, note: str) -> Figure:
 
 
 def networks(model: AutoEncoder, data: DataModule, note: str) -> Figure:
-    x = data.held_out.x(1).to(model.device)
-    z = model.encode(x)
-    rows = [{"encoder": (model.encoder, x), "decoder": (model.decoder, z)}]
-    for name, network in model.named_children():
-        if name not in rows[0] and any(True for _ in network.parameters()):
-            rows.append({name: (network, z)})  # such as a discriminator, of codes
-    return diagrams.networks(rows, f"{heading(model, data)}: networks", note)
+    batch = data.held_out.batch(8, model.device)
+
+    def compute() -> None:
+        out = model(batch)
+        model.losses(batch, out)  # a discriminator, say, is called here alone
+
+    return network_diagram(model, compute, f"{heading(model, data)}: networks", note)
 
 
 EXHIBITS = (latent_space, networks)  # of any data

@@ -1,8 +1,7 @@
-"""Diagrams that explain: the reparameterization trick, networks, what a regulariser does."""
+"""Diagrams that explain: the reparameterization trick, what a regulariser does."""
 
-import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -10,12 +9,12 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Circle, Ellipse, FancyArrowPatch, FancyBboxPatch, Patch, Rectangle
-from torch import Tensor, nn
+from matplotlib.patches import Circle, Ellipse, FancyArrowPatch, FancyBboxPatch, Patch
+from torch import Tensor
 
 from autoencoders.figures.codes import scatter
 from autoencoders.figures.images import montage
-from autoencoders.figures.style import INK, PALETTE, headed
+from autoencoders.figures.style import INK, PALETTE, headed, pale
 
 BLUE, ORANGE, GREEN = PALETTE[:3]
 RED, GREY = PALETTE[5], PALETTE[6]
@@ -78,7 +77,7 @@ def _node(axes: Axes, place: Place, text: str, colour: str, width: float) -> Fan
     x, y = place
     style = "round,pad=0,rounding_size=0.15"
     box = FancyBboxPatch((x - width / 2, y - 0.4), width, 0.8, boxstyle=style, lw=1.5, zorder=3)
-    box.set(facecolor=_pale(colour), edgecolor=colour)
+    box.set(facecolor=pale(colour), edgecolor=colour)
     axes.add_patch(box)
     axes.text(x, y, text, ha="center", va="center", fontsize=11, color="black", zorder=4)
     return box
@@ -103,138 +102,6 @@ def _arrow(
     )
     arrow.set(color=colour, linestyle=style, linewidth=1.5)
     return arrow
-
-
-# Networks ----------------------------------------------------------------------------------------
-
-
-class Layer(NamedTuple):
-    """What a layer makes.
-
-    name: of its operations, a line each.
-    shape: of its output for one example, (C, H, W) or (features,).
-    parameters: how many it learns.
-    """
-
-    name: str
-    shape: tuple[int, ...]
-    parameters: int
-
-
-def layers(network: nn.Module, x: Tensor) -> list[Layer]:
-    """What a network computes for x (B, *shape), in order.
-
-    Each layer with a weight matrix or kernel begins a new entry, which normalization, activation
-    and reshaping behind it join.
-    """
-    calls: list[tuple[nn.Module, tuple[int, ...]]] = []
-
-    def note(module: nn.Module, _: object, out: object) -> None:
-        if isinstance(out, Tensor):  # a recurrent layer returns its state too
-            calls.append((module, tuple(out.shape[1:])))
-
-    # Padding belongs to the layer that follows, and flattening to no layer.
-    skipped = nn.ZeroPad2d | nn.Flatten
-    leaves = [m for m in network.modules() if not (list(m.children()) or isinstance(m, skipped))]
-    handles = [module.register_forward_hook(note) for module in leaves]
-    training = network.training
-    try:
-        with torch.no_grad():
-            network.eval()(x)
-    finally:
-        network.train(training)
-        for handle in handles:
-            handle.remove()
-    chain: list[Layer] = []
-    for module, shape in calls:
-        parameters = sum(p.numel() for p in module.parameters())
-        name = _operation(module)
-        if any(p.ndim > 1 for p in module.parameters()) or not chain:
-            chain.append(Layer(name, shape, parameters))
-        else:
-            last = chain[-1]
-            names = f"{last.name}\n{name}" if name else last.name
-            chain[-1] = Layer(names, shape, last.parameters + parameters)
-    return chain
-
-
-def _operation(module: nn.Module) -> str:
-    """A module in the field's words; nothing for what only reshapes or drops."""
-    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
-        kernel, stride = module.kernel_size[0], module.stride[0]
-        kind = "conv" if isinstance(module, nn.Conv2d) else "transposed\nconv"
-        return f"{kind} {kernel}x{kernel}" + (f"\nstride {stride}" if stride > 1 else "")
-    if isinstance(module, nn.Unflatten | nn.Identity | nn.Dropout):
-        return ""
-    names = {"Linear": "linear", "BatchNorm2d": "batch norm", "BatchNorm1d": "batch norm"}
-    return names.get(type(module).__name__, type(module).__name__)
-
-
-def networks(
-    rows: Sequence[Mapping[str, tuple[nn.Module, Tensor]]], title: str, note: str = ""
-) -> Figure:
-    """Networks as rows of boxes: maps as tall as they are, vectors as thin bars.
-
-    Args:
-        rows: for each row, networks by name with an input, (B, *shape), in the order of the
-            computation; each begins with what it takes.
-    """
-    lines = [
-        [
-            (name, [Layer("input", tuple(x.shape[1:]), 0), *layers(network, x)])
-            for name, (network, x) in row.items()
-        ]
-        for row in rows
-    ]
-    columns = max(sum(len(chain) for _, chain in line) for line in lines)
-    figure = Figure(figsize=(1.17 * columns + 0.4, 2.75 * len(lines) + 0.5), layout="constrained")
-    colours = itertools.cycle(PALETTE[:5])
-    for axes, line in zip(figure.subplots(len(lines), 1, squeeze=False)[:, 0], lines, strict=True):
-        x = 0
-        for name, chain in line:
-            _network(axes, x, name, chain, next(colours))
-            x += len(chain)
-        axes.set_xlim(-0.6, columns - 0.4)
-        axes.set_ylim(-1.95, 1.75)
-        axes.axis("off")
-    return headed(figure, title, note)
-
-
-def _network(axes: Axes, x: int, name: str, chain: Sequence[Layer], colour: str) -> None:
-    """A network's boxes from x on, an arrow between each two, its name above."""
-    parameters = sum(layer.parameters for layer in chain)
-    heading = {"ha": "center", "fontsize": 11, "color": colour, "weight": "bold"}
-    axes.text(x + (len(chain) - 1) / 2, 1.45, f"{name}: {parameters:,} parameters", heading)
-    axes.plot([x - 0.35, x + len(chain) - 0.65], [1.36, 1.36], color=colour, lw=1.5)
-    largest = max((layer.shape[-1] for layer in chain if len(layer.shape) == 3), default=1)
-    for position, layer in enumerate(chain, start=x):
-        _layer(axes, position, layer, colour if position > x else GREY, scale=1.05 / largest)
-        if position > x:
-            arrow = {"arrowstyle": "-|>", "color": INK}
-            axes.annotate("", (position - 0.4, 0), (position - 0.6, 0), arrowprops=arrow)
-
-
-def _layer(axes: Axes, x: int, layer: Layer, colour: str, scale: float) -> None:
-    """One box: a map is a stack of squares, deeper the more channels; a vector is a bar."""
-    if len(layer.shape) == 3:
-        channels, height, width = layer.shape
-        sheets = 1 + round(math.log2(channels) / 2)
-        h, w = max(height * scale, 0.07), max(0.62 * width * scale, 0.05)
-        shifts = [0.035 * (i - (sheets - 1) / 2) for i in reversed(range(sheets))]
-    else:
-        h, w, shifts = 0.13 * math.log2(math.prod(layer.shape) + 1), 0.1, [0.0]
-    for shift in shifts:
-        corner = (x - w / 2 + shift, -h / 2 + 1.5 * shift)
-        axes.add_patch(Rectangle(corner, w, h, facecolor=_pale(colour), edgecolor=colour))
-    axes.text(x, 0.9, " x ".join(map(str, layer.shape)), ha="center", fontsize=9, color=INK)
-    text = layer.name + (f"\n{layer.parameters:,}" if layer.parameters else "")
-    axes.text(x, -0.85, text, ha="center", va="top", fontsize=8, color=INK)
-
-
-def _pale(colour: str) -> tuple[float, ...]:
-    """The colour, three parts of four white."""
-    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
-    return tuple(0.25 * part + 0.75 for part in parts)
 
 
 # What a regulariser does -------------------------------------------------------------------------

@@ -30,6 +30,12 @@ INK = "#333333"
 LINE = 0.14  # inches of a footnote's line
 
 
+def pale(colour: str) -> tuple[float, ...]:
+    """A colour of the palette, mixed with three parts of white."""
+    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    return tuple(0.25 * part + 0.75 for part in parts)
+
+
 def headed(figure: Figure, title: str, note: str) -> Figure:
     figure.suptitle(title, fontsize=14, color=INK)
     footnote(figure, note)

@@ -31,7 +31,7 @@ from autoencoders.files import (
     make_new,
     write_whole,
 )
-from autoencoders.runs.state import versions
+from autoencoders.runs.state import checkout, versions
 from autoencoders.runs.trust import read_json, refuse_links
 
 if TYPE_CHECKING:  # torch takes seconds, which a mistyped key need not wait for
@@ -54,7 +54,7 @@ class Record(BaseModel, extra="forbid"):
     images: how many of them; images_asked: how many `evaluation.images` allowed.
     extractor, features, neighbours, seed, samplers: see `Settings`; None where only the
         reconstructions were measured.
-    versions: of the packages that measured.
+    versions: of the packages that measured; commit, clean: of their git checkout, see `checkout`.
     left_out: a line for each number that could not be measured.
     figures: by name, `drawn`, `not drawn yet`, or why it could not be drawn.
     """
@@ -76,6 +76,8 @@ class Record(BaseModel, extra="forbid"):
     examples: str | None = None
     date: str = ""
     versions: dict[str, str] = {}
+    commit: str | None = None
+    clean: bool | None = None
     left_out: list[str] = []
     figures: dict[str, str] = {}
 
@@ -121,7 +123,8 @@ def publish(
     """
     now = datetime.now().astimezone()
     folder = make_new(home / EVALUATIONS / f"{now:%Y-%m-%d_%H-%M-%S}")
-    known = {"date": now.isoformat(timespec="seconds"), "versions": versions()}
+    known: dict[str, Any] = {"date": now.isoformat(timespec="seconds"), "versions": versions()}
+    known |= checkout()
     record = record.model_copy(update={"files": f"{EVALUATIONS}/{folder.name}", **known})
     unsaved = []
     for name, sampler in samplers.items():

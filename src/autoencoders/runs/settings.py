@@ -126,6 +126,7 @@ class CompareKeys(BaseModel, strict=True):
     multirun: Any = None
     tags: Any = None
     points: Any = None
+    verbose: bool = False
     folder: Annotated[Any, AfterValidator(_refuse_unnamed)] = None
     dataset: Any = None
     network: Any = None

@@ -1,4 +1,4 @@
-"""run.json: whether a run is finished, and which versions trained it."""
+"""run.json: whether a run is finished, and which versions and which commit trained it."""
 
 import json
 import subprocess
@@ -25,8 +25,8 @@ def is_finished(folder: Path) -> bool:
 
 
 def begin(folder: Path) -> None:
-    """Say in run.json that the run in `folder` trains, or trains on, and with which versions."""
-    _write(folder, {"finished": False, "versions": versions()})
+    """Say in run.json that the run in `folder` trains, or trains on, and with what."""
+    _write(folder, {"finished": False, "versions": versions(), **checkout()})
 
 
 def mark(folder: Path, *, finished: bool) -> None:
@@ -44,22 +44,22 @@ def _write(folder: Path, content: dict[str, Any]) -> None:
 
 
 def versions() -> dict[str, str]:
-    """The versions of this package and of those that its numbers depend on; in a git checkout also
-    its commit, with `+changes` if files differ from it."""
-    known = {name: version(name) for name in PACKAGES}
-    commit = _git("rev-parse", "HEAD") if (FOLDER / ".git").exists() else ""
-    if commit:
-        changes = _git("status", "--porcelain", "--untracked-files=no")
-        known["commit"] = commit + ("+changes" if changes else "")
-    return known
+    """The versions of this package and of those that its numbers depend on."""
+    return {name: version(name) for name in PACKAGES}
 
 
-def _git(*arguments: str) -> str:
-    """What git prints about this checkout; empty if there is no git."""
+def checkout() -> dict[str, Any]:
+    """In a git checkout its commit, and whether all files were as they are there and none was new;
+    empty elsewhere."""
+    commit = _git("rev-parse", "HEAD") if (FOLDER / ".git").exists() else None
+    return {"commit": commit, "clean": _git("status", "--porcelain") == ""} if commit else {}
+
+
+def _git(*arguments: str) -> str | None:
+    """What git prints about this checkout; None if it does not answer."""
+    command = ["git", "-C", str(FOLDER), *arguments]
     try:
-        done = subprocess.run(
-            ["git", "-C", str(FOLDER), *arguments], capture_output=True, text=True, timeout=10
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
     return done.stdout.strip()
