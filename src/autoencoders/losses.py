@@ -39,7 +39,7 @@ class SquaredError:
         bounded: whether data lie in [0, 1], to which a sigmoid then brings the logits.
     """
 
-    heads = 1
+    heads: ClassVar[int] = 1
 
     def __init__(self, bounded: bool = True) -> None:
         self.bounded = bounded

@@ -1,6 +1,7 @@
 """Likelihoods p(x|z): costs of a reconstruction that also have a density and draws."""
 
-from typing import Annotated, Any, Protocol
+from collections.abc import Callable
+from typing import Annotated, Any, ClassVar, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -34,7 +35,7 @@ class Bernoulli:
     whose normalising constant (Loaiza-Ganem & Cunningham 2019, arXiv 1907.06845) is left out.
     """
 
-    heads = 1
+    heads: ClassVar[int] = 1
 
     def __init__(self, bounded: bool = True) -> None:
         if not bounded:
@@ -56,7 +57,11 @@ class Bernoulli:
 
 
 # By the name that `cost=` has.
-COSTS: dict[str, type[Cost]] = {"bce": Bernoulli, "mse": SquaredError, "sigma": OptimalSigma}
+COSTS: dict[str, Callable[[bool], Cost]] = {
+    "bce": Bernoulli,
+    "mse": SquaredError,
+    "sigma": OptimalSigma,
+}
 
 
 def make_cost(cost: str | Cost, bounded: bool) -> Cost:
@@ -65,7 +70,7 @@ def make_cost(cost: str | Cost, bounded: bool) -> Cost:
     Raises:
         ValueError: it does not suit the data.
     """
-    return COSTS[cost](bounded) if isinstance(cost, str) else cost  # type: ignore[call-arg]
+    return COSTS[cost](bounded) if isinstance(cost, str) else cost
 
 
 def _known(cost: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from typing import Any
 
 import torch
 from matplotlib.figure import Figure
@@ -123,10 +124,10 @@ def by_class(model: AutoEncoder, data: DataModule, sampler: Sampler, note: str) 
     return images.image_rows(rows, f"{heading(model, data)}: samples of each class", note)
 
 
-def covariates(data: DataModule, n: int, model: AutoEncoder) -> Mapping[str, Tensor]:
+def covariates(data: DataModule, n: int, model: AutoEncoder) -> dict[str, Any]:
     """Those of n training examples, drawn at random, for samples to be decoded with."""
     chosen = data.train.resample(n, torch.Generator().manual_seed(0))
-    return chosen.batch(device=model.device).covariates
+    return dict(chosen.batch(device=model.device).covariates)
 
 
 def reconstructions(model: AutoEncoder, data: DataModule, note: str) -> Figure:

@@ -54,7 +54,7 @@ def train(model: FeatureCNN, images: Examples, epochs: int, mirror: bool) -> Non
     for _ in track(range(epochs), "epochs"):
         order = torch.randperm(len(images))[: len(images) // BATCH * BATCH]
         for rows in order.split(BATCH):
-            x, labels = images[rows]
+            x, labels = images.values[rows], images.labels[rows]
             x = augment(to_floats(x), mirror).contiguous(memory_format=torch.channels_last)
             with autocast:
                 _, logits = model(x)

@@ -5,6 +5,7 @@ from typing import Any
 from pydantic import validate_call
 
 from autoencoders.data import Batch
+from autoencoders.distributions import NormalPrior
 from autoencoders.divergences import cramer_wold
 from autoencoders.models.base import AutoEncoder, Losses, NonNegative, Output
 
@@ -22,6 +23,7 @@ class CWAE(AutoEncoder):
 
     label = "CWAE"
     prior_weight = "reg_weight"
+    prior: NormalPrior  # the distance has a closed form for no other
 
     @validate_call
     def __init__(self, *, reg_weight: NonNegative = 5.0, **common: Any) -> None:

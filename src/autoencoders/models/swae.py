@@ -5,6 +5,7 @@ from typing import Any
 from pydantic import validate_call
 
 from autoencoders.data import Batch
+from autoencoders.distributions import NormalPrior
 from autoencoders.divergences import random_directions, sliced_wasserstein
 from autoencoders.models.base import AutoEncoder, Losses, NonNegative, Output
 from autoencoders.networks import Size
@@ -24,6 +25,7 @@ class SWAE(AutoEncoder):
 
     label = "SWAE"
     prior_weight = "reg_weight"
+    prior: NormalPrior  # the distance has a closed form for no other
 
     @validate_call
     def __init__(

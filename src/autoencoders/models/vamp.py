@@ -43,7 +43,7 @@ class VampVAE(VAE):
         """One pass through the encoder for x and the u_k, so that batch normalization treats both
         alike."""
         x, u = self.perturb(batch.x), self.inputs().to(batch.x)
-        together = self.posterior(Batch(torch.cat([x, u])))
+        together: Any = self.posterior(Batch(torch.cat([x, u])))
         mean, log_var = (part.split([len(x), len(u)]) for part in (together.mean, together.log_var))
         posterior = NormalPosterior(mean[0], log_var[0])
         z = posterior.draw()  # (B, latent_dim)

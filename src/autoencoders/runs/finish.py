@@ -181,7 +181,7 @@ def project(
 def _project(board: Any, measured: Evaluation, data: DataModule, epoch: int) -> None:
     """Show the test codes in TensorBoard's projector."""
     codes = measured.codes.mean[:PROJECTED]
-    x, labels, _ = measured.real[: len(codes)]
+    x, labels = measured.real.values[: len(codes)], measured.real.labels[: len(codes)]
     names = [data.class_names[label] for label in labels] if data.class_names else None
     images = (
         thumbnails(data.pixels(to_floats(x)), labels, bool(names)) if data.kind == "image" else None

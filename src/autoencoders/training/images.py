@@ -61,7 +61,8 @@ def images_of(model: AutoEncoder, data: DataModule, examples: Examples) -> dict[
     x_hat = model.reconstruct(first.x, **first.given)
     n, generator = 4 * len(first.x), torch.Generator().manual_seed(0)
     given = examples.resample(n, torch.Generator().manual_seed(0)).batch(device=model.device)
-    samples = model.sample(n, generator, **given.covariates)
+    covariates: dict[str, Any] = dict(given.covariates)
+    samples = model.sample(n, generator, **covariates)
     return {
         "reconstructions": [data.pixels(x) for x in (first.x, x_hat)],
         "samples": list(data.pixels(samples).split(len(first.x))),
