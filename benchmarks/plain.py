@@ -43,7 +43,7 @@ def batches(images: Tensor, batch_size: int, device: torch.device) -> Iterator[T
     """Batches of pixels in [0, 1], epoch after epoch."""
     loader = DataLoader(FromMemory(images), batch_size, shuffle=True, drop_last=True)
     while True:
-        for x, _ in loader:
+        for x, *_ in loader:
             yield x.to(device)
 
 
