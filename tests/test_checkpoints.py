@@ -13,14 +13,14 @@ import pytest
 import torch
 from pydantic import validate_call
 from pytorch_lightning.callbacks import Callback
-from small import batches, make_trainer, small
+from small import adam, batch_of, batches, make_trainer, small
 from test_train import short_run
 from torch import nn
 
 import autoencoders.models
 from autoencoders.data import Digits
 from autoencoders.errors import InputError
-from autoencoders.models import AE, VAE
+from autoencoders.models import AE, CVAE, VAE, WAEGAN, VampVAE
 from autoencoders.networks import MLP, Tutorial
 from autoencoders.runs import load_run
 from autoencoders.training import AtomicCheckpointIO
@@ -223,3 +223,20 @@ def test_what_a_data_module_keeps(tmp_path):
 
     with pytest.raises(InputError, match=r"^\S*Counting\.seen: .*numpy\.int64"):
         save(AE(network=MLP(hidden_dim=2)), tmp_path / "a.ckpt", data=Counting(batch_size=9))
+
+
+@pytest.mark.parametrize("model_class", [AE, CVAE, VampVAE, WAEGAN])
+def test_lightning_alone_loads_a_model(model_class, tmp_path):
+    """Without its data, its network or its config: the checkpoint says what it is of."""
+    torch.manual_seed(0)
+    own = {"network": MLP(hidden_dim=4, layers=1), "shape": (5,), "kind": "vector"}
+    model = small(model_class, **own, bounded=False, cost="mse", optimizer=adam(0.5))
+    save(model, tmp_path / "a.ckpt", data=batches(1, shape=(5,)))
+    loaded = model_class.load_from_checkpoint(tmp_path / "a.ckpt")
+    assert (loaded.shape, loaded.kind, loaded.bounded) == ((5,), "vector", False)
+    assert loaded.network == own["network"]
+    assert loaded.optimizer.keywords == {"lr": 0.5}
+    batch = batch_of(model, torch.randn(7, 5))
+    assert torch.equal(
+        loaded.encode(batch.x, batch.labels), model.eval().encode(batch.x, batch.labels)
+    )

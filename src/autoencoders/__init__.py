@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         CelebA,
         DataModule,
         Digits,
+        Examples,
         FashionMNIST,
         Folder,
         Table,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
         AutoEncoder,
         BetaTCVAE,
         InfoVAE,
+        Output,
         VampVAE,
     )
     from autoencoders.networks import MLP, Network, Paper, Strided, Tutorial
@@ -66,6 +68,7 @@ __all__ = [
     "ClassMixture",
     "DataModule",
     "Digits",
+    "Examples",
     "FashionMNIST",
     "Flow",
     "FlowMatching",
@@ -73,6 +76,7 @@ __all__ = [
     "InfoVAE",
     "Mixture",
     "Network",
+    "Output",
     "Paper",
     "Prior",
     "Run",

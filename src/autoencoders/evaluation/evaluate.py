@@ -291,9 +291,10 @@ class Judge:
         """
         n, prior = len(codes.z), model.prior.frozen()
         if self.log_probs:
-            likeliest = max(self.log_probs, key=lambda log_probs: log_probs.mean().item())
-            of_prior = prior.log_prob(codes.z.double().to(model.device)).cpu()
-            self._take("latent", latents.KL, likeliest, of_prior)
+            likeliest = max(self.log_probs, key=lambda log_probs: log_probs.nanmean().item())
+            with self.part("latent", "kl"):  # a prior of one's own may know no density
+                of_prior = prior.log_prob(codes.z.double().to(model.device)).cpu()
+                self._take("latent", latents.KL, likeliest, of_prior)
         of_seed = partial(stream, self.settings.seed)
         draws = [prior.draw(n, of_seed(f"prior {i}"), "cpu") for i in range(3)]
         for metric in latents.PRIOR_METRICS:

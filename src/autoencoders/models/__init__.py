@@ -1,7 +1,7 @@
 """One LightningModule a file; `base` holds what they share."""
 
 from autoencoders.models.ae import AE
-from autoencoders.models.base import AutoEncoder
+from autoencoders.models.base import AutoEncoder, Output
 from autoencoders.models.beta_tcvae import BetaTCVAE
 from autoencoders.models.cvae import CVAE
 from autoencoders.models.cwae import CWAE
@@ -25,5 +25,6 @@ __all__ = [
     "AutoEncoder",
     "BetaTCVAE",
     "InfoVAE",
+    "Output",
     "VampVAE",
 ]

@@ -85,8 +85,12 @@ def direction_of(objective: str, samplers: Iterable[str]) -> Literal["lower", "h
     Args:
         samplers: the names of those that a run is evaluated with.
     """
-    if objective.partition("/")[2] in ("loss", "reconstruction"):  # what every model minimises
+    term = objective.partition("/")[2]
+    # What every model minimises, and a model's own terms by what they are called.
+    if term == "reconstruction" or re.fullmatch(r"(\w+_)?loss", term):
         return "lower"
+    if re.fullmatch(r"\w+_accuracy", term) and objective.startswith(STAGES):
+        return "higher"
     from autoencoders.evaluation.catalogue import columns  # torch takes seconds to import
 
     split, known = objective.partition("/")[0], columns(samplers)
