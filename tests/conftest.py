@@ -41,6 +41,7 @@ from autoencoders.data import MNIST, DataModule
 from autoencoders.errors import describe
 from autoencoders.models import AutoEncoder
 from autoencoders.runs import jobs
+from autoencoders.runs.folder import find_data, load_config
 
 # What has been imported by now is a million objects: no need to look through them time and again.
 gc.freeze()
@@ -309,6 +310,13 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     evaluated = ("evaluate=true", "evaluation.images=40", "verbose=true", "hydra.run.dir=run")
     (root / "printed").write_text(run_here("train.py", *SHORT, *evaluated, cwd=root))
     return root / "run"
+
+
+def located(run: Path) -> DictConfig:
+    """A run's config as it is read back, with where its data are now."""
+    config = load_config(run)
+    find_data(config, run)
+    return config
 
 
 def rewrite_metrics(run: Path, change: Callable[[dict[str, float]], Any]) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import psutil
 import pytest
 import torch
-from conftest import compose_train, write_images
+from conftest import compose_train, located, write_images
 from omegaconf import OmegaConf
 from PIL import Image
 from torchvision.transforms import CenterCrop, Compose, Resize
@@ -18,7 +18,6 @@ from torchvision.transforms import CenterCrop, Compose, Resize
 from autoencoders.data import Folder, images
 from autoencoders.data.images import read_image
 from autoencoders.errors import InputError
-from autoencoders.runs.folder import load_config
 
 
 def folder(path, **arguments):
@@ -344,11 +343,11 @@ def test_a_run_on_a_folder_that_has_moved(faces, tmp_path, monkeypatch):
     OmegaConf.save(cfg, tmp_path / "run/.hydra/config.yaml")
     started = OmegaConf.create({"hydra": {"runtime": {"cwd": str(tmp_path)}}})
     OmegaConf.save(started, tmp_path / "run/.hydra/hydra.yaml")
-    assert load_config(tmp_path / "run").dataset.path == str(faces)
+    assert located(tmp_path / "run").dataset.path == str(faces)
     (tmp_path / "elsewhere").mkdir()
     faces.rename(tmp_path / "elsewhere/faces")
     monkeypatch.setenv("AUTOENCODERS_DATA", "/nowhere")
     with pytest.raises(InputError, match=r"no longer there; .* set AUTOENCODERS_DATA to"):
-        load_config(tmp_path / "run")
+        located(tmp_path / "run")
     monkeypatch.setenv("AUTOENCODERS_DATA", str(tmp_path / "elsewhere"))
-    assert load_config(tmp_path / "run").dataset.path == str(tmp_path / "elsewhere/faces")
+    assert located(tmp_path / "run").dataset.path == str(tmp_path / "elsewhere/faces")

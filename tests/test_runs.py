@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from conftest import compose_train, write_data_set
+from conftest import compose_train, located, write_data_set
 from omegaconf import OmegaConf
 
 from autoencoders.errors import InputError
@@ -12,7 +12,7 @@ from autoencoders.files import make_new
 from autoencoders.runs import load_run
 from autoencoders.runs.claim import rank, refuse_occupied, refuse_strewing
 from autoencoders.runs.config import check_settings
-from autoencoders.runs.folder import load_config, lock
+from autoencoders.runs.folder import lock
 
 
 def test_runs_of_one_second_get_a_folder_each(tmp_path):
@@ -34,12 +34,12 @@ def test_a_relative_data_dir_is_where_the_run_was_started(tmp_path, monkeypatch)
     OmegaConf.save(cfg, tmp_path / ".hydra/config.yaml")
     started = OmegaConf.create({"hydra": {"runtime": {"cwd": str(tmp_path / "started")}}})
     OmegaConf.save(started, tmp_path / ".hydra/hydra.yaml")
-    assert load_config(tmp_path).dataset.data_dir == "/elsewhere"  # there is no data (any more)
+    assert located(tmp_path).dataset.data_dir == "/elsewhere"  # there is no data (any more)
     # Nor where there is something else alone: a download must not go there.
     write_data_set(tmp_path / "started/data/FashionMNIST/raw")
-    assert load_config(tmp_path).dataset.data_dir == "/elsewhere"
+    assert located(tmp_path).dataset.data_dir == "/elsewhere"
     write_data_set(tmp_path / "started/data/MNIST/raw")
-    assert Path(load_config(tmp_path).dataset.data_dir) == tmp_path / "started/data"
+    assert Path(located(tmp_path).dataset.data_dir) == tmp_path / "started/data"
 
 
 @pytest.mark.parametrize("override", ["seed=-1", "monitor=test/mse", "trainer.max_epochs=0"])

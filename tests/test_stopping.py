@@ -88,9 +88,9 @@ def test_one_line_says_what_ended_a_run(overrides, line, tmp_path, capsys, secon
     metrics = metrics_of(tmp_path)
     assert metrics["train_seconds"] == trained  # with the epoch that was cut short
     assert metrics["images_per_second"] == 16
-    model, _, data, *_ = load_run(tmp_path)
-    x = data.val.x()
-    error = ((model.reconstruct(x) - x) ** 2).mean().item()
+    run = load_run(tmp_path)
+    x = run.data.val.x()
+    error = ((run.model.reconstruct(x) - x) ** 2).mean().item()
     assert metrics["val/mse"] == pytest.approx(error, rel=1e-4)  # of the last weights
 
 

@@ -374,7 +374,7 @@ def test_a_run_finds_a_file_that_has_moved(tmp_path, monkeypatch):
     (tmp_path / "elsewhere").mkdir()
     path.rename(tmp_path / "elsewhere/cells.csv")
     with pytest.raises(InputError, match=r"cells\.csv: no longer there.*set AUTOENCODERS_DATA to"):
-        load_run(tmp_path / "run")
+        load_run(tmp_path / "run").data  # noqa: B018
     monkeypatch.setenv("AUTOENCODERS_DATA", str(tmp_path / "elsewhere"))
     assert torch.equal(load_run(tmp_path / "run").data.test.x(), x)
 

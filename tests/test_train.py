@@ -128,10 +128,11 @@ def test_a_run_is_read_back_with_its_numbers(run):
     assert epochs == metrics["epochs"]
     assert cfg.trainer.max_epochs == 3
     assert not model.training
-    x = data.test.x()
-    mse = ((model.reconstruct(x) - x) ** 2).mean().item()
+    batch = data.test.batch()
+    x, z = batch.x, model.encode(batch.x, batch.labels)
+    mse = ((model.reconstruct(x, batch.labels) - x) ** 2).mean().item()
     assert metrics["test/mse"] == pytest.approx(mse, rel=1e-4)
-    logits = model.decoder(model.encode(x)).detach().double()
+    logits = model.logits(z, batch).detach().double()
     p = logits.sigmoid()
     bce = -(x * p.log() + (1 - x) * (1 - p).log()).sum((1, 2, 3)).mean().item()
     assert metrics["test/bce"] == pytest.approx(bce, rel=1e-4)
@@ -352,7 +353,8 @@ def test_every_data_set(dataset, data_dir, tmp_path):
     drawn = dataset == "celeba"  # coloured images of two classes; of vectors: see test_table.py
     overrides = (*small_data(dataset, data_dir), "dataset.val_size=20")
     short_run(tmp_path, *overrides, figures=drawn)
-    model, _, data, metrics, _ = load_run(tmp_path)
+    read = load_run(tmp_path)
+    model, data, metrics = read.model, read.data, read.metrics
     x = data.test.x()
     mse = ((model.reconstruct(x) - x) ** 2).mean().item()
     assert metrics["test/mse"] == pytest.approx(mse, rel=1e-4)
@@ -395,7 +397,8 @@ def test_models_learn_the_real_data(name, dataset, real_data_dir, tmp_path):
         "+trainer.max_steps=240",
         "trainer.limit_train_batches=120",
     )
-    _, _, data, metrics, _ = load_run(tmp_path)
+    read = load_run(tmp_path)
+    data, metrics = read.data, read.metrics
     assert metrics["test/mse"] < 0.8 * error_of_the_mean(data)
 
 
