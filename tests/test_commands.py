@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT, SHORT
+from test_outside import MODULE, YAML
 
 from autoencoders.commands import FOLDER
 from autoencoders.runs.state import mark
@@ -50,3 +51,12 @@ def test_the_commands_of_a_wheel(tmp_path):
     # What is printed to go on with is typed as this was.
     mark(folder / job, finished=False)
     assert "Test of sweep/0_model=ae" in command("train", f"resume={job}")
+    # A class of one's own beside the command, and messages that ask for no checkout.
+    (folder / "own_lab.py").write_text(MODULE)
+    (folder / "conf/model").mkdir(parents=True)
+    (folder / "conf/model/sparse.yaml").write_text(YAML)
+    own = ("--config-dir=conf", "model=sparse", "network=mlp", "hydra.run.dir=own")
+    assert "AUTOENCODERS_TRUST=own_lab" in command("train", *SHORT, *own)
+    hint = "from autoencoders.errors import how_to_install; print(how_to_install('flow'))"
+    printed = run(sys.executable, "-c", hint, **options)
+    assert printed.strip() == "pip install 'autoencoders[flow]'"

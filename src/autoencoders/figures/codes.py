@@ -55,6 +55,7 @@ def latent_space(
     right.set_title("All coordinates of the codes against the prior", fontsize=11)
     right.set_xlabel("coordinate")
     right.set_ylabel("density")
+    right.margins(y=0.25)  # room for the legend
     right.legend(frameon=False)
     right.spines[["top", "right"]].set_visible(False)
     return headed(figure, title, note)
