@@ -68,7 +68,7 @@ def importers(library):
 @pytest.mark.parametrize(
     ("library", "rooms"),
     [
-        ("pytorch_lightning", {"data", "models", "training", "runs", "errors"}),
+        ("pytorch_lightning", {"data", "models", "training", "testing", "runs", "errors"}),
         ("hydra", {"runs", "errors"}),
         ("omegaconf", {"runs", "errors"}),
     ],
@@ -86,6 +86,7 @@ def test_who_knows_a_library(library, rooms):
         ("distributions", {"divergences", "losses"}),
         ("figures", set()),
         ("samplers", {"distributions", "networks", "files", "errors"}),
+        ("testing", {"data", "distributions", "metrics", "models", "networks", "samplers"}),
     ],
 )
 def test_what_a_room_knows(room, known):
