@@ -38,14 +38,15 @@ class Noise(DataModule):
 
     def __init__(self, kind: str, examples: int, judged: int) -> None:
         super().__init__(batch_size=64)
-        self.kind, self.examples, self.judged = kind, examples, judged
+        self.kind = "image" if kind == "images" else "vector"
+        self.examples, self.judged = examples, judged
         self.shape = SHAPES[kind]
 
     def load(self) -> tuple[Examples, Examples]:
         return self.make(self.examples), self.make(self.judged)
 
     def make(self, n: int) -> Examples:
-        if self.kind == "images":
+        if self.kind == "image":
             values = torch.empty(n, *self.shape, dtype=torch.uint8).random_(0, 256)
         else:
             values = torch.randn(n, *self.shape)
@@ -58,7 +59,7 @@ def measure(kind: str, examples: int, judged: int) -> tuple[float, float, float]
     data.setup()
     bounded = kind == "images"
     model = VAE(
-        network=NETWORKS[kind], shape=data.shape, bounded=bounded, cost="sigma", latent_dim=8
+        network=NETWORKS[kind], **data.spec | {"bounded": bounded}, cost="sigma", latent_dim=8
     )
     before, start = memory_gib("VmRSS"), time.perf_counter()
     Path("/proc/self/clear_refs").write_text("5")  # the peak from here on

@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader
 from torchvision.datasets import VisionDataset
 from torchvision.transforms import ToTensor
 
+from autoencoders.data import Batch
 from autoencoders.models import AE, VAE, WAEGAN
 
 Step = Callable[[Tensor], None]
@@ -63,7 +64,7 @@ def vae_step(model: VAE) -> Step:
     optimizer = torch.optim.Adam(model.parameters(), lr=2e-4)
 
     def step(x: Tensor) -> None:
-        posterior = model.posterior(x)
+        posterior = model.posterior(Batch(x))
         mean, log_var = posterior.mean, posterior.log_var
         z = mean + (0.5 * log_var).exp() * torch.randn_like(mean)
         x_hat = model.decoder(z).sigmoid()

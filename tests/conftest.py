@@ -252,7 +252,7 @@ def run_script(
     """Run `python <name> <arguments>` from `cwd`, where its outputs/ go, in a process of its own
     that begins with torch imported."""
     command = Command(ROOT / name, *arguments, cwd=cwd, figures=figures, **environment)
-    out, err = command.communicate(300)
+    out, err = command.communicate(900)
     return subprocess.CompletedProcess(command.arguments, command.wait(1), out, err)
 
 
@@ -266,7 +266,7 @@ def run_afresh(
         env={**os.environ, **environment},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
     )
 
 

@@ -357,11 +357,14 @@ class AutoEncoder(pl.LightningModule):
         of_all = [self.optimizer, *map(self.optimizer_of, self.opponents())]
         return optimizers.why_eager(of_all, self.scheduler)
 
-    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Batch:
+    def transfer_batch_to_device(
+        self, batch: Any, device: torch.device, dataloader_idx: int
+    ) -> Batch:
         """Take also what other loaders than this project's serve: x, or x and labels."""
-        if isinstance(batch, Batch):
-            return batch
-        return Batch(batch) if isinstance(batch, Tensor) else Batch(*batch[:2])
+        if not isinstance(batch, Batch):
+            batch = Batch(batch) if isinstance(batch, Tensor) else Batch(*batch[:2])
+        moved: Batch = super().transfer_batch_to_device(batch, device, dataloader_idx)
+        return moved
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Say in a checkpoint what it is of and what it holds, in values that are read back
