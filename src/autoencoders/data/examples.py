@@ -92,6 +92,13 @@ class Examples(Dataset):
         return Examples(change(self.values), change(self.labels), change(self.factors), covariates)
 
 
+def as_batch(batch: Any) -> Batch:
+    """What a loader serves, of this project or of another: a `Batch`, x, or x and labels."""
+    if isinstance(batch, Batch):
+        return batch
+    return Batch(batch) if isinstance(batch, Tensor) else Batch(*batch[:2])
+
+
 def scaled(batch: Batch) -> Batch:
     """A batch as it is stored -> as models take it."""
     return batch._replace(x=to_floats(batch.x))

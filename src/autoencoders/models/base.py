@@ -15,6 +15,7 @@ from pydantic import ConfigDict, Field, NonNegativeInt, PositiveInt, validate_ca
 from torch import Tensor, nn
 
 from autoencoders.data import Batch
+from autoencoders.data.examples import as_batch
 from autoencoders.distributions import Bernoulli, NormalPrior, PointPosterior, Posterior, Prior
 from autoencoders.distributions.likelihoods import CostArgument, make_cost
 from autoencoders.metrics.epoch import LatentMoments, MeanLosses
@@ -252,6 +253,7 @@ class AutoEncoder(pl.LightningModule):
     # Training and evaluation --------------------------------------------------------------------
 
     def training_step(self, batch: Batch, batch_idx: int = 0) -> Losses:
+        batch = as_batch(batch)
         losses = self.losses(batch, self(batch))
         return {**losses, "loss": self.warm_up(losses["reconstruction"], losses["loss"])}
 
@@ -264,19 +266,19 @@ class AutoEncoder(pl.LightningModule):
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
         # Lightning has divided the loss, and none of its terms, by the batches that it accumulates.
         loss = outputs["loss"] * self.trainer.accumulate_grad_batches
-        self.train_losses.update({**outputs, "loss": loss}, len(batch.x))
+        self.train_losses.update({**outputs, "loss": loss}, len(as_batch(batch).x))
 
     def on_train_epoch_end(self) -> None:
         self.log_epoch("train", self.train_losses)
 
     def validation_step(self, batch: Batch, batch_idx: int = 0) -> None:
-        self.measure(batch)
+        self.measure(as_batch(batch))
 
     def on_validation_epoch_end(self) -> None:
         self.log_epoch("val", self.eval_losses, self.latents)
 
     def test_step(self, batch: Batch, batch_idx: int = 0) -> None:
-        self.measure(batch)
+        self.measure(as_batch(batch))
 
     def on_test_epoch_end(self) -> None:
         self.log_epoch("test", self.eval_losses, self.latents)
@@ -356,15 +358,6 @@ class AutoEncoder(pl.LightningModule):
         """Why a CUDA graph cannot train this model; empty where it can."""
         of_all = [self.optimizer, *map(self.optimizer_of, self.opponents())]
         return optimizers.why_eager(of_all, self.scheduler)
-
-    def transfer_batch_to_device(
-        self, batch: Any, device: torch.device, dataloader_idx: int
-    ) -> Batch:
-        """Take also what other loaders than this project's serve: x, or x and labels."""
-        if not isinstance(batch, Batch):
-            batch = Batch(batch) if isinstance(batch, Tensor) else Batch(*batch[:2])
-        moved: Batch = super().transfer_batch_to_device(batch, device, dataloader_idx)
-        return moved
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Say in a checkpoint what it is of and what it holds, in values that are read back

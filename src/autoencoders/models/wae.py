@@ -6,6 +6,7 @@ from pydantic import PositiveInt, validate_call
 from torch import Tensor, nn
 
 from autoencoders.data import Batch
+from autoencoders.data.examples import as_batch
 from autoencoders.errors import InputError
 from autoencoders.losses import adversarial_penalty, discriminator_accuracy, discriminator_loss
 from autoencoders.models.base import Losses, NonNegative, Output
@@ -76,6 +77,7 @@ class WAEGAN(ManualSteps):
         }
 
     def training_step(self, batch: Batch, batch_idx: int = 0) -> Losses:
+        batch = as_batch(batch)
         out = self(batch)
         for _ in range(self.discriminator_steps):
             of_discriminator = self.step_discriminator(out.z.detach())
