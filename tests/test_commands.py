@@ -56,7 +56,7 @@ def test_the_commands_of_a_wheel(tmp_path):
     (folder / "conf/model").mkdir(parents=True)
     (folder / "conf/model/sparse.yaml").write_text(YAML)
     own = ("--config-dir=conf", "model=sparse", "network=mlp", "hydra.run.dir=own")
-    assert "AUTOENCODERS_TRUST=own_lab" in command("train", *SHORT, *own)
+    assert "AUTOENCODERS_TRUST=own_lab" in command("train", *own, *SHORT)
     hint = "from autoencoders.errors import how_to_install; print(how_to_install('flow'))"
     printed = run(sys.executable, "-c", hint, **options)
     assert printed.strip() == "pip install 'autoencoders[flow]'"
