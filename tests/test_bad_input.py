@@ -58,7 +58,8 @@ OVERRIDES = {
     "model.reg_weight=-1": ["model.reg_weight=-1: must be greater than or equal to 0"],
     "model.prior_std=0": ["model.prior_std=0: must be greater than 0"],
     "model.cost=l1": ["model.cost=l1: no such cost; allowed: bce, mse, sigma"],
-    "model.schedule=step": ["model.schedule: no such key"],  # scheduler= now
+    "model.schedule=step": ["model.schedule: no such key since 0.2.0; scheduler= has its place"],
+    "+model.lr=1": ["model.lr: no such key since 0.2.0; optimizer.lr= has its place"],
     "dataset.batch_size=1": ["dataset.batch_size=1: must be greater than or equal to 2"],
     "dataset.val_size=1500": ["dataset.val_size=1500", "allowed: at most 1498"],
     "dataset.val_size=0": ["monitor=val/mse: there is no validation with dataset.val_size=0"],

@@ -37,6 +37,15 @@ NO_ROOM = (
     *(errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.EISDIR),
 )
 
+# Keys of earlier versions, and what has their place.
+MOVED = {
+    "model.lr": "optimizer.lr=",
+    "model.betas": "optimizer.betas=",
+    "model.schedule": "scheduler=",
+    "model.lr_steps": "scheduler=milestones scheduler.factors=",
+    "model.discriminator_lr": "model.discriminator_optimizer.lr=",
+}
+
 # Tells further processes of this run that HYDRA_FULL_ERROR is not the user's wish.
 OURS = "AUTOENCODERS_ONE_LINE_ERRORS"
 
@@ -246,6 +255,8 @@ def unknown_key(key: str, allowed: Sequence[str], elsewhere: Sequence[str] = ())
         allowed: the names that its last part might have.
         elsewhere: dotted keys that might be meant, too.
     """
+    if key in MOVED:
+        return f"{key}: no such key since 0.2.0; {MOVED[key]} has its place"
     names = {name.rpartition(".")[2]: name for name in (*elsewhere, *allowed)}
     close = difflib.get_close_matches(key.rpartition(".")[2], names, n=1)
     hint = f"did you mean {names[close[0]]}? " if close else ""
