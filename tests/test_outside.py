@@ -9,6 +9,8 @@ from autoencoders.errors import InputError
 from autoencoders.trusted import is_trusted, trusted_class
 
 MODULE = """
+from pytorch_lightning.callbacks import Callback
+
 from autoencoders.losses import SquaredError
 from autoencoders.models import AE
 
@@ -23,11 +25,23 @@ class Sparse(AE):
         return {"loss": loss, "reconstruction": reconstruction, "penalty": penalty}
 
 
+class Count(Callback):
+    def __init__(self, word="batches"):
+        self.word, self.n = word, 0
+
+    def on_train_batch_end(self, *_):
+        self.n += 1
+
+    def on_train_end(self, *_):
+        print("seen:", self.n, self.word)
+
+
 class Twice(SquaredError):
     def loss(self, logits, x):
         return 2 * super().loss(logits, x)
 """
 YAML = "defaults:\n  - ae\n\n_target_: own_lab.Sparse\ncost:\n  _target_: own_lab.Twice\n"
+CALLBACK = "count:\n  _target_: own_lab.Count\n  word: steps\n"
 TINY = (*SMALL, "network=mlp", "trainer.max_epochs=1", "+trainer.limit_train_batches=2")
 TINY += ("logger=none", "evaluate=false", "hydra.run.dir=run")
 
@@ -38,20 +52,25 @@ def lab(tmp_path):
     (tmp_path / "own_lab.py").write_text(MODULE)
     (tmp_path / "conf/model").mkdir(parents=True)
     (tmp_path / "conf/model/sparse.yaml").write_text(YAML)
+    (tmp_path / "conf/callbacks").mkdir()
+    (tmp_path / "conf/callbacks/count.yaml").write_text(CALLBACK)
     return tmp_path
 
 
-def test_a_model_and_a_cost_where_the_command_is_typed(lab):
-    trained = run_script("train.py", "--config-dir=conf", "model=sparse", *TINY, cwd=lab)
+def test_a_model_a_cost_and_a_callback_where_the_command_is_typed(lab):
+    trained = run_script(
+        "train.py", "--config-dir=conf", "model=sparse", "callbacks=count", *TINY, cwd=lab
+    )
     assert trained.returncode == 0, trained.stderr
     assert "commands need AUTOENCODERS_TRUST=own_lab" in trained.stdout
+    assert "seen: 2 steps" in trained.stdout
     metrics = json.loads((lab / "run/metrics.json").read_text())
     assert metrics["test/reconstruction"] == pytest.approx(2 * 784 * metrics["test/mse"], rel=1e-4)
 
     again = ("run=run", "evaluation.images=20", "sampler=[prior]")
     refused = run_script("evaluate.py", *again, cwd=lab)
     assert refused.returncode == 1
-    assert "model._target_=own_lab.Sparse" in refused.stderr
+    assert "_target_=own_lab." in refused.stderr
     assert "set AUTOENCODERS_TRUST=own_lab" in refused.stderr
     trusted = run_script("evaluate.py", *again, cwd=lab, AUTOENCODERS_TRUST="other,own_lab")
     assert trusted.returncode == 0, trusted.stderr
