@@ -665,3 +665,20 @@ def test_the_kl_is_of_the_sampler_that_finds_codes_likeliest(digits, names):
     gain = found.samplers["best"].log_prob(found.codes.z).numpy() - norm.logpdf(z).sum(1)
     assert found.metrics["latent/kl"] == pytest.approx(gain.mean(), rel=1e-6)
     assert gain.mean() > 2  # so that the bound is not 0 with the other
+
+
+class Undefined(Mixture):
+    """A density that is not one everywhere."""
+
+    def log_prob(self, codes):
+        return super().log_prob(codes).where(codes[:, 0] > codes[0, 0], math.nan)
+
+
+def test_a_density_that_is_not_finite_costs_no_bound_of_the_kl(digits):
+    torch.manual_seed(0)
+    model = small(AE).eval()
+    several = {"undefined": Undefined(2), "mixture": Mixture(2)}
+    found = evaluate(model, digits, Settings(images=40), several)
+    alone = evaluate(model, digits, Settings(images=40), {"mixture": Mixture(2)})
+    assert found.metrics["latent/kl"] == alone.metrics["latent/kl"]
+    assert "undefined/log_likelihood" not in found.metrics

@@ -4,8 +4,10 @@ import json
 
 import pytest
 from conftest import SMALL, run_script
+from omegaconf import OmegaConf
 
 from autoencoders.errors import InputError
+from autoencoders.runs.trust import foreign_targets
 from autoencoders.trusted import is_trusted, trusted_class
 
 MODULE = """
@@ -76,6 +78,18 @@ def test_a_model_a_cost_and_a_callback_where_the_command_is_typed(lab):
     assert trusted.returncode == 0, trusted.stderr
     after = json.loads((lab / "run/metrics.json").read_text())
     assert after["test/mse"] == pytest.approx(metrics["test/mse"])
+
+
+def test_classes_that_no_command_makes_unasked_are_named():
+    """Also Lightning's, but for those that every command makes."""
+    timer = {"_target_": "pytorch_lightning.callbacks.Timer"}
+    trainer = {"_target_": "pytorch_lightning.Trainer", "callbacks": [timer]}
+    own = {"_target_": "own_lab.Sparse", "cost": {"_target_": "autoencoders.losses.SquaredError"}}
+    config = OmegaConf.create({"trainer": trainer, "callbacks": {"mine": timer}, "model": own})
+    assert foreign_targets(config) == {
+        "callbacks.mine": "pytorch_lightning.callbacks.Timer",
+        "model": "own_lab.Sparse",
+    }
 
 
 def test_what_files_may_name(monkeypatch):

@@ -290,8 +290,8 @@ class Judge:
             examples: those that the codes `train` are of.
         """
         n, prior = len(codes.z), model.prior.frozen()
-        if self.log_probs:
-            likeliest = max(self.log_probs, key=lambda log_probs: log_probs.nanmean().item())
+        if densities := [log_probs for log_probs in self.log_probs if log_probs.isfinite().all()]:
+            likeliest = max(densities, key=lambda log_probs: log_probs.mean().item())
             with self.part("latent", "kl"):  # a prior of one's own may know no density
                 of_prior = prior.log_prob(codes.z.double().to(model.device)).cpu()
                 self._take("latent", latents.KL, likeliest, of_prior)

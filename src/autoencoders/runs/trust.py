@@ -211,11 +211,12 @@ def foreign_targets(config: Any) -> dict[str, str]:
     key."""
     values = leaves(OmegaConf.to_container(config, resolve=False))
     named = {k.rpartition(".")[0]: str(v) for k, v in values if k.endswith("_target_")}
-    lightning = "pytorch_lightning."
+    # Where only certain names will do, all commands make them.
+    fixed = [where for where, kind in KINDS.items() if kind.names]
     return {
         key: target
         for key, target in named.items()
-        if not is_trusted(target) and not target.startswith(lightning)
+        if not is_trusted(target) and not any(re.fullmatch(where, key) for where in fixed)
     }
 
 
