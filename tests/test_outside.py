@@ -1,4 +1,4 @@
-"""Classes of the user's own, outside this package: a module where the command is typed."""
+"""The user's own classes, outside this package: a module in the current folder."""
 
 import json
 
@@ -59,7 +59,7 @@ def lab(tmp_path):
     return tmp_path
 
 
-def test_a_model_a_cost_and_a_callback_where_the_command_is_typed(lab):
+def test_a_model_a_cost_and_a_callback_in_the_current_folder(lab):
     trained = run_script(
         "train.py", "--config-dir=conf", "model=sparse", "callbacks=count", *TINY, cwd=lab
     )

@@ -256,7 +256,7 @@ def test_every_piece_of_python_compiles():
 def test_the_first_command_trains_the_default(train_py, tmp_path):
     (line,) = [line for line in text(README).splitlines() if line.endswith("&& python train.py")]
     assert line.startswith("python3 -m venv .venv")
-    done = train_py("trainer.max_epochs=2")  # as it is typed, but for its length
+    done = train_py("trainer.max_epochs=2")  # as written, except for its length
     assert done.returncode == 0, done.stderr
     assert "test/mse" in done.stdout or "MSE" in done.stdout
     assert len(list((tmp_path / "outputs/digits/wae").glob("*/figures/samples.png"))) == 1

@@ -1,4 +1,4 @@
-"""Each choice of `trainer=` that needs neither a GPU nor several processes, as it is typed."""
+"""Each choice of `trainer=` that needs neither a GPU nor several processes, run as written."""
 
 import json
 

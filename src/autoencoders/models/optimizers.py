@@ -38,7 +38,7 @@ class MilestonesLR(LRScheduler):
     torch's MultiStepLR has one factor for all of its milestones.
 
     Args:
-        factors: pairs of an epoch, counted from 0, and what the rate is multiplied by from then on.
+        factors: pairs of an epoch, counted from 0, and the factor on the rate from then on.
     """
 
     def __init__(
