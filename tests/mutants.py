@@ -30,7 +30,7 @@ from typing import Any, NamedTuple
 
 # The files and folders of src/autoencoders that make an area.
 AREAS = {
-    "losses": ("losses.py", "divergences.py", "distributions.py"),
+    "losses": ("losses.py", "divergences.py", "distributions"),
     **{room: (room,) for room in ("metrics", "samplers", "models", "training", "evaluation")},
 }
 # What no test should have to hold: messages and types.
@@ -144,7 +144,9 @@ def mutants(path: str, source: str) -> list[Mutant]:
 
 def files_of(area: str, root: Path) -> list[Path]:
     paths = [root / "src/autoencoders" / name for name in AREAS[area]]
-    return sorted(file for path in paths for file in ([*path.rglob("*.py")] or [path]))
+    return sorted(
+        file for path in paths for file in ([path] if path.suffix else path.rglob("*.py"))
+    )
 
 
 def imported(file: Path) -> set[str]:

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 from conftest import ROOT
-from mutants import mutants, suite_of
+from mutants import AREAS, files_of, mutants, suite_of
 
 SCRIPT = ROOT / "tests/mutants.py"
 
@@ -76,8 +76,8 @@ def write_project(root):
     (root / "tests").mkdir()
     (package / "__init__.py").touch()
     (package / "losses.py").write_text("def seen(x):\n    return [x * 2]\n\n\nUNSEEN = 'a' < 'b'\n")
-    for name in ("divergences", "distributions"):
-        (package / f"{name}.py").touch()
+    (package / "divergences.py").touch()
+    (package / "distributions").mkdir()
     test = (
         "from autoencoders.losses import seen\n\n\ndef test_seen():\n    assert seen({}) == [6]\n"
     )
@@ -136,3 +136,9 @@ def test_a_mutant_that_never_ends_is_caught(tmp_path):
     test = "from autoencoders.losses import seen\n\n\ndef test_seen():\n    seen(None)\n"
     (tmp_path / "tests/test_losses.py").write_text(test)
     assert run(tmp_path).stdout == "losses: 1 / 1 caught\n"
+
+
+@pytest.mark.parametrize("area", AREAS)
+def test_every_area_is_there(area):
+    files = files_of(area, ROOT)
+    assert files and all(file.is_file() for file in files)
