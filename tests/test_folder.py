@@ -319,7 +319,7 @@ def test_what_memory_does_not_hold_stays_on_disk(faces, monkeypatch):
         assert torch.equal(part.values, expected.values)
         assert torch.equal(part.labels, expected.labels)
     # The parts are views of one array; it is a map of the file, which shows what is written there.
-    stores = {part.values.untyped_storage().data_ptr() for part in (mapped.train, mapped.test)}
+    stores = {part.stored.data_ptr() for part in (mapped.train, mapped.test)}
     assert len(stores) == 1
     with kept(faces)[0].open("r+b") as file:
         file.write(bytes(8))

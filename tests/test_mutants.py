@@ -141,4 +141,5 @@ def test_a_mutant_that_never_ends_is_caught(tmp_path):
 @pytest.mark.parametrize("area", AREAS)
 def test_every_area_is_there(area):
     files = files_of(area, ROOT)
-    assert files and all(file.is_file() for file in files)
+    assert files
+    assert all(file.is_file() for file in files)

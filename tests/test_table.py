@@ -91,7 +91,7 @@ def test_a_file_is_what_it_holds(name, block, tmp_path, monkeypatch, capsys):
     assert data.feature_names == (tuple(GENES) if name != "cells.npz" else tuple("012345678"))
     assert data.label == name.partition(".")[0]
     (line,) = capsys.readouterr().out.splitlines()
-    assert "120 rows of 9 columns; raw counts, normalised" in line
+    assert "120 rows in 3 classes, 9 columns; raw counts, normalised" in line
     assert "dataset.normalise=false" in line
 
 

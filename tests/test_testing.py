@@ -507,7 +507,7 @@ class Floats(Vectors):
 class Missing(Vectors):
     def load(self):
         train, test = super().load()
-        test.values[3, 2] = torch.nan
+        test.stored[test.rows[3], 2] = torch.nan
         return train, test
 
 

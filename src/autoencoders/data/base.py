@@ -1,5 +1,6 @@
 """Data held in memory and served in batches."""
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
@@ -7,11 +8,21 @@ from typing import Annotated, Any, ClassVar, Literal
 import pytorch_lightning as pl
 import torch
 from pydantic import Field, NonNegativeInt, validate_call
+from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
 from torch.utils.data import DataLoader
 from torch.utils.data.distributed import DistributedSampler
 
-from autoencoders.data.examples import Batch, Examples, scaled, to_floats
+from autoencoders.data.examples import Batch, Examples, join, scaled, to_floats
+from autoencoders.data.manifest import (
+    SPLITS,
+    Changes,
+    Description,
+    Manifest,
+    number_classes,
+    record,
+    restore,
+)
 from autoencoders.errors import InputError
 
 # What principal components are fitted on, at most: examples, and numbers in all of them, so that
@@ -21,6 +32,7 @@ REFERENCE, REFERENCE_NUMBERS = 10_000, 20_000_000
 Kind = Literal["image", "series", "vector"]
 # The dimensions of one example of each kind.
 DIMENSIONS: dict[Kind, str] = {"image": "CHW", "series": "CT", "vector": "D"}
+THINGS: dict[Kind, str] = {"image": "images", "series": "series", "vector": "rows"}
 
 
 class Batches(DistributedSampler):
@@ -60,7 +72,7 @@ class Batches(DistributedSampler):
 
     def __iter__(self) -> Iterator[Any]:
         order = super().__iter__() if self.shuffle else self._mine()
-        batches = torch.tensor(list(order)).to(self.examples.values.device).split(self.batch_size)
+        batches = torch.tensor(list(order)).to(self.examples.stored.device).split(self.batch_size)
         yield from batches[: len(self)]
 
     def __len__(self) -> int:
@@ -98,6 +110,13 @@ class DataModule(pl.LightningDataModule):
         extractor: the name of its feature extractor, where one ships.
         judged_on: what models are judged on: the test set, or the validation set where something is
             chosen by the numbers and the test set must stay unseen.
+        preprocessing: what `load` has fitted on training examples or found in its source, as JSON
+            takes it; where there is a `recorded`, that of its description is used again.
+        remarks: clauses of the inventory, on what was found and chosen.
+        left_out: what was found and not used: names by the reason.
+        recorded: the manifest of the run that these data are read for; None for a new run.
+        take_new: whether examples that this run does not know are taken.
+        changes: what has changed since that run was trained.
         overfit_batches: so many batches of the training set, or as a float that share of them, are
             all that is trained on; 0 for all.
 
@@ -118,6 +137,10 @@ class DataModule(pl.LightningDataModule):
     judged_on: Literal["test", "val"] = "test"
     overfit_batches: int | float = 0
 
+    recorded: Manifest | None = None
+    take_new: bool = False
+    changes: Changes | None = None
+
     train: Examples
     val: Examples
     test: Examples
@@ -133,6 +156,9 @@ class DataModule(pl.LightningDataModule):
         seed: Annotated[int, Field(ge=0, lt=2**32)] = 0,
     ) -> None:
         super().__init__()
+        self.preprocessing: dict[str, Any] = {}
+        self.remarks: list[str] = []
+        self.left_out: dict[str, list[str]] = {}
         self.data_dir = data_dir
         self.batch_size = batch_size
         self.val_size = val_size
@@ -143,25 +169,93 @@ class DataModule(pl.LightningDataModule):
         """Whether this data set's files lie in `data_dir`; True where it needs none."""
         return True
 
-    def load(self) -> tuple[Examples, Examples]:
-        """All training examples and all test examples."""
+    def load(self) -> tuple[Examples, ...]:
+        """All training examples and all test examples; or the training examples, a validation set
+        of the data's own, and the test examples."""
         raise NotImplementedError
 
     def setup(self, stage: str | None = None) -> None:
         if hasattr(self, "test"):  # Lightning asks once for fitting and once for testing
             return
-        everything, self.test = self.load()
+        self._arrange(*self.load())
+        if self.recorded:
+            self._arrange_as_recorded(self.recorded)
+        self._say(self.inventory)
+
+    @property
+    def inventory(self) -> str:
+        """A line on what was read and what was left out."""
+        parts = {"training": self.train, "validation": self.val, "test": self.test}
+        n = sum(map(len, parts.values()))
+        classes = f" in {len(self.class_names)} classes" if self.class_names else ""
+        what = f"{self.label}: {n:,} {THINGS[self.kind]}{classes}, {_size(self.shape, self.kind)}"
+        splits = ", ".join(f"{len(part):,} {name}" for name, part in parts.items())
+        left_out = ", ".join(f"{len(names):,} {why}" for why, names in self.left_out.items())
+        clauses = [what, *self.remarks, splits, *([f"left out: {left_out}"] if left_out else [])]
+        return "; ".join(clauses)
+
+    @property
+    def manifest(self) -> Manifest:
+        """What a run remembers of these data."""
+        low, high = to_floats(self.reference.values).aminmax()
+        parts = [self.train, self.val, self.test]
+        description = Description(
+            label=self.label,
+            kind=self.kind,
+            shape=self.shape,
+            bounded=self.bounded,
+            class_names=self.class_names,
+            factor_names=self.factor_names,
+            covariate_names=self.covariate_names,
+            feature_names=self.feature_names,
+            range=(low.item(), high.item()),
+            examples=dict(zip(SPLITS, map(len, parts), strict=True)),
+            named=all(part.names is not None for part in parts),
+            preprocessing=self.preprocessing,
+            inventory=self.inventory,
+            left_out={why: list(names) for why, names in self.left_out.items()},
+        )
+        return record(description, parts, self.reference)
+
+    def _arrange(self, train: Examples, *others: Examples) -> None:
+        """Take a training, perhaps a validation, and a test set."""
+        *own_val, self.test = others
+        everything = join([train, *own_val]) if own_val else train
         self._check_kind(everything)
-        size = len(everything) - self.val_size
+        size = len(train) if own_val else len(everything) - self.val_size
         if size < 2:
             raise InputError(
                 f"dataset.val_size={self.val_size}: leaves fewer than two of {len(everything)}"
                 f" examples to train on; allowed: at most {len(everything) - 2}"
             )
         some = torch.randperm(len(everything), generator=torch.Generator().manual_seed(0))
-        many = max(2, min(REFERENCE, REFERENCE_NUMBERS // everything.values[0].numel()))
+        many = max(2, min(REFERENCE, REFERENCE_NUMBERS // math.prod(everything.shape)))
         self.reference = everything.subset(some[:many].sort().values)
-        self.train, self.val = self.split(everything, size)
+        self.train, self.val = (train, *own_val) if own_val else self.split(everything, size)
+
+    def _arrange_as_recorded(self, manifest: Manifest) -> None:
+        """Take the splits and the numbers of classes that a run's manifest has, and say what has
+        changed since."""
+        parts = [
+            number_classes(manifest, self.class_names, part)
+            for part in (self.train, self.val, self.test)
+        ]
+        sets, self.reference, self.changes = restore(manifest, parts, self.take_new)
+        self.train, self.val, self.test = sets
+        known = manifest.description.class_names
+        if known and (unknown := [name for name in self.class_names if name not in known]):
+            self._say(
+                f"{self.label}: left out: classes that the run does not know: {', '.join(unknown)}"
+            )
+        if lines := self.changes.of(*SPLITS):
+            left_out = any(self.changes.new.values()) and not self.take_new
+            how = "; new ones are left out (allow_changed_data=true takes them)" if left_out else ""
+            self._say(f"{self.label}: since the run was trained, {', '.join(lines)}{how}")
+        self.class_names = manifest.description.class_names
+
+    @rank_zero_only
+    def _say(self, line: str) -> None:
+        print(line)
 
     @property
     def spec(self) -> dict[str, Any]:
@@ -186,7 +280,7 @@ class DataModule(pl.LightningDataModule):
 
     def _check_kind(self, examples: Examples) -> None:
         """Raise InputError where the data are not what the data set says."""
-        found, dimensions = tuple(examples.values.shape[1:]), DIMENSIONS[self.kind]
+        found, dimensions = examples.shape, DIMENSIONS[self.kind]
         if len(found) != len(dimensions):
             raise InputError(
                 f"{self.label}: kind={self.kind} is of the shape ({', '.join(dimensions)}), its"
@@ -205,7 +299,8 @@ class DataModule(pl.LightningDataModule):
         Raises:
             InputError: there is no validation set.
         """
-        if split == "val" and not self.val_size:
+        self.setup()
+        if split == "val" and not len(self.val):
             raise InputError(
                 "evaluation.split=val: there is no validation set with dataset.val_size=0; set a"
                 " larger dataset.val_size"
@@ -267,7 +362,7 @@ class DataModule(pl.LightningDataModule):
     ) -> Batches:
         place: dict[str, int] = {}
         if self.trainer:
-            examples = examples.to(_home(examples, self.trainer.strategy.root_device))
+            examples = examples.to(_place(examples, self.trainer.strategy.root_device))
             place = {"rank": self.trainer.global_rank, "world_size": self.trainer.world_size}
             processes = self.trainer.world_size
             if not shuffle and len(examples) < processes:  # one would wait for the others for ever
@@ -292,12 +387,20 @@ class DataModule(pl.LightningDataModule):
         )
 
 
-def _home(examples: Examples, device: torch.device) -> torch.device:
+def _size(shape: tuple[int, ...], kind: Kind) -> str:
+    """An example's shape as the inventory shows it."""
+    if kind == "image":
+        channels, height, width = shape
+        return f"{height}x{width}x{channels}"
+    return f"{shape[0]} columns" if kind == "vector" else f"{shape[0]} channels of {shape[1]} steps"
+
+
+def _place(examples: Examples, device: torch.device) -> torch.device:
     """Where a data set lies: on the GPU that trains, if that leaves most of its memory free."""
     if device.type != "cuda":
         return torch.device("cpu")
     free, _ = torch.cuda.mem_get_info(device)
-    return device if examples.values.nbytes < free / 4 else torch.device("cpu")
+    return device if len(examples) * examples[0].x.nbytes < free / 4 else torch.device("cpu")
 
 
 def _identity(batch: Any) -> Any:

@@ -4,12 +4,16 @@ Images stay uint8, vectors float32: a batch is one indexing operation, and image
 [0, 1] on the device.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
+
+BLOCK = 1000  # examples that are read at once
 
 
 class Batch(NamedTuple):
@@ -32,13 +36,18 @@ class Batch(NamedTuple):
 
 
 class Examples(Dataset):
-    """Examples in memory, with their labels.
+    """Examples in memory or mapped from disk, with what is known of each.
 
     Args:
         values: (N, *shape): images as uint8, (N, C, H, W), all else as float32.
-        labels: int64, (N,), indices into the data module's `class_names`; by default all 0.
+        labels: int64, (N,), indices into the data module's `class_names`, -1 for an example without
+            a label; by default all 0.
         factors: int64, (N, F), a column for each of its `factor_names`; by default none.
         covariates: by the data module's `covariate_names`, (N, ...) each; by default none.
+        names: what the examples are called, such as files or rows; by default nothing.
+        digests: uint64, (N,), see there; by default of `values`.
+        rows: int64, (n,): the examples are these rows of `values`, which are not copied. All else
+            is given for the n examples.
     """
 
     def __init__(
@@ -47,21 +56,48 @@ class Examples(Dataset):
         labels: Tensor | None = None,
         factors: Tensor | None = None,
         covariates: Mapping[str, Tensor] | None = None,
+        *,
+        names: Sequence[str] | np.ndarray | None = None,
+        digests: np.ndarray | None = None,
+        rows: Tensor | None = None,
     ) -> None:
-        n = len(values)
-        self.values = values
+        n = len(values) if rows is None else len(rows)
+        self.stored = values
+        self.rows = rows
         self.labels = torch.zeros(n, dtype=torch.long) if labels is None else labels
         self.factors = torch.zeros(n, 0, dtype=torch.long) if factors is None else factors
         self.covariates = dict(covariates or {})
+        self.names = None if names is None else np.asarray(names, dtype=object)
+        self._digests = digests
 
     def __len__(self) -> int:
-        return len(self.values)
+        return len(self.stored) if self.rows is None else len(self.rows)
 
     def __getitem__(self, index: Any) -> Batch:
         """One example and what is known of it, or for a slice or a tensor of indices (B,) a batch,
         x as it is stored."""
         covariates = {name: values[index] for name, values in self.covariates.items()}
-        return Batch(self.values[index], self.labels[index], covariates)
+        x = self.stored[index if self.rows is None else self.rows[index]]
+        return Batch(x, self.labels[index], covariates)
+
+    @property
+    def values(self) -> Tensor:
+        """All as they are stored, (N, *shape); a copy if they are some rows of what is stored."""
+        return self.stored if self.rows is None else self.stored[self.rows]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one example."""
+        return tuple(self.stored.shape[1:])
+
+    @property
+    def digests(self) -> np.ndarray:
+        """uint64, (N,): a number for what each example holds, the same wherever it is."""
+        if self._digests is None:
+            parts = (self[i : i + BLOCK].x.cpu().numpy() for i in range(0, len(self), BLOCK))
+            numbers = (digest(values) for part in parts for values in part)
+            self._digests = np.fromiter(numbers, np.uint64, len(self))
+        return self._digests
 
     def batch(self, n: int | None = None, device: torch.device | str | None = None) -> Batch:
         """The first n as models take them, on `device`; by default all."""
@@ -74,22 +110,60 @@ class Examples(Dataset):
 
     def x(self, n: int | None = None) -> Tensor:
         """The first n as models take them, (n, *shape), float32; by default all."""
-        return to_floats(self.values[:n])
+        return to_floats(self[:n].x)
 
     def subset(self, indices: Tensor | slice) -> "Examples":
-        """Those of them; a slice copies nothing, so that values on disk stay there."""
-        return self._each(lambda part: part[indices])
+        """Those of them; their values are not copied."""
+        index = torch.arange(len(self))[indices]
+        return Examples(
+            self.stored,
+            self.labels[index],
+            self.factors[index],
+            {name: values[index] for name, values in self.covariates.items()},
+            names=None if self.names is None else self.names[index.numpy()],
+            digests=None if self._digests is None else self._digests[index.numpy()],
+            rows=index if self.rows is None else self.rows[index],
+        )
 
     def resample(self, n: int, generator: torch.Generator) -> "Examples":
         """n of them, drawn with replacement."""
         return self.subset(torch.randint(len(self), (n,), generator=generator))
 
     def to(self, device: torch.device) -> "Examples":
-        return self._each(lambda part: part.to(device))
+        """All on `device`."""
+        if device == self.stored.device:
+            return self
+        return Examples(
+            self.values.to(device),
+            self.labels.to(device),
+            self.factors.to(device),
+            {name: values.to(device) for name, values in self.covariates.items()},
+            names=self.names,
+            digests=self._digests,
+        )
 
-    def _each(self, change: Callable[[Tensor], Tensor]) -> "Examples":
-        covariates = {name: change(values) for name, values in self.covariates.items()}
-        return Examples(change(self.values), change(self.labels), change(self.factors), covariates)
+
+def join(parts: Sequence[Examples]) -> Examples:
+    """Examples one after the other; what they share on disk or in memory is not copied."""
+    first, *others = parts
+    shared = all(part.stored is first.stored for part in others)
+    rows = [torch.arange(len(part)) if part.rows is None else part.rows for part in parts]
+    named = all(part.names is not None for part in parts)
+    return Examples(
+        first.stored if shared else torch.cat([part.values for part in parts]),
+        torch.cat([part.labels for part in parts]),
+        torch.cat([part.factors for part in parts]),
+        {name: torch.cat([part.covariates[name] for part in parts]) for name in first.covariates},
+        names=np.concatenate([part.names for part in parts]) if named else None,
+        digests=np.concatenate([part.digests for part in parts]),
+        rows=torch.cat(rows) if shared else None,
+    )
+
+
+def digest(content: bytes | np.ndarray) -> int:
+    """A number below 2**64 for a file's or an array's content."""
+    data = np.ascontiguousarray(content).data if isinstance(content, np.ndarray) else content
+    return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "little")
 
 
 def as_batch(batch: Any) -> Batch:

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import torch
 from pydantic import PositiveInt, validate_call
-from pytorch_lightning.utilities import rank_zero_only
 
 from autoencoders.data.base import DataModule
 from autoencoders.data.examples import Examples
@@ -82,7 +81,7 @@ class Table(DataModule):
                 values[rows] = torch.from_numpy(dense(block[:, chosen]).astype(np.float32))
         self.feature_names = tuple(matrix.columns[place] for place in chosen)
         examples = Examples(values, self._number_classes(matrix, path))
-        self._tell(path, matrix, counts)
+        self._remark(matrix, counts)
         return examples.subset(~test), examples.subset(test)
 
     def find(self) -> Path:
@@ -138,19 +137,17 @@ class Table(DataModule):
         numbers = {name: number for number, name in enumerate(names)}
         return torch.tensor([numbers[name] for name in matrix.labels])
 
-    @rank_zero_only
-    def _tell(self, path: Path, matrix: Matrix, counts: bool) -> None:
-        known = len(matrix.columns)
-        kept = len(self.feature_names)
-        parts = [f"{path.name}: {len(matrix.rows):,} rows of {known:,} columns"]
+    def _remark(self, matrix: Matrix, counts: bool) -> None:
+        known, kept = len(matrix.columns), len(self.feature_names)
         if counts:
-            parts.append(
-                "raw counts, normalised by their totals and log(1 + x)"
-                " (dataset.normalise=false leaves them)"
+            self.remarks.append(
+                "raw counts, normalised by their totals and log(1 + x) (dataset.normalise=false"
+                " leaves them)"
             )
         if kept < known:
-            parts.append(f"the {kept:,} most variable are kept (dataset.features=null keeps all)")
-        print("; ".join(parts))
+            self.remarks.append(
+                f"of {known:,} columns the most variable (dataset.features=null keeps all)"
+            )
 
 
 class PBMC(Table):
