@@ -11,11 +11,11 @@ from omegaconf import DictConfig
 from autoencoders.commands import use_own_modules
 from autoencoders.errors import InputError, end_on_ctrl_c, one_line_errors, one_line_in_job
 from autoencoders.files import make_new, write_whole
-from autoencoders.runs.explain import explain_keys
+from autoencoders.launch.help import explain_keys
+from autoencoders.launch.keys import check_command
+from autoencoders.launch.overrides import quote_paths
+from autoencoders.launch.settings import CompareKeys
 from autoencoders.runs.finished import named_runs
-from autoencoders.runs.jobs import quote_paths
-from autoencoders.runs.keys import check_command
-from autoencoders.runs.settings import CompareKeys
 
 SHOWN = 12  # rows at most that are shown in images: every model, or the best of a search
 

@@ -10,13 +10,15 @@ from omegaconf import DictConfig
 from autoencoders.commands import use_own_modules
 from autoencoders.errors import end_on_ctrl_c, one_line_errors, one_line_in_job
 from autoencoders.files import shown, writing_into
-from autoencoders.runs.config import evaluation_of, evaluation_settings
+from autoencoders.launch.evaluation import evaluation_of, evaluation_settings, to_evaluate
+from autoencoders.launch.help import explain_keys
+from autoencoders.launch.keys import check_command
+from autoencoders.launch.overrides import quote_paths
+from autoencoders.launch.settings import EvaluateKeys
+from autoencoders.runs.build import make_loggers
 from autoencoders.runs.evaluations import home_of
-from autoencoders.runs.explain import explain_keys
-from autoencoders.runs.folder import load_config, load_trained, lock, make_loggers, to_evaluate
-from autoencoders.runs.jobs import quote_paths
-from autoencoders.runs.keys import check_command
-from autoencoders.runs.settings import EvaluateKeys
+from autoencoders.runs.folder import load_config, lock
+from autoencoders.runs.run import load_trained
 
 
 def evaluate(cfg: DictConfig, run_folder: Path, checkpoint: str) -> dict[str, float]:

@@ -14,11 +14,18 @@ from omegaconf import DictConfig
 from autoencoders.commands import use_own_modules
 from autoencoders.errors import one_line_errors, one_line_in_job
 from autoencoders.files import CONFIG, LAST, shown, writing_into
-from autoencoders.runs.claim import handle_interruptions, rank, resumed_config
-from autoencoders.runs.config import check_settings, evaluation_settings, objective_of
-from autoencoders.runs.explain import explain_keys
-from autoencoders.runs.folder import build, extend, make_loggers, record_config
-from autoencoders.runs.jobs import is_job, quote_paths, run_job
+from autoencoders.launch.config import check_settings
+from autoencoders.launch.evaluation import evaluation_settings
+from autoencoders.launch.execution import is_job, run_job
+from autoencoders.launch.folders import resumed_config
+from autoencoders.launch.help import explain_keys
+from autoencoders.launch.interruptions import handle_interruptions
+from autoencoders.launch.objective import objective_of
+from autoencoders.launch.overrides import quote_paths
+from autoencoders.launch.ranks import rank
+from autoencoders.launch.record import record_config
+from autoencoders.runs.build import build, make_loggers
+from autoencoders.runs.extension import extend
 from autoencoders.runs.state import is_finished
 from autoencoders.runs.trust import read_yaml
 
@@ -76,7 +83,9 @@ def train(
     if not trainer.is_global_zero:  # the first process alone evaluates
         return metrics.get(cfg.objective, math.nan)
     model.to(trainer.strategy.root_device)  # Lightning has moved it to the CPU
-    metrics = finish(model, data, metrics, record.history, evaluation, trainer.loggers, folder)
+    metrics = finish(
+        model, data, metrics, record.history, evaluation, trainer.loggers, folder, quiet=is_job()
+    )
     if not is_job():
         samplers = list(evaluation[1]) if evaluation else []
         print_run(metrics, samplers, folder, data.judged_on, cfg.get("verbose", False))

@@ -45,7 +45,7 @@ from autoencoders.features import load_extractor
 from autoencoders.metrics.samples import frechet_distance
 from autoencoders.models import AutoEncoder
 from autoencoders.networks import Strided
-from autoencoders.runs.folder import build
+from autoencoders.runs.build import build
 from autoencoders.samplers import Flow, Mixture, Prior, Sampler, TwoStage
 from train import train
 

@@ -43,8 +43,8 @@ import autoencoders.data
 from autoencoders.data import MNIST, DataModule
 from autoencoders.errors import describe
 from autoencoders.models import AutoEncoder
-from autoencoders.runs import jobs
-from autoencoders.runs.folder import find_data, load_config
+from autoencoders.runs.folder import load_config
+from autoencoders.runs.paths import find_data
 
 # What has been imported by now is a million objects: no need to look through them time and again.
 gc.freeze()
@@ -206,7 +206,6 @@ MNIST_LIKE = [MNIST, *exported(autoencoders.data, MNIST)]
 def no_command(monkeypatch: pytest.MonkeyPatch) -> None:
     """No command has been started in this process, whatever an earlier test has run."""
     monkeypatch.setattr(HydraConfig.instance(), "cfg", None)
-    monkeypatch.setattr(jobs, "JOBS", {})
     monkeypatch.setattr(Hydra, "get_mode", mode_of)
 
 
@@ -286,7 +285,6 @@ def run_here(name: str, *arguments: str, cwd: Path) -> str:
             patch.chdir(cwd)
             patch.setattr(sys, "argv", [name, *arguments])
             patch.setattr(HydraConfig.instance(), "cfg", None)
-            patch.setattr(jobs, "JOBS", {})
             patch.setattr(Hydra, "get_mode", mode_of)
             runpy.run_path(str(ROOT / name), run_name="__main__")
     finally:  # a multirun that is continued tells its jobs

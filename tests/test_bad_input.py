@@ -32,7 +32,7 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 from pytorch_lightning import Trainer
 
-from autoencoders.runs.config import check_settings
+from autoencoders.launch.config import check_settings
 from autoencoders.runs.state import mark
 from train import train
 

@@ -12,9 +12,9 @@ from test_last_checkpoint import NO_BETTER, Memory, assert_equal, copy, saved
 from test_train import assert_identical, events, metrics_of, short_run
 
 from autoencoders.data import Digits
+from autoencoders.launch.config import check_settings
 from autoencoders.models import AE, WAEGAN, AutoEncoder
 from autoencoders.runs import load_run
-from autoencoders.runs.config import check_settings
 from autoencoders.training import EMA, LearningRates, training_history
 
 EMA_RUN = ("callbacks=ema", "callbacks.ema.decay=0.6", "trainer.max_epochs=3")

@@ -36,18 +36,12 @@ from autoencoders.errors import InputError
 from autoencoders.evaluation import exhibits as evaluation_exhibits
 from autoencoders.features.cnn import RECORD
 from autoencoders.figures import charts
+from autoencoders.launch.config import check_settings
 from autoencoders.metrics import latents, samples
 from autoencoders.metrics.base import Metric, Quantity
 from autoencoders.models import AE
 from autoencoders.runs import finish, load_run
-from autoencoders.runs.config import check_settings
-from autoencoders.runs.finished import (
-    began,
-    command_of,
-    read_finished,
-    read_runs,
-    searched_scales,
-)
+from autoencoders.runs.finished import began, command_of, read_finished, read_runs, searched_scales
 from autoencoders.runs.report import print_comparison
 from autoencoders.samplers import Prior
 

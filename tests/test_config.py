@@ -16,8 +16,9 @@ from omegaconf import OmegaConf
 from small import batch_of
 
 from autoencoders.data import DataModule
+from autoencoders.launch.config import check_settings
+from autoencoders.launch.objective import direction_of
 from autoencoders.models import AutoEncoder
-from autoencoders.runs.config import check_settings, direction_of
 
 DATA = Path("data")  # no file is looked for
 MODELS = choices("model")

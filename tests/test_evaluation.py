@@ -35,12 +35,12 @@ from autoencoders.evaluation.evaluate import (
 )
 from autoencoders.evaluation.exhibits import EXHIBITS, between, pairs
 from autoencoders.features import EXTRACTORS, PCA, FeatureCNN
+from autoencoders.launch.evaluation import evaluation_of, evaluation_settings
 from autoencoders.metrics import latents
 from autoencoders.models import AE, VAE, WAEGAN
 from autoencoders.models.base import inference
 from autoencoders.networks import MLP
 from autoencoders.runs import load_run
-from autoencoders.runs.config import evaluation_of, evaluation_settings
 from autoencoders.samplers import ClassMixture, Mixture, Prior
 from train import train
 

@@ -6,7 +6,7 @@ import pytest
 from conftest import ROOT, choices, run_script
 from hydra import compose, initialize_config_dir
 
-from autoencoders.runs.explain import annotated, comments, explain_keys
+from autoencoders.launch.help import annotated, comments, explain_keys
 
 PATH = {"PYTHONPATH": str(ROOT / "src")}
 

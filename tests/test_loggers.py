@@ -19,7 +19,7 @@ from test_train import events, metrics_of, short_run
 
 from autoencoders.errors import describe
 from autoencoders.models import WAEGAN
-from autoencoders.runs.folder import make_loggers
+from autoencoders.runs.build import make_loggers
 from autoencoders.training import loggers
 from evaluate import evaluate
 

@@ -25,11 +25,11 @@ from autoencoders.comparison import Comparison
 from autoencoders.data import Digits
 from autoencoders.errors import InputError
 from autoencoders.evaluation.evaluate import TRAIN_PER_TEST, choose, stream
+from autoencoders.launch.jobs import Job
 from autoencoders.models import AE
 from autoencoders.runs import finish, load_run, load_sampler
 from autoencoders.runs.finished import read_finished
 from autoencoders.runs.folder import load_config
-from autoencoders.runs.jobs import Job
 
 IMAGES = 40
 TINY = (

@@ -12,8 +12,8 @@ from omegaconf import OmegaConf
 
 from autoencoders.comparison import Comparison, FinishedRun
 from autoencoders.figures import charts, images, style
+from autoencoders.launch.jobs import Job, print_jobs
 from autoencoders.runs import report
-from autoencoders.runs.jobs import Job
 
 NAME = r"a|b [/red] $\frac$ *x* `y` _z_ <b> :smile:"
 
@@ -54,7 +54,7 @@ def test_names_on_the_terminal(comparison, tmp_path, monkeypatch, capsys):
     (folder / "error.txt").write_text(f"{NAME}\ntraceback")
     job = Job(0, folder, [NAME], OmegaConf.create({"objective": NAME}))
     (folder / "metrics.json").unlink()
-    report.print_jobs([job], NAME)
+    print_jobs([job], NAME)
     printed = capsys.readouterr().out
     assert printed.count(f"metrics  {NAME}/metrics.json") == 3
     assert printed.count(NAME) >= 8

@@ -9,9 +9,10 @@ from omegaconf import OmegaConf
 
 from autoencoders.errors import InputError
 from autoencoders.files import make_new
+from autoencoders.launch.config import check_settings
+from autoencoders.launch.folders import refuse_occupied, refuse_strewing
+from autoencoders.launch.ranks import rank
 from autoencoders.runs import load_run
-from autoencoders.runs.claim import rank, refuse_occupied, refuse_strewing
-from autoencoders.runs.config import check_settings
 from autoencoders.runs.folder import lock
 
 

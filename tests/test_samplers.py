@@ -9,7 +9,7 @@ from scipy.stats import multivariate_normal
 
 import autoencoders.samplers
 from autoencoders.distributions import NormalPrior
-from autoencoders.runs.config import evaluation_settings
+from autoencoders.launch.evaluation import evaluation_settings
 from autoencoders.samplers import Prior, Sampler
 
 SAMPLERS = exported(autoencoders.samplers, Sampler)

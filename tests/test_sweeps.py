@@ -23,8 +23,13 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf, open_dict, read_write
 
-from autoencoders.runs import jobs, load_run
-from autoencoders.runs.claim import RunFolder, claim, handle_interruptions, how_to_continue
+from autoencoders.errors import InputError
+from autoencoders.launch import jobs, overrides
+from autoencoders.launch.callback import RunFolder
+from autoencoders.launch.execution import run_job
+from autoencoders.launch.folders import claim
+from autoencoders.launch.interruptions import handle_interruptions, how_to_continue
+from autoencoders.runs import load_run
 from autoencoders.runs.folder import lock
 from autoencoders.runs.state import mark
 from hydra_plugins.autoencoders_search import open_study
@@ -151,7 +156,7 @@ def test_ctrl_c_prints_a_command_that_finishes_the_multirun(multirun, tmp_path):
     """Pasted as it is, from a folder with an awkward name; then everything has been done."""
     name = 'it\'s, "my" sweep?'
     chosen = ("hydra.sweeper.params.model='ae,vae'", "hydra.sweeper.params.seed=0")
-    override = jobs.path_override("hydra.sweep.dir", Path(name))
+    override = overrides.path_override("hydra.sweep.dir", Path(name))
     arguments = ("sweep=grid", *chosen, *SHORT, "trainer.max_epochs=4", override)
     process = start(tmp_path, *arguments)
     wait_for(process, tmp_path, "best.ckpt")  # in the first job: the second is still to come
@@ -238,7 +243,7 @@ def test_a_jobs_folder_is_typed_as_it_is_called(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("0_model=ae,seed=1").mkdir()
     arguments = ["run=0_model=ae,seed=1", "ckpt_path=a,b", "seed=1,2"]
-    jobs.quote_paths(arguments)
+    overrides.quote_paths(arguments)
     assert arguments[1:] == ["ckpt_path=a,b", "seed=1,2"]
     parsed = OverridesParser.create().parse_override(arguments[0])
     assert (parsed.key_or_group, parsed.value()) == ("run", "0_model=ae,seed=1")
@@ -248,7 +253,7 @@ def test_a_jobs_folder_is_typed_as_it_is_called(tmp_path, monkeypatch):
 def test_a_path_that_hydra_cannot_read_is_taken_as_it_is_typed(path):
     """Also that of a folder yet to be made."""
     arguments = ["-m", f"hydra.sweep.dir={path}", f"seed={path}"]
-    jobs.quote_paths(arguments)
+    overrides.quote_paths(arguments)
     assert OverridesParser.create().parse_override(arguments[1]).value() == path
     assert arguments[2] == f"seed={path}"
 
@@ -256,8 +261,8 @@ def test_a_path_that_hydra_cannot_read_is_taken_as_it_is_typed(path):
 def test_a_job_in_the_folder_of_another_ends_the_multirun(tmp_path):
     """Should a launcher come by another folder than was looked at: nothing is written there."""
     (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(jobs.InputError, match="holds something other than this job"):
-        jobs.run_job(lambda *_: pytest.fail("trained"), compose_train(), tmp_path)
+    with pytest.raises(InputError, match="holds something other than this job"):
+        run_job(lambda *_: pytest.fail("trained"), compose_train(), tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
 
@@ -570,8 +575,8 @@ def test_a_failed_job_in_a_folder_with_a_foreign_name(mode, multirun):
 
 def test_no_exception_of_a_multiruns_end_is_lost(monkeypatch, capfd):
     """Hydra makes a warning of a callback's, and ends with exit status 0."""
-    monkeypatch.setattr("autoencoders.runs.claim._print_jobs", lambda left: 1 / 0)
-    with pytest.raises(SystemExit) as ended:
+    monkeypatch.setattr("autoencoders.launch.callback.print_jobs", lambda left: 1 / 0)
+    with handle_interruptions(), pytest.raises(SystemExit) as ended:
         RunFolder().on_multirun_end(OmegaConf.create({"hydra": {"sweeper": {}}}))
     assert ended.value.code == 1
     assert "ZeroDivisionError" in capfd.readouterr().err

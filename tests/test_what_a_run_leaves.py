@@ -9,7 +9,7 @@ from independent import assert_numbers, evaluation_metrics, reconstruction_metri
 from test_train import short_run
 
 from autoencoders.data import Digits
-from autoencoders.runs.config import evaluation_settings
+from autoencoders.launch.evaluation import evaluation_settings
 from evaluate import evaluate
 
 QUICK = ("wae",)  # whose third network is judged too

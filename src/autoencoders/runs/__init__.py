@@ -1,8 +1,9 @@
-"""The back room: folders, config checks, jobs, trust, what is printed. No newcomer need enter.
+"""A run's folder: what is in it, how it is read back, what may be let in.
 
 `load_run` reads a run back, `load_sampler` a sampler that its evaluation has fitted.
 """
 
-from autoencoders.runs.folder import Run, load_model, load_run, load_sampler
+from autoencoders.runs.run import Run, load_model, load_run
+from autoencoders.runs.samplers import load_sampler
 
 __all__ = ["Run", "load_model", "load_run", "load_sampler"]

@@ -47,6 +47,7 @@ def finish(
     loggers: Sequence[EpochLogger],
     run: Path,
     checkpoint: str = "last",
+    quiet: bool = False,
 ) -> dict[str, float]:
     """Evaluate and draw a tested model; leave the evaluation in its home, and the same in loggers.
 
@@ -59,6 +60,7 @@ def finish(
         loggers: of its home.
         run: the run's folder.
         checkpoint: the name of the one whose weights the model has.
+        quiet: print no stages where output is no terminal, as of a multirun's jobs.
 
     Returns:
         The metrics, as metrics.json holds them.
@@ -67,7 +69,7 @@ def finish(
         InputError: it could not be evaluated; what was tested is in metrics.json.
     """
     home, epochs = home_of(run, checkpoint), int(metrics["epochs"])
-    with stages("evaluation") as begin:
+    with stages("evaluation", quiet) as begin:
         measured, failure = attempt(model, data, evaluation, begin)
         metrics = finite({**metrics, **(measured.metrics if measured else {})})
         record = Record(

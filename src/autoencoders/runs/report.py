@@ -21,7 +21,6 @@ from autoencoders.evaluation.catalogue import Column
 from autoencoders.evaluation.evaluate import RECONSTRUCTION
 from autoencoders.files import FIGURES, METRICS, shown
 from autoencoders.models import AutoEncoder
-from autoencoders.runs.jobs import Job, is_job, rounded
 
 HEADLINED = 10  # models at most whose headlines are printed
 
@@ -38,14 +37,14 @@ def print_model(model: nn.Module) -> None:
 
 
 @contextmanager
-def stages(work: str) -> Iterator[Callable[[str], None]]:
+def stages(work: str, quiet: bool = False) -> Iterator[Callable[[str], None]]:
     """What shows each stage of some work as it begins: on a terminal in one line, which goes when
-    all is done, else a plain line each; but none for a multirun's jobs."""
+    all is done, else a plain line each, unless it is to be quiet."""
     console = _console()
     if console.is_terminal:
         with console.status(work) as status:
             yield lambda stage: status.update(f"{work}: {stage}")
-    elif is_job():
+    elif quiet:
         yield lambda stage: None
     else:
         yield lambda stage: print(f"{work}: {stage}", flush=True)
@@ -203,22 +202,6 @@ def warranted(mean: float, std: float | None, examples: int) -> str:
     digits = 1 + math.ceil(math.log10(max(examples, 10)) / 2)
     places = digits - 1 - math.floor(math.log10(abs(mean)))
     return f"{mean:,.{min(max(places, 0), 9)}f}"
-
-
-def print_jobs(jobs: list[Job], command: str | None) -> None:
-    """What became of a multirun's jobs, and the command that goes on with those that are left."""
-    table = Table(title=f"Jobs of {shown(jobs[0].folder.parent)}", title_justify="left")
-    for heading in ("job", "overrides", "status", str(jobs[0].config.objective)):
-        table.add_column(heading)
-    shared = set.intersection(*(set(job.overrides) for job in jobs)) if len(jobs) > 1 else set()
-    for job in jobs:
-        status, result = job.outcome()
-        own = " ".join(override for override in job.overrides if override not in shared)
-        result = result if isinstance(result, str) else f"{result:.4g}"
-        table.add_row(str(job.number), rounded(own), status, result)
-    _console().print(table)
-    if command:
-        print(f"continue with: {command}")
 
 
 def _console() -> Console:

@@ -22,8 +22,8 @@ from pydantic import BaseModel, Field, NonNegativeInt, PositiveInt, validate_cal
 
 from autoencoders.errors import InputError, how_to_install
 from autoencoders.files import MULTIRUN
-from autoencoders.runs.config import is_maximised
-from autoencoders.runs.jobs import admit_jobs, compose_job
+from autoencoders.launch.jobs import admit_jobs, compose_job
+from autoencoders.launch.objective import is_maximised
 
 STUDY = "study.db"
 

@@ -9,8 +9,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
 from autoencoders.files import write_whole
-from autoencoders.runs.config import is_maximised
-from autoencoders.runs.jobs import Job
+from autoencoders.launch.jobs import Job
+from autoencoders.launch.objective import is_maximised
 
 NAME = "best"
 # How long trials train and what they are judged by: of the search, and not of what it has found.

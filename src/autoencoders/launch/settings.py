@@ -6,14 +6,7 @@ A whole number is written as one: 1.0, true and '1' are none. A switch is true o
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    Field,
-    NonNegativeFloat,
-    NonNegativeInt,
-    PositiveInt,
-)
+from pydantic import AfterValidator, BaseModel, Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 
 Beta = Annotated[float, Field(ge=0, lt=1)]
 

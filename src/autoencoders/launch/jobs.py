@@ -1,11 +1,7 @@
-"""The jobs of a multirun: whose a folder is, and what becomes of each job."""
+"""The jobs of a multirun: what sets each apart, whose its folder is, and what became of it."""
 
 import re
-import signal
-import subprocess
-import sys
-import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,24 +9,26 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException
-from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
+from rich.console import Console
+from rich.table import Table
 
-from autoencoders.errors import InputError, describe
-from autoencoders.files import CONFIG, LAST, LOCK, write_whole
+from autoencoders.errors import InputError
+from autoencoders.files import CONFIG, LAST, LOCK, shown
+from autoencoders.launch.config import check_settings
+from autoencoders.launch.evaluation import asked_of
+from autoencoders.launch.keys import check_keys
+from autoencoders.launch.objective import objective_of
+from autoencoders.launch.program import PROGRAM
+from autoencoders.launch.record import is_recorded, without_hydra
+from autoencoders.launch.settings import TrainKeys
 from autoencoders.runs import evaluations
-from autoencoders.runs.config import asked_of, check_settings, objective_of
-from autoencoders.runs.folder import digest_of, is_recorded, lock, record_config, without_hydra
-from autoencoders.runs.keys import PATHS, check_keys
-from autoencoders.runs.settings import TrainKeys
+from autoencoders.runs.folder import digest_of
 from autoencoders.runs.state import is_finished
 from autoencoders.runs.trust import refuse_links
 
 ERROR = "error.txt"
 LONGEST = 143  # bytes of a file's name, which even an encrypted home folder takes
-
-Train = Callable[[DictConfig, Path, bool], float]
 
 
 class Job(NamedTuple):
@@ -68,9 +66,6 @@ def reached(folder: Path, cfg: DictConfig) -> float:
             f" evaluate.py run={folder} does so"
         )
     return objective_of(stored.metrics, cfg)
-
-
-JOBS: dict[Path, Job] = {}  # of this program's multirun as far as they are known, by their folders
 
 
 def grid(config: DictConfig) -> list[list[str]]:
@@ -146,7 +141,7 @@ def admit_jobs(config: DictConfig, batch: Sequence[Sequence[str]], first: int = 
     """
     for number, overrides in enumerate(batch, first):
         job = compose_job(config, overrides, number)
-        other = JOBS.setdefault(job.folder, job)
+        other = PROGRAM.get().jobs.setdefault(job.folder, job)
         if other.number != number:
             raise InputError(
                 f"hydra.sweep.subdir={job.folder.name}: jobs {other.number} and {number} would"
@@ -175,110 +170,17 @@ def _foreign(folder: Path) -> InputError:
     )
 
 
-def is_job() -> bool:
-    """Whether this program is, or is at, a job of a multirun."""
-    return HydraConfig.initialized() and HydraConfig.get().mode is RunMode.MULTIRUN
-
-
-def run_job(train: Train, cfg: DictConfig, folder: Path) -> float:
-    """Run a job, go on with it where it was interrupted, skip it where it has finished.
-
-    A job that fails leaves its error in its folder, and the others go on.
-
-    Args:
-        train: of train.py.
-        cfg: the job's.
-        folder: the job's.
-
-    Returns:
-        The objective; NaN of a job that has failed.
-
-    Raises:
-        InputError: the folder holds anything but this job.
-    """
-    refuse_foreign_folder(cfg, folder)
-    try:
-        if not is_finished(folder):
-            _train_job(train, cfg, folder)
-        value = reached(folder, cfg)
-        print(f"job {folder.name} finished: {cfg.objective} {value:.4g}")
-        return value
-    except Exception as error:  # whatever it is, the other jobs go on
-        line = describe(error) or f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
-        write_whole(folder / ERROR, f"{line}\n\n{traceback.format_exc()}")
-        print(f"job {folder.name} failed: {line}", file=sys.stderr)
-        return float("nan")
-
-
-def _train_job(train: Train, cfg: DictConfig, folder: Path) -> None:
-    check_settings(cfg)
-    resume = (folder / LAST).exists()
-    with lock(folder):
-        (folder / ERROR).unlink(missing_ok=True)
-        if not resume:
-            record_config(cfg, folder)
-        if cfg.trainer.devices == 1:
-            train(cfg, folder, resume)
-            return
-    _in_own_process(train, folder)
-
-
-def _in_own_process(train: Train, folder: Path) -> None:
-    """Run a job that trains in several processes by a command of its own: Lightning kills the
-    program whose further processes fail, and with it the jobs that are to follow.
-
-    Raises:
-        InputError: the job has failed.
-    """
-    script = train.__code__.co_filename  # not sys.argv[0], which launchers change
-    hydra = HydraConfig.get()
-    overrides = [o for o in hydra.overrides.hydra if not o.startswith("hydra.mode=")]
-    command = [sys.executable, script, f"--config-name={hydra.job.config_name}"]
-    sources = hydra.runtime.config_sources
-    command += [f"--config-dir={s.path}" for s in sources if s.provider == "command-line"]
-    command += [*overrides, *hydra.overrides.task]
-    command.append(path_override("hydra.run.dir", folder))
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
-        before = signal.signal(signal.SIGTERM, lambda *_: process.terminate())
-        try:
-            errors = process.communicate()[1]
-        except KeyboardInterrupt:  # of this process alone, perhaps
-            process.send_signal(signal.SIGINT)
-            raise
-        finally:
-            signal.signal(signal.SIGTERM, before)
-    sys.stderr.write(errors)
-    if process.returncode in (-signal.SIGTERM, 128 + signal.SIGTERM):
-        sys.exit(128 + signal.SIGTERM)
-    if process.returncode:
-        lines = [line for line in errors.splitlines() if line.startswith("error: ")]
-        line = lines[-1].removeprefix("error: ") if lines else f"ended with {process.returncode}"
-        raise InputError(line) from RuntimeError(errors)
-
-
-def quote_paths(arguments: list[str]) -> None:
-    """Have Hydra read paths as they are typed, such as those of jobs' folders: unquoted, `=` and
-    `,` mean something to it, and letters such as `ö` are none."""
-    parse = OverridesParser.create().parse_override
-    for i, argument in enumerate(arguments):
-        key, _, path = argument.partition("=")
-        if key not in PATHS or not path:
-            continue
-        try:
-            parse(argument)
-            literal = bool(re.search("[=,]", path)) and Path(path).exists()
-        except HydraException:
-            literal = True
-        if literal:
-            arguments[i] = path_override(key, Path(path))
-
-
-def path_override(key: str, path: Path) -> str:
-    """Hydra's override that sets `key` to this path, whatever characters it has."""
-    parse = OverridesParser.create().parse_override
-    plain = re.fullmatch(r"[\w./:-]+", str(path), re.ASCII)  # of other letters it reads none
-    if plain and isinstance(parse(f"{key}={path}").value(), str):
-        return f"{key}={path}"
-    # Inside quotes a backslash counts as one only before a quote.
-    escaped = re.sub(r'(\\*)("|$)', lambda m: m[1] * 2 + m[2].replace('"', '\\"'), str(path))
-    return f'{key}="{escaped}"'
+def print_jobs(jobs: list[Job], command: str | None) -> None:
+    """What became of a multirun's jobs, and the command that goes on with those that are left."""
+    table = Table(title=f"Jobs of {shown(jobs[0].folder.parent)}", title_justify="left")
+    for heading in ("job", "overrides", "status", str(jobs[0].config.objective)):
+        table.add_column(heading)
+    shared = set.intersection(*(set(job.overrides) for job in jobs)) if len(jobs) > 1 else set()
+    for job in jobs:
+        status, result = job.outcome()
+        own = " ".join(override for override in job.overrides if override not in shared)
+        result = result if isinstance(result, str) else f"{result:.4g}"
+        table.add_row(str(job.number), rounded(own), status, result)
+    Console(soft_wrap=True, markup=False, emoji=False, highlight=False).print(table)
+    if command:
+        print(f"continue with: {command}")

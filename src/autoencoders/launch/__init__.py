@@ -1,0 +1,1 @@
+"""What Hydra is told: which folder, which jobs, which search. No newcomer need enter."""
