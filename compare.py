@@ -49,7 +49,7 @@ def compare(cfg: DictConfig, dataset: str) -> Path:
     notes = {label: parameters(run.model, run.epochs) for label, run in runs.items()}
     note = exhibits.shared_parameters(notes)
     models = {label: run.model for label, run in runs.items()}
-    drawings = {
+    plots = {
         **exhibits.of_models(models, data, note, cfg.points),
         **exhibits.of_comparison(comparison, shown, note, searched_scales(cfg)),
     }
@@ -57,9 +57,9 @@ def compare(cfg: DictConfig, dataset: str) -> Path:
     folder = make_new(Path(str(cfg.folder)) if cfg.folder else default)
     comparison.write(folder)  # the numbers first
     figures = {}
-    for name, drawing in drawings.items():
+    for name, plot in plots.items():
         try:
-            figure = drawing()
+            figure = plot()
             content = rendered(figure)
         except Exception as error:  # whatever it is, the table and the other figures stand
             not_drawn(name, error)

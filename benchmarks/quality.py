@@ -40,9 +40,9 @@ from pythae_networks import PythaeDecoder, PythaeEncoder
 from torch import Tensor
 
 from autoencoders.data import DataModule
-from autoencoders.evaluation.evaluate import decode, encode
+from autoencoders.evaluation.coding import decode, encode
 from autoencoders.features import load_extractor
-from autoencoders.metrics.samples import frechet_distance
+from autoencoders.metrics.distances import frechet_distance
 from autoencoders.models import AutoEncoder
 from autoencoders.networks import Strided
 from autoencoders.runs.build import build

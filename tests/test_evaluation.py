@@ -20,20 +20,22 @@ from test_train import short_run
 from autoencoders.comparison import Comparison, FinishedRun, exhibits
 from autoencoders.data import DataModule, Digits, Examples
 from autoencoders.errors import InputError
-from autoencoders.evaluation import Settings, check, evaluate, of_evaluation, of_model, vectors
-from autoencoders.evaluation.catalogue import columns
-from autoencoders.evaluation.evaluate import (
-    FLOOR,
-    HELD_OUT,
-    RECONSTRUCTION,
-    TRAIN_PER_TEST,
-    choose,
-    decode,
-    encode,
-    first_of_each_class,
-    stream,
+from autoencoders.evaluation import (
+    Settings,
+    check,
+    coding,
+    evaluate,
+    measurements,
+    of_evaluation,
+    of_model,
+    vectors,
 )
+from autoencoders.evaluation.catalogue import columns
+from autoencoders.evaluation.choosing import choose, first_of_each_class, stream
+from autoencoders.evaluation.coding import decode, encode
+from autoencoders.evaluation.evaluate import TRAIN_PER_TEST
 from autoencoders.evaluation.exhibits import EXHIBITS, between, pairs
+from autoencoders.evaluation.settings import FLOOR, HELD_OUT, RECONSTRUCTION
 from autoencoders.features import EXTRACTORS, PCA, FeatureCNN
 from autoencoders.launch.evaluation import evaluation_of, evaluation_settings
 from autoencoders.metrics import latents
@@ -188,7 +190,8 @@ def test_no_two_uses_share_random_numbers(digits, monkeypatch):
         numbers[f"codes {len(numbers)}"] = codes.z
         return codes
 
-    monkeypatch.setattr(module, "stream", recorded_stream)
+    for user in (module, measurements):
+        monkeypatch.setattr(user, "stream", recorded_stream)
     monkeypatch.setattr(module, "encode", recorded_encode)
     model = small(VAE).eval()
     # A posterior that is N(0, I) whatever the image: its draws are the numbers themselves.
@@ -324,7 +327,7 @@ def test_codes_and_images_do_not_depend_on_the_batch(digits, monkeypatch):
     model = small(WAEGAN).eval()
     images = digits.test.subset(slice(50))
     whole = encode(model, images)
-    monkeypatch.setattr(module, "BATCH", 7)
+    monkeypatch.setattr(coding, "BATCH", 7)
     torch.testing.assert_close(encode(model, images).mean, whole.mean)
     decoded = decode(model, whole.mean, images)
     assert decoded.dtype == torch.uint8

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 
 from autoencoders.errors import InputError
 from autoencoders.runs import evaluations, load_run, load_sampler
-from autoencoders.runs.evaluations import Record, current, keep, made_with, publish
+from autoencoders.runs.evaluations import Record, current, made_with, move, publish
 from autoencoders.runs.state import begin, is_finished, mark, versions
 from autoencoders.samplers import Mixture
 from autoencoders.training.digest import weights_digest
@@ -109,7 +109,7 @@ def test_what_an_earlier_evaluation_left_for_people_goes(tmp_path):
 def test_an_extension_takes_evaluations_with_it(tmp_path):
     publish(tmp_path, record(), {"x/y": 1.0}, mixture(3))
     (tmp_path / "events.out.tfevents.1-hparams").touch()
-    keep(tmp_path, "last", "last-2")
+    move(tmp_path, "last", "last-2")
     assert current(tmp_path, "last", OLD) is None
     stored = current(tmp_path, "last-2", OLD)
     assert (stored.record.checkpoint, stored.metrics) == ("last-2", {"x/y": 1.0})

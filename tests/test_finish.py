@@ -12,10 +12,10 @@ import autoencoders.models
 from autoencoders.data import DataModule, Digits, Examples
 from autoencoders.distributions import NormalPrior
 from autoencoders.errors import InputError
-from autoencoders.evaluation.evaluate import stream
+from autoencoders.evaluation.choosing import stream
 from autoencoders.features.pca import PCA
 from autoencoders.figures.style import PALETTE
-from autoencoders.metrics import samples
+from autoencoders.metrics import distances
 from autoencoders.models import AE
 from autoencoders.runs import finish, load_run
 from autoencoders.runs.finish import thumbnails
@@ -191,7 +191,7 @@ def test_images_that_no_pixels_hold_are_compared_as_they_are(own_run, monkeypatc
     assert real.min() < -1
     pca = PCA().fit(run.data.reference.values)
     features = [pca.extract(x).values for x in (real, run.model.reconstruct(real))]
-    expected = samples.frechet_distance(*features)
+    expected = distances.frechet_distance(*features)
     assert metrics["reconstruction/fd_pca"] == pytest.approx(expected, rel=1e-4)
     assert set(statuses(folder).values()) == {"drawn"}
 

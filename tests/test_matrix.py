@@ -24,7 +24,8 @@ from PIL.PngImagePlugin import PngInfo
 from autoencoders.comparison import Comparison
 from autoencoders.data import Digits
 from autoencoders.errors import InputError
-from autoencoders.evaluation.evaluate import TRAIN_PER_TEST, choose, stream
+from autoencoders.evaluation.choosing import choose, stream
+from autoencoders.evaluation.evaluate import TRAIN_PER_TEST
 from autoencoders.launch.jobs import Job
 from autoencoders.models import AE
 from autoencoders.runs import finish, load_run, load_sampler

@@ -9,19 +9,16 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torchmetrics.image.fid import FrechetInceptionDistance
 from torchmetrics.image.kid import KernelInceptionDistance
 
-from autoencoders.metrics import samples
+from autoencoders.metrics import distances
 from autoencoders.metrics.base import Quantity
-from autoencoders.metrics.samples import (
-    METRICS,
-    Judged,
-    Sample,
+from autoencoders.metrics.distances import (
     entropy,
-    frechet,
     frechet_distance,
     kernel_distance,
     nearest,
     overlap,
 )
+from autoencoders.metrics.samples import METRICS, ExampleSets, Sample, frechet
 
 
 @pytest.fixture
@@ -67,7 +64,7 @@ def test_kernel_distance_against_torchmetrics(two_sets):
 
 
 def test_kernel_distance_against_brute_force(two_sets, monkeypatch):
-    monkeypatch.setattr(samples, "BLOCK", 7)
+    monkeypatch.setattr(distances, "BLOCK", 7)
     x, y = (points.tolist() for points in two_sets)
 
     def kernel(a, b):
@@ -84,7 +81,7 @@ def test_kernel_distance_against_brute_force(two_sets, monkeypatch):
 
 
 def test_overlap_against_brute_force(two_sets, monkeypatch):
-    monkeypatch.setattr(samples, "BLOCK", 7)
+    monkeypatch.setattr(distances, "BLOCK", 7)
     real, other = (x.numpy() for x in two_sets)
     k = 3
 
@@ -182,7 +179,7 @@ def test_overlap_of_sets_with_many_equal_points():
 @pytest.mark.parametrize("metric", [*METRICS, frechet(Quantity("fd", "FD", "lower"))])
 def test_a_metric_returns_what_its_list_names(metric, two_sets):
     real, generated = (Sample(points.float(), points, points.softmax(1)) for points in two_sets)
-    found = metric.compute(Judged(generated, real, two_sets[0].float(), 3))
+    found = metric.compute(ExampleSets(generated, real, two_sets[0].float(), 3))
     assert list(found) == [quantity.key for quantity in metric.quantities]
 
 
@@ -190,7 +187,7 @@ def test_the_list_of_metrics_does_not_take_generated_for_real(two_sets):
     real, generated = (Sample(points.float(), points) for points in two_sets)
     found = {}
     for metric in METRICS:
-        found |= metric.compute(Judged(generated, real, two_sets[0].float(), 3))
+        found |= metric.compute(ExampleSets(generated, real, two_sets[0].float(), 3))
     expected = overlap(*two_sets, neighbours=3)._asdict()
     assert expected["precision"] != expected["recall"]
     assert {key: found[key] for key in expected} == expected
@@ -199,20 +196,20 @@ def test_the_list_of_metrics_does_not_take_generated_for_real(two_sets):
 @pytest.mark.parametrize("block", [3, 1000])
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
 def test_nearest_against_brute_force(block, dtype, monkeypatch):
-    monkeypatch.setattr(samples, "BLOCK", block)
-    monkeypatch.setattr(samples, "NUMBERS", 160 * block)
+    monkeypatch.setattr(distances, "BLOCK", block)
+    monkeypatch.setattr(distances, "NUMBERS", 160 * block)
     generator = torch.Generator().manual_seed(0)
     images, others = (
         torch.randint(256, (n, 1, 4, 4), generator=generator).to(dtype) for n in (8, 70)
     )
     images[5] = others[7]  # a memorised one
-    distances, indices = nearest(images, others)
+    least, indices = nearest(images, others)
     differences = images.double()[:, None] - others.double()[None]
     differences /= 255 if dtype == torch.uint8 else 1
     expected = (differences**2).mean((2, 3, 4)).sqrt()
-    torch.testing.assert_close(distances.double(), expected.min(1).values, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(least.double(), expected.min(1).values, rtol=1e-5, atol=1e-6)
     assert torch.equal(indices, expected.argmin(1))
-    assert (distances[5], indices[5]) == (0, 7)
+    assert (least[5], indices[5]) == (0, 7)
 
 
 def test_nearest_of_values_far_from_the_origin():
@@ -235,8 +232,8 @@ def test_one_example_far_out_leaves_the_others_their_nearest():
 
 def test_nearest_holds_a_block_at_once(monkeypatch):
     """However many examples there are, no tensor is larger than a block of training examples."""
-    monkeypatch.setattr(samples, "BLOCK", 5)
-    monkeypatch.setattr(samples, "NUMBERS", 800)
+    monkeypatch.setattr(distances, "BLOCK", 5)
+    monkeypatch.setattr(distances, "NUMBERS", 800)
     largest = []
 
     class Sizes(TorchDispatchMode):

@@ -18,7 +18,7 @@ import autoencoders.models
 import autoencoders.networks
 import autoencoders.samplers
 from autoencoders.data import Batch, DataModule, Examples
-from autoencoders.metrics import latents, samples
+from autoencoders.metrics import distances, latents, samples
 from autoencoders.metrics.base import Metric, Quantity
 from autoencoders.models import AE, CVAE, AutoEncoder, VampVAE
 from autoencoders.networks import MLP, Network, Tutorial
@@ -797,35 +797,35 @@ def metric(compute, better="lower"):
     return Metric(compute, (Quantity("gap", "gap", better),), floor="floor")
 
 
-def gap(judged):
-    samples.require_points(judged.generated.features)
-    difference = judged.generated.features.mean(0) - judged.real.features.mean(0)
+def gap(sets):
+    distances.require_points(sets.generated.features)
+    difference = sets.generated.features.mean(0) - sets.real.features.mean(0)
     return {"gap": difference.norm().item()}
 
 
-def noisy(judged):
-    return {"gap": gap(judged)["gap"] + 6 * (judged.generated.features[:, 1].sum().item() % 1)}
+def noisy(sets):
+    return {"gap": gap(sets)["gap"] + 6 * (sets.generated.features[:, 1].sum().item() % 1)}
 
 
-def centre(judged):
-    judged.generated.features.add_(1)
-    return gap(judged)
+def centre(sets):
+    sets.generated.features.add_(1)
+    return gap(sets)
 
 
 @pytest.mark.parametrize(
     ("wrong", "sentence"),
     [
         (metric(gap, "higher"), "gap is said to be better the higher it is, and is 5"),
-        (metric(lambda judged: {"gap": 1.0}), "better the lower it is, and is 1 for a worse set"),
-        (metric(lambda judged: {"gap": torch.nan}), "gap is nan"),
-        (metric(lambda judged: {"gap": torch.ones(())}), "gap is a Tensor, not a float"),
-        (metric(lambda judged: {"gop": 1.0}), r"a metric names \['gap'\], and gives \['gop'\]"),
-        (metric(lambda judged: {"gap": torch.rand(()).item()}), "gap is .* at a second call"),
+        (metric(lambda sets: {"gap": 1.0}), "better the lower it is, and is 1 for a worse set"),
+        (metric(lambda sets: {"gap": torch.nan}), "gap is nan"),
+        (metric(lambda sets: {"gap": torch.ones(())}), "gap is a Tensor, not a float"),
+        (metric(lambda sets: {"gop": 1.0}), r"a metric names \['gap'\], and gives \['gop'\]"),
+        (metric(lambda sets: {"gap": torch.rand(()).item()}), "gap is .* at a second call"),
         (metric(centre), "gap is .* at a second call"),
-        (metric(lambda judged: {"gap": judged.generated.features[0, 0].item()}), "the order"),
+        (metric(lambda sets: {"gap": sets.generated.features[0, 0].item()}), "the order"),
         (metric(noisy), "gap is .* for real examples, and .* for a worse set"),
-        (metric(lambda judged: {"gap": judged.generated.classes.mean().item()}), "AttributeError"),
-        (metric(lambda judged: 1 / 0), "gap raises ZeroDivisionError: division by zero"),
+        (metric(lambda sets: {"gap": sets.generated.classes.mean().item()}), "AttributeError"),
+        (metric(lambda sets: 1 / 0), "gap raises ZeroDivisionError: division by zero"),
         (Metric(gap, ()), "a metric names no quantity"),
     ],
 )

@@ -11,8 +11,9 @@ from torch import Tensor
 from autoencoders.comparison.table import Comparison, Row
 from autoencoders.data import DataModule
 from autoencoders.evaluation import series
-from autoencoders.evaluation.evaluate import RECONSTRUCTION, encode
-from autoencoders.evaluation.exhibits import STEPS, Drawings, between, covariates, pairs
+from autoencoders.evaluation.coding import encode
+from autoencoders.evaluation.exhibits import STEPS, Plots, between, covariates, pairs
+from autoencoders.evaluation.settings import RECONSTRUCTION
 from autoencoders.evaluation.vectors import SHOWN, error_by_feature
 from autoencoders.features import shipped_classifier
 from autoencoders.figures import charts, codes, images, vectors
@@ -23,7 +24,7 @@ Models = Mapping[str, AutoEncoder]  # by the label that their row gets
 ROW = 12  # images in a row
 
 
-def of_models(models: Models, data: DataModule, note: str = "", points: int = 5000) -> Drawings:
+def of_models(models: Models, data: DataModule, note: str = "", points: int = 5000) -> Plots:
     """Exhibits of several models, by name.
 
     Args:
@@ -32,8 +33,8 @@ def of_models(models: Models, data: DataModule, note: str = "", points: int = 50
         points: held-out examples in the embeddings.
     """
     exhibits = EXHIBITS[data.kind]
-    drawings = {exhibit.__name__: partial(exhibit, models, data, note) for exhibit in exhibits}
-    return {**drawings, "embeddings": partial(embeddings, models, data, note, points)}
+    plots = {exhibit.__name__: partial(exhibit, models, data, note) for exhibit in exhibits}
+    return {**plots, "embeddings": partial(embeddings, models, data, note, points)}
 
 
 def reconstructions(models: Models, data: DataModule, note: str = "") -> Figure:
@@ -127,20 +128,20 @@ EXHIBITS = {
 
 def of_comparison(
     comparison: Comparison, shown: list[Row], note: str, log: Mapping[str, bool] | None = None
-) -> Drawings:
+) -> Plots:
     """Charts of a comparison's numbers, by name.
 
     Args:
         shown: the rows that are drawn.
         log: by setting, whether a search drew it on a logarithmic scale.
     """
-    drawings: Drawings = {
+    plots: Plots = {
         "errors": partial(errors, comparison, shown, note),
         "sample_quality": partial(sample_quality, comparison, shown, note),
     }
     if len(comparison.varied()) > 1 and len(comparison.rows) > 2:
-        drawings["search"] = partial(search, comparison, log)
-    return drawings
+        plots["search"] = partial(search, comparison, log)
+    return plots
 
 
 def search(comparison: Comparison, log: Mapping[str, bool] | None = None) -> Figure:

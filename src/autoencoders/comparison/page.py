@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from autoencoders.comparison.table import FLOOR, Cell, Comparison
 from autoencoders.evaluation.catalogue import Column
-from autoencoders.evaluation.evaluate import RECONSTRUCTION
+from autoencoders.evaluation.settings import RECONSTRUCTION
 from autoencoders.figures import style
 from autoencoders.files import shown, write_whole
 

@@ -120,7 +120,7 @@ def group_by_config(runs: list[FinishedRun]) -> list[list[FinishedRun]]:
 
 def labels(groups: list[list[FinishedRun]]) -> list[str]:
     """A name for each group: the model's, and where several share it, what sets them apart."""
-    names = [_apart(group[0], [other[0] for other in groups]) for group in groups]
+    names = [_difference(group[0], [other[0] for other in groups]) for group in groups]
     count = Counter(names)
     seen: Counter[str] = Counter()
     numbered = []
@@ -130,7 +130,7 @@ def labels(groups: list[list[FinishedRun]]) -> list[str]:
     return numbered
 
 
-def _apart(run: FinishedRun, others: list[FinishedRun]) -> str:
+def _difference(run: FinishedRun, others: list[FinishedRun]) -> str:
     same = [flat(other.settings()) for other in others if other.model == run.model]
     own = flat(run.settings())
     keys = [key for key in own if len({str(settings.get(key)) for settings in same}) > 1]

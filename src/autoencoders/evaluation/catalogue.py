@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
-from autoencoders.evaluation.evaluate import RECONSTRUCTION
+from autoencoders.evaluation.settings import RECONSTRUCTION
 from autoencoders.features import EXTRACTORS
 from autoencoders.metrics import epoch, latents, samples
 from autoencoders.metrics.base import Quantity

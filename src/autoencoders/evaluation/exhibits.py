@@ -12,7 +12,9 @@ from autoencoders.data import Batch, DataModule, to_floats
 from autoencoders.data.examples import move
 from autoencoders.distributions import NormalPosterior, NormalPrior
 from autoencoders.evaluation import series, vectors
-from autoencoders.evaluation.evaluate import HELD_OUT, Evaluation, encode
+from autoencoders.evaluation.coding import encode
+from autoencoders.evaluation.evaluate import Evaluation
+from autoencoders.evaluation.settings import HELD_OUT
 from autoencoders.features import shipped_classifier
 from autoencoders.figures import charts, codes, diagrams, images
 from autoencoders.figures.networks import network_diagram
@@ -21,7 +23,7 @@ from autoencoders.models.base import inference
 from autoencoders.samplers import ClassSampler, Sampler
 
 # Figures by name, each drawn when it is called: one that fails must not cost the others.
-Drawings = dict[str, Callable[[], Figure]]
+Plots = dict[str, Callable[[], Figure]]
 
 SHOWN = 2000  # codes in the figures of the latent space
 PRIOR_DRAWS = 20_000  # beside them
@@ -29,7 +31,7 @@ STEPS = 7  # of an interpolation
 CLASSES = 20  # rows of samples by class, at most
 
 
-def of_model(model: AutoEncoder, data: DataModule, epochs: int) -> Drawings:
+def of_model(model: AutoEncoder, data: DataModule, epochs: int) -> Plots:
     """A trained model's figures, by the names of the functions that draw them."""
     of_planes = PLANE_EXHIBITS if has_plane(model, data) else ()
     exhibits = (*OF_KIND[data.kind], *of_planes, *EXHIBITS)
@@ -39,7 +41,7 @@ def of_model(model: AutoEncoder, data: DataModule, epochs: int) -> Drawings:
 
 def of_training(
     model: AutoEncoder, data: DataModule, epochs: int, history: Mapping[str, Mapping[int, float]]
-) -> Drawings:
+) -> Plots:
     """What training has left: a curve of each term, where there was an epoch.
 
     Args:
@@ -53,35 +55,33 @@ def of_training(
 
 def of_evaluation(
     model: AutoEncoder, data: DataModule, epochs: int, evaluation: Evaluation
-) -> Drawings:
+) -> Plots:
     """What an evaluation adds: samples of each sampler, the classes that a classifier sees in them,
     and those that come nearest to a training example."""
     note = parameters(model, epochs)
-    drawings: Drawings = {}
+    plots: Plots = {}
     if data.kind == "image":
         for name in evaluation.generated:
-            drawings[f"samples_{name}"] = partial(
+            plots[f"samples_{name}"] = partial(
                 generated_images, model, data, evaluation, note, name
             )
             sampler = evaluation.samplers[name]
             if data.class_names and (model.conditional or isinstance(sampler, ClassSampler)):
-                drawings[f"samples_{name}_by_class"] = partial(by_class, model, data, sampler, note)
-        drawings["nearest_training_images"] = partial(
+                plots[f"samples_{name}_by_class"] = partial(by_class, model, data, sampler, note)
+        plots["nearest_training_images"] = partial(
             nearest_training_images, model, data, evaluation, note
         )
     elif data.kind == "series" and evaluation.generated:
-        drawings["samples"] = partial(series.generated_series, model, data, evaluation, note)
+        plots["samples"] = partial(series.generated_series, model, data, evaluation, note)
     elif evaluation.generated:
-        drawings["feature_moments"] = partial(
-            vectors.feature_moments, model, data, evaluation, note
-        )
+        plots["feature_moments"] = partial(vectors.feature_moments, model, data, evaluation, note)
         if len(data.train.labels.unique()) > 1:
-            drawings["marker_features"] = partial(
+            plots["marker_features"] = partial(
                 vectors.marker_features, model, data, evaluation, note
             )
     if evaluation.class_shares:
-        drawings["class_shares"] = partial(class_shares, model, data, evaluation, note)
-    return drawings
+        plots["class_shares"] = partial(class_shares, model, data, evaluation, note)
+    return plots
 
 
 def generated_images(

@@ -5,10 +5,11 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from autoencoders.data import DataModule, Examples
-from autoencoders.evaluation.evaluate import Evaluation, encode
+from autoencoders.evaluation.coding import encode
+from autoencoders.evaluation.evaluate import Evaluation
 from autoencoders.figures import codes, vectors
 from autoencoders.figures.vectors import Block
-from autoencoders.metrics.samples import nearest
+from autoencoders.metrics.distances import nearest
 from autoencoders.models import AutoEncoder
 
 SHOWN = 2000  # examples at most

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from autoencoders.divergences import mmd
 from autoencoders.metrics.base import Metric, Quantity
-from autoencoders.metrics.samples import frechet_distance, require_points
+from autoencoders.metrics.distances import frechet_distance, require_points
 
 BLOCK = 2000  # points a kernel matrix holds
 PROJECTIONS = 200

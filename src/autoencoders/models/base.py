@@ -24,7 +24,7 @@ from autoencoders.models.description import DESCRIPTION, describe, parts, plain
 from autoencoders.models.optimizers import ADAM, COSINE, Partial
 from autoencoders.models.recipes import Made, MadePartial, recipe
 from autoencoders.networks import Network, Size, Tutorial
-from autoencoders.samplers import ClassSampler, Drawing
+from autoencoders.samplers import ClassSampler, SupportsDraw
 
 Losses = dict[str, Tensor]  # the objective as "loss", and the terms that it is made of
 
@@ -175,7 +175,7 @@ class AutoEncoder(pl.LightningModule):
         self,
         n: int,
         generator: torch.Generator | None = None,
-        sampler: Drawing | None = None,
+        sampler: SupportsDraw | None = None,
         label: int | None = None,
         **covariates: Tensor,
     ) -> Tensor:
@@ -189,15 +189,15 @@ class AutoEncoder(pl.LightningModule):
         Raises:
             ValueError: neither knows classes, or not this one.
         """
-        drawing: Any = sampler or self.prior
-        if label is not None and isinstance(drawing, ClassSampler):
-            drawing = drawing.of_class(label)
+        source: Any = sampler or self.prior
+        if label is not None and isinstance(source, ClassSampler):
+            source = source.of_class(label)
         elif label is not None and not self.conditional:
             raise ValueError(
-                f"label={label}: {type(drawing).__name__} knows no classes; give sampler= one that"
+                f"label={label}: {type(source).__name__} knows no classes; give sampler= one that"
                 " does, such as ClassMixture"
             )
-        z = drawing.draw(n, generator).to(self.device)
+        z = source.draw(n, generator).to(self.device)
         labels = self._labels(n, generator, label) if self.conditional else None
         return self.decode(z, labels, **covariates)
 

@@ -190,7 +190,7 @@ def made_with(run: Path, settings: Mapping[str, Any], weights: str) -> Stored | 
     return None
 
 
-def keep(run: Path, checkpoint: str, name: str) -> None:
+def move(run: Path, checkpoint: str, name: str) -> None:
     """Move the evaluations of a checkpoint to the home of `name`, a copy of it."""
     home, target = home_of(run, checkpoint), home_of(run, name)
     final = [file.name for file in home.glob(f"*{HPARAMS}")]

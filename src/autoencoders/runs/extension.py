@@ -34,7 +34,7 @@ def extend(folder: Path, epochs: int, max_epochs: int) -> None:
         for checkpoint, file in (("last", folder / LAST), ("best", folder / BEST)):
             if file.exists():
                 write_whole(file.with_stem(f"{checkpoint}-{epochs}"), file.read_bytes())
-                evaluations.keep(folder, checkpoint, f"{checkpoint}-{epochs}")
+                evaluations.move(folder, checkpoint, f"{checkpoint}-{epochs}")
     begin(folder)
     config = read_yaml(folder / CONFIG)
     if config.trainer.max_epochs != max_epochs:

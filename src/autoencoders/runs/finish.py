@@ -22,7 +22,7 @@ from autoencoders.evaluation import (
     of_model,
     of_training,
 )
-from autoencoders.evaluation.exhibits import Drawings
+from autoencoders.evaluation.exhibits import Plots
 from autoencoders.figures import style
 from autoencoders.files import FIGURES, METRICS, shown, write_whole
 from autoencoders.models import AutoEncoder
@@ -84,9 +84,9 @@ def finish(
         for logger in loggers:
             logger.log_final(metrics, max(epochs - 1, 0))  # where the curves end
         begin("figures")
-        drawings = {**of_training(model, data, epochs, history), **of_model(model, data, epochs)}
-        drawings |= of_evaluation(model, data, epochs, measured) if measured else {}
-        errors = draw(home, record, drawings, loggers)
+        plots = {**of_training(model, data, epochs, history), **of_model(model, data, epochs)}
+        plots |= of_evaluation(model, data, epochs, measured) if measured else {}
+        errors = draw(home, record, plots, loggers)
         if measured:
             errors = [*measured.errors, *errors, *project(measured, data, epochs, loggers)]
     for line in record.left_out:
@@ -123,20 +123,18 @@ def of_test(data: DataModule) -> dict[str, Any]:
     return {"dataset": data.label, "split": data.judged_on}
 
 
-def draw(
-    home: Path, record: Record, drawings: Drawings, loggers: Sequence[EpochLogger]
-) -> list[str]:
+def draw(home: Path, record: Record, plots: Plots, loggers: Sequence[EpochLogger]) -> list[str]:
     """Draw figures into <home>/figures/ and into loggers; write down what became of each.
 
     Returns:
         A stack trace for each that failed.
     """
-    figures = dict.fromkeys(drawings, "not drawn yet")
+    figures = dict.fromkeys(plots, "not drawn yet")
     record_figures(home, record, figures)
     errors = []
-    for name, drawing in drawings.items():
+    for name, plot in plots.items():
         try:
-            content = rendered(drawing())
+            content = rendered(plot())
         except Exception as error:  # whatever it is, the numbers and the other figures stand
             figures[name] = not_drawn(name, error)
             errors.append(traceback.format_exc())

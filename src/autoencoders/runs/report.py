@@ -18,7 +18,7 @@ from autoencoders.comparison.table import FLOOR, Cell, Comparison, Row
 from autoencoders.evaluation import catalogue
 from autoencoders.evaluation.advice import far_from_prior
 from autoencoders.evaluation.catalogue import Column
-from autoencoders.evaluation.evaluate import RECONSTRUCTION
+from autoencoders.evaluation.settings import RECONSTRUCTION
 from autoencoders.files import FIGURES, METRICS, shown
 from autoencoders.models import AutoEncoder
 

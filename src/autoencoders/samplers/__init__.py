@@ -4,7 +4,7 @@ A sampler is made with its settings, fitted on a trained model's codes, and then
 `model.sample(n, sampler=...)` decodes. The evaluation's config lists the samplers that it judges.
 """
 
-from autoencoders.samplers.base import ClassSampler, Density, Drawing, Sampler
+from autoencoders.samplers.base import ClassSampler, Density, Sampler, SupportsDraw
 from autoencoders.samplers.class_mixture import ClassMixture
 from autoencoders.samplers.flow import Flow
 from autoencoders.samplers.flow_matching import FlowMatching
@@ -16,11 +16,11 @@ __all__ = [
     "ClassMixture",
     "ClassSampler",
     "Density",
-    "Drawing",
     "Flow",
     "FlowMatching",
     "Mixture",
     "Prior",
     "Sampler",
+    "SupportsDraw",
     "TwoStage",
 ]

@@ -10,7 +10,7 @@ from typing_extensions import Self
 from autoencoders.distributions import Prior
 
 
-class Drawing(Protocol):
+class SupportsDraw(Protocol):
     """Draws codes; all that `model.sample` asks for."""
 
     def draw(self, n: int, generator: torch.Generator | None = None) -> Tensor:
@@ -19,7 +19,7 @@ class Drawing(Protocol):
 
 
 @runtime_checkable
-class Sampler(Drawing, Protocol):
+class Sampler(SupportsDraw, Protocol):
     """Draws codes after it was fitted, and is saved with the run."""
 
     def fit(self, codes: Tensor, prior: Prior, seed: int = 0, labels: Tensor | None = None) -> Self:
@@ -46,7 +46,7 @@ class Density(Protocol):
 
 
 @runtime_checkable
-class ClassSampler(Drawing, Protocol):
+class ClassSampler(SupportsDraw, Protocol):
     """A sampler that can draw codes of one class."""
 
     @property
@@ -54,6 +54,6 @@ class ClassSampler(Drawing, Protocol):
         """Of the classes that it was fitted on."""
         ...
 
-    def of_class(self, label: int) -> Drawing:
+    def of_class(self, label: int) -> SupportsDraw:
         """What draws codes of one class; raises ValueError where there is no such class."""
         ...

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 import torch
 from torch import Tensor
 
-from autoencoders.samplers.base import Drawing
+from autoencoders.samplers.base import SupportsDraw
 
 ROUNDING = 1e-5  # of a sum of weights in single precision
 TRIED = 10  # draws
@@ -63,7 +63,7 @@ def require_weights(weights: Tensor) -> None:
         raise ValueError(f"weights add up to {total:.6g}; must add up to 1")
 
 
-def require_draws(sampler: Drawing) -> None:
+def require_draws(sampler: SupportsDraw) -> None:
     """Raise ValueError where a sampler draws what no decoder takes."""
     if not sampler.draw(TRIED, torch.Generator().manual_seed(0)).isfinite().all():
         raise ValueError("its draws are NaN or infinite")

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from autoencoders.metrics.base import Metric, Quantity
-from autoencoders.metrics.samples import Judged, Sample
+from autoencoders.metrics.samples import ExampleSets, Sample
 from autoencoders.testing.faults import call, require
 
 EXAMPLES, FEATURES, CLASSES = 300, 4, 3
@@ -18,7 +18,7 @@ NEAR = 0.25  # of the way from the floor to the worse set's value
 def check_metric(
     metric: Metric, good: Sequence[Sequence[Any]] = (), bad: Sequence[Any] = ()
 ) -> None:
-    """Check a metric: by default one that takes a `Judged`, as those of generated examples do.
+    """Check a metric: by default one that takes a `ExampleSets`, as those of generated examples do.
 
     It returns a finite number for each of its quantities, the same at each call, and changes
     nothing in place. A set that is further from the real one is worse where a direction is named;
@@ -40,8 +40,8 @@ def check_metric(
         torch.manual_seed(0)
         if not good:
             check_sets(name, metric)
-        good = good or [(judged(sample(seed)),) for seed in (1, 2)]
-        bad = bad or (judged(sample(3, SHIFT)),)
+        good = good or [(compared(sample(seed)),) for seed in (1, 2)]
+        bad = bad or (compared(sample(3, SHIFT)),)
         values = [measure(name, metric, arguments) for arguments in good]
         worse = measure(name, metric, bad)
     for quantity in metric.quantities:
@@ -56,8 +56,8 @@ def sample(seed: int, shift: float = 0.0, n: int = EXAMPLES) -> Sample:
     return Sample(features.float().reshape(n, 1, 2, 2), features, classes)
 
 
-def judged(generated: Sample) -> Judged:
-    return Judged(generated, sample(11), sample(12).values)
+def compared(generated: Sample) -> ExampleSets:
+    return ExampleSets(generated, sample(11), sample(12).values)
 
 
 def measure(name: str, metric: Metric, arguments: Sequence[Any]) -> dict[str, float]:
@@ -78,13 +78,13 @@ def check_sets(name: str, metric: Metric) -> None:
     order = torch.arange(EXAMPLES).flip(0)
     classes = None if whole.classes is None else whole.classes[order]
     flipped = Sample(whole.values[order], whole.features[order], classes)
-    here, there = (measure(name, metric, (judged(part),)) for part in (whole, flipped))
+    here, there = (measure(name, metric, (compared(part),)) for part in (whole, flipped))
     for key, value in here.items():
         same = math.isclose(value, there[key], rel_tol=1e-5, abs_tol=1e-6)
         require(same, f"{key} depends on the order of the examples")
     for few in (Sample(whole.values, whole.features), sample(1, n=1)):
         try:
-            metric.compute(judged(few))
+            metric.compute(compared(few))
         except ValueError:
             continue
         except Exception as error:

@@ -72,10 +72,10 @@ def hparams(settings: dict[str, Any], metrics: dict[str, float]) -> list[Any]:
     curves = {k: v for k, v in metrics.items() if k.startswith(CURVES)}
     experiment, *session = hparams_summaries(plain, curves)
     of_samples = [k for k in numbers if "/f" in k and not k.startswith(("floor/", "recon"))]
-    return [_led_by({"model", "test/mse", *of_samples[:1]}, experiment), *session]
+    return [_columns_first({"model", "test/mse", *of_samples[:1]}, experiment), *session]
 
 
-def _led_by(names: set[str], experiment: Any) -> Any:
+def _columns_first(names: set[str], experiment: Any) -> Any:
     """An experiment's summary in which these columns come first.
 
     TensorBoard sorts columns by name, but puts those before all others that are said to differ

@@ -206,15 +206,15 @@ class Service(EpochLogger):
         self._note_epoch(metrics, step)
 
     def resume(self, history: History, epochs: int) -> None:
-        if int(_kept(self.folder, self._service(), "epoch") or -1) < epochs - 1:
+        if int(_read_note(self.folder, self._service(), "epoch") or -1) < epochs - 1:
             super().resume(history, epochs)
 
     def _note_epoch(self, metrics: Any, step: int | None) -> None:
         if any(name.startswith("train/") for name in metrics):  # which come last in an epoch
-            self._keep("epoch", metrics.get("epoch", step))
+            self._write_note("epoch", metrics.get("epoch", step))
 
     @rank_zero_only
-    def _keep(self, what: str, value: Any) -> None:
+    def _write_note(self, what: str, value: Any) -> None:
         write_whole(self.folder / f"{self._service()}.{what}", str(value))
 
     @classmethod
@@ -222,7 +222,7 @@ class Service(EpochLogger):
         return cls.__name__.lower()
 
 
-def _kept(folder: Path, service: str, what: str) -> str | None:
+def _read_note(folder: Path, service: str, what: str) -> str | None:
     file = folder / f"{service}.{what}"
     return file.read_text(encoding="utf-8") if file.exists() else None
 
@@ -253,10 +253,10 @@ class WandB(Service, WandbLogger):
             settings,
             folder,
             **{"save_dir": folder, "project": project, "offline": offline},
-            **{"version": _kept(folder, "wandb", "id"), **known},
+            **{"version": _read_note(folder, "wandb", "id"), **known},
         )
         self.experiment.define_metric("*", step_metric="epoch")
-        self._keep("id", self.version)
+        self._write_note("id", self.version)
 
     def log_metrics(self, metrics: Any, step: int | None = None) -> None:
         WandbLogger.log_metrics(self, {"epoch": step, **metrics})  # type: ignore[dict-item]
@@ -292,9 +292,9 @@ class MLflow(Service, MLFlowLogger):
             run_name=_name(folder),
             tracking_uri=server or f"sqlite:///{folder.as_posix()}/mlflow.db",
             artifact_location=None if server else (folder / "mlflow").as_uri(),
-            run_id=_kept(folder, "mlflow", "id"),
+            run_id=_read_note(folder, "mlflow", "id"),
         )
-        self._keep("id", self.version)
+        self._write_note("id", self.version)
 
     @rank_zero_only
     def log_image(self, key: str, images: list[Image], step: int | None = None) -> None:

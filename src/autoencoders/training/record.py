@@ -64,7 +64,7 @@ class RunRecord(Callback):
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if not trainer.sanity_checking:
-            self._keep("val/")
+            self._append_history("val/")
 
     def on_train_batch_end(
         self,
@@ -100,8 +100,10 @@ class RunRecord(Callback):
             checkpoint["epoch"] -= surplus
 
     def state_dict(self) -> dict[str, Any]:
-        self._take()
-        self._keep("train/")  # which the model logs after this callback's turn, before it is saved
+        self._update_metrics()
+        self._append_history(
+            "train/"
+        )  # which the model logs after this callback's turn, before it is saved
         self.memory = peak_memory()
         self.ended = ending(self._trainer, self._max_epochs)
         return {
@@ -110,13 +112,13 @@ class RunRecord(Callback):
         }
 
     def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._take()
+        self._update_metrics()
 
-    def _take(self) -> None:
+    def _update_metrics(self) -> None:
         metrics = self._trainer.callback_metrics.items()
         self.metrics.update({name: float(value) for name, value in metrics if "/" in name})
 
-    def _keep(self, stage: str) -> None:
+    def _append_history(self, stage: str) -> None:
         for name, value in self._trainer.callback_metrics.items():
             if name.startswith(stage):
                 self.history.setdefault(name, {})[self._epoch] = float(value)
