@@ -238,26 +238,6 @@ def test_a_jobs_folder_names_what_differs(overrides, name, tmp_path):
     (tmp_path / name).mkdir()
 
 
-def test_a_jobs_folder_is_typed_as_it_is_called(tmp_path, monkeypatch):
-    """Hydra takes `=` and `,` for its own; what it can read is quoted only where it exists."""
-    monkeypatch.chdir(tmp_path)
-    Path("0_model=ae,seed=1").mkdir()
-    arguments = ["run=0_model=ae,seed=1", "ckpt_path=a,b", "seed=1,2"]
-    overrides.quote_paths(arguments)
-    assert arguments[1:] == ["ckpt_path=a,b", "seed=1,2"]
-    parsed = OverridesParser.create().parse_override(arguments[0])
-    assert (parsed.key_or_group, parsed.value()) == ("run", "0_model=ae,seed=1")
-
-
-@pytest.mark.parametrize("path", ["größe", "日本/x", "it's", "a{b", "x]"])
-def test_a_path_that_hydra_cannot_read_is_taken_as_it_is_typed(path):
-    """Also that of a folder yet to be made."""
-    arguments = ["-m", f"hydra.sweep.dir={path}", f"seed={path}"]
-    overrides.quote_paths(arguments)
-    assert OverridesParser.create().parse_override(arguments[1]).value() == path
-    assert arguments[2] == f"seed={path}"
-
-
 def test_a_job_in_the_folder_of_another_ends_the_multirun(tmp_path):
     """Should a launcher come by another folder than was looked at: nothing is written there."""
     (tmp_path / "notes.txt").write_text("mine")

@@ -10,28 +10,53 @@ from autoencoders.runs.paths import PATHS
 
 
 def quote_paths(arguments: list[str]) -> None:
-    """Have Hydra read paths as they are typed, such as those of jobs' folders: unquoted, `=` and
-    `,` mean something to it, and letters such as `ö` are none."""
-    parse = OverridesParser.create().parse_override
+    """Have Hydra read paths as the shell passes them: unquoted, `=`, `,` and brackets mean
+    something to it, 2024 is a number, and letters such as `ö` are none.
+
+    What is there is taken for a path, and so is each part between commas of a multirun; anything
+    else is Hydra's to read, if it can.
+    """
+    multirun = any(argument in ("-m", "--multirun") for argument in arguments)
     for i, argument in enumerate(arguments):
-        key, _, path = argument.partition("=")
-        if key not in PATHS or not path:
+        key, _, value = argument.partition("=")
+        if key.lstrip("+") not in PATHS or not value:
             continue
-        try:
-            parse(argument)
-            literal = bool(re.search("[=,]", path)) and Path(path).exists()
-        except HydraException:
-            literal = True
-        if literal:
-            arguments[i] = path_override(key, Path(path))
+        parts = value.split(",") if multirun else [value]
+        if path := _there(value):
+            arguments[i] = path_override(key, path)
+        elif paths := [path for part in parts if (path := _there(part))]:
+            if len(paths) == len(parts):
+                arguments[i] = f"{key}={','.join(map(_quoted, paths))}"
+        elif not _is_readable(argument):
+            arguments[i] = path_override(key, Path(value))
 
 
 def path_override(key: str, path: Path) -> str:
     """Hydra's override that sets `key` to this path, whatever characters it has."""
-    parse = OverridesParser.create().parse_override
     plain = re.fullmatch(r"[\w./:-]+", str(path), re.ASCII)  # of other letters it reads none
+    parse = OverridesParser.create().parse_override
     if plain and isinstance(parse(f"{key}={path}").value(), str):
         return f"{key}={path}"
-    # Inside quotes a backslash counts as one only before a quote.
+    return f"{key}={_quoted(path)}"
+
+
+def _there(text: str) -> Path | None:
+    """The file or folder of that path, from the home folder for `~/`; None if there is none."""
+    path = Path(text)
+    if not path.exists() and text.startswith("~/"):
+        path = path.expanduser()
+    return path if text and path.exists() else None
+
+
+def _quoted(path: Path) -> str:
+    # Inside quotes a backslash counts as one only before a quote; `${` would be an interpolation.
     escaped = re.sub(r'(\\*)("|$)', lambda m: m[1] * 2 + m[2].replace('"', '\\"'), str(path))
-    return f'{key}="{escaped}"'
+    return f'"{escaped}"'.replace("${", r"\${")
+
+
+def _is_readable(argument: str) -> bool:
+    try:
+        OverridesParser.create().parse_override(argument)
+    except HydraException:
+        return False
+    return True
