@@ -12,7 +12,7 @@ import torch
 from conftest import ROOT, SHORT, build, compose_train
 
 from autoencoders.data import Digits
-from autoencoders.models.base import inference
+from autoencoders.models.inference import inference
 from autoencoders.training.starting_points import load_weights
 
 pytestmark = pytest.mark.slow

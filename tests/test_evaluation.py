@@ -40,7 +40,7 @@ from autoencoders.features import EXTRACTORS, PCA, FeatureCNN
 from autoencoders.launch.evaluation import evaluation_of, evaluation_settings
 from autoencoders.metrics import latents
 from autoencoders.models import AE, VAE, WAEGAN
-from autoencoders.models.base import inference
+from autoencoders.models.inference import inference
 from autoencoders.networks import MLP
 from autoencoders.runs import load_run
 from autoencoders.samplers import ClassMixture, Mixture, Prior

@@ -3,6 +3,7 @@
 import ast
 
 import pytest
+import torch
 from conftest import ROOT
 
 PACKAGE = ROOT / "src/autoencoders"
@@ -92,6 +93,45 @@ def test_who_knows_a_library(library, rooms):
 )
 def test_what_a_room_knows(room, known):
     assert arrows()[room] <= known
+
+
+# The private names of libraries that are used, by file, and where they are looked up.
+PRIVATE = {
+    "training/precision.py": (torch.cpu, {"_is_avx512_bf16_supported", "_is_amx_tile_supported"}),
+}
+# Of named tuples and of Hydra, whatever they begin with.
+PUBLIC = {"_asdict", "_fields", "_make", "_replace", "_target_"}
+
+
+def private_names(file):
+    """The private names that a file uses, and those that it defines."""
+    used, defined = set(), set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            defined.add(node.name)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            defined.add(node.id)
+        elif isinstance(node, ast.Attribute):
+            (defined if isinstance(node.ctx, ast.Store) else used).add(node.attr)
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) in ("getattr", "hasattr"):
+            used |= {str(a.value) for a in node.args if isinstance(a, ast.Constant)}
+        elif isinstance(node, ast.ImportFrom) and not node.module.startswith("autoencoders"):
+            used |= {*node.module.split("."), *(alias.name for alias in node.names)}
+    private = {name for name in used if name.startswith("_") and not name.startswith("__")}
+    return private - PUBLIC, defined
+
+
+def test_private_names_of_libraries_stand_in_one_file():
+    """A release of Hydra's, Lightning's or torch's may take them away."""
+    names = {str(file.relative_to(PACKAGE)): private_names(file) for file in files()}
+    defined = {}
+    for file, (_, own) in names.items():
+        defined.setdefault(file.split("/")[0], set()).update(own)  # also by a class's base
+    foreign = {file: used - defined[file.split("/")[0]] for file, (used, _) in names.items()}
+    expected = {file: used for file, (_, used) in PRIVATE.items()}
+    assert {file: used for file, used in foreign.items() if used} == expected
+    for library, used in PRIVATE.values():
+        assert all(hasattr(library, name) for name in used)
 
 
 def test_the_readmes_layout_names_every_room():

@@ -87,8 +87,6 @@ def one_line_errors() -> Iterator[None]:
         yield
     except Exception as error:
         line = describe(error)
-        if line is None and traceback.extract_tb(error.__traceback__)[-1].name == "_run_hydra":
-            line = _one_line(error)  # flags of Hydra's that do not go together
         if line is None:
             raise
         sys.exit(f"error: {line}")

@@ -8,7 +8,7 @@ from torch import Tensor
 from autoencoders.data import Examples
 from autoencoders.errors import InputError
 from autoencoders.models import AutoEncoder
-from autoencoders.models.base import inference
+from autoencoders.models.inference import inference
 
 BATCH = 100  # activations that stay in a processor's cache
 

@@ -3,24 +3,22 @@ reports."""
 
 import inspect
 import math
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal
 
-import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
 from pydantic import ConfigDict, Field, NonNegativeInt, PositiveInt, validate_call
-from torch import Tensor, nn
+from torch import Tensor
 
 from autoencoders.data import Batch
 from autoencoders.data.examples import as_batch
 from autoencoders.distributions import Bernoulli, NormalPrior, PointPosterior, Posterior, Prior
 from autoencoders.distributions.likelihoods import CostArgument, make_cost
 from autoencoders.metrics.epoch import LatentMoments, MeanLosses
-from autoencoders.models import optimizers
 from autoencoders.models.description import DESCRIPTION, describe, parts, plain
+from autoencoders.models.inference import inference
+from autoencoders.models.optimization import Optimized
 from autoencoders.models.optimizers import ADAM, COSINE, Partial
 from autoencoders.models.recipes import Made, MadePartial, recipe
 from autoencoders.networks import Network, Size, Tutorial
@@ -50,7 +48,7 @@ class Output:
     extras: dict[str, Any] = field(default_factory=dict)
 
 
-class AutoEncoder(pl.LightningModule):
+class AutoEncoder(Optimized):
     """What every model is: `encode`, `decode`, `reconstruct`, `sample`.
 
     These four are for using a trained model: they compute in evaluation mode and without gradients.
@@ -304,61 +302,6 @@ class AutoEncoder(pl.LightningModule):
             self.log_dict(values, logger=stage != "test")  # the HPARAMS tab shows those
             metric.reset()
 
-    # The optimizers -----------------------------------------------------------------------------
-
-    def opponents(self) -> dict[str, nn.Module]:
-        """Networks that an optimizer of their own trains, by name, such as a discriminator; all
-        else is the auto-encoder's."""
-        return {}
-
-    def optimizer_of(self, opponent: str) -> Partial:
-        """An opponent's optimizer: the model's, with what the argument `<opponent>_optimizer`
-        changes of it."""
-        changes = getattr(self, f"{opponent}_optimizer", {})
-        return optimizers.overridden(self.optimizer, changes)
-
-    def autoencoder_parameters(self) -> Iterable[nn.Parameter | dict[str, Any]]:
-        """All that no opponent has; also groups of them, as torch's optimizers take them."""
-        theirs = {id(p) for network in self.opponents().values() for p in network.parameters()}
-        return [p for p in self.parameters() if id(p) not in theirs]
-
-    def configure_optimizers(self) -> Any:
-        own = self.optimization(self.optimizer, self.autoencoder_parameters(), "lr")
-        theirs = [
-            self.optimization(self.optimizer_of(name), network.parameters(), f"{name}_lr")
-            for name, network in self.opponents().items()
-        ]
-        return [own, *theirs] if theirs else own
-
-    def optimization(
-        self,
-        optimizer: Partial,
-        parameters: Iterable[nn.Parameter | dict[str, Any]],
-        name: str,
-    ) -> dict[str, Any]:
-        """An optimizer and its schedule, as Lightning takes them.
-
-        Args:
-            name: of the learning rate, where it is logged.
-        """
-        with optimizers.named("optimizer", optimizer):
-            made = optimizers.make_optimizer(optimizer, parameters, self.device.type == "cuda")
-        if self.scheduler is None:
-            return {"optimizer": made}
-        stepwise = optimizers.interval_of(self.scheduler) == "step"
-        steps = int(self.trainer.estimated_stepping_batches) if stepwise else 0
-        epochs = max((self._trainer.max_epochs if self._trainer else 1) or 1, 1)
-        with optimizers.named("scheduler", self.scheduler):
-            schedule = optimizers.make_scheduler(self.scheduler, made, epochs, steps, name)
-        if not self.automatic_optimization:  # Lightning would warn that it leaves it to the model
-            schedule.pop("monitor", None)
-        return {"optimizer": made, "lr_scheduler": schedule}
-
-    def why_eager(self) -> str:
-        """Why a CUDA graph cannot train this model; empty where it can."""
-        of_all = [self.optimizer, *map(self.optimizer_of, self.opponents())]
-        return optimizers.why_eager(of_all, self.scheduler)
-
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Say in a checkpoint what it is of and what it holds, in values that are read back
         safely."""
@@ -367,16 +310,3 @@ class AutoEncoder(pl.LightningModule):
         for key in ("hyper_parameters", "datamodule_hyper_parameters"):
             if key in checkpoint:
                 checkpoint[key] = plain(dict(checkpoint[key]))
-
-
-@contextmanager
-def inference(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode and no gradients for a while: batch normalization must use its running
-    statistics, not those of the images at hand."""
-    was_training = model.training
-    model.eval()
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        model.train(was_training)

@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from autoencoders.models.base import AutoEncoder
+from autoencoders.models.optimization import trainer_of
 from autoencoders.models.optimizers import monitor_of
 
 
@@ -36,7 +37,7 @@ class ManualSteps(AutoEncoder):
 
         Without a Trainer every batch is a step.
         """
-        if self._trainer is None:  # `self.trainer` would raise (pytorch-lightning 2.6)
+        if trainer_of(self) is None:
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

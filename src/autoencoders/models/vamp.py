@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from autoencoders.data import Batch
 from autoencoders.distributions import MixturePrior, NormalPosterior
-from autoencoders.models.base import Losses, NonNegative, Output, inference
+from autoencoders.models.base import Losses, NonNegative, Output
+from autoencoders.models.inference import inference
 from autoencoders.models.vae import VAE
 from autoencoders.networks import Size
 

@@ -36,7 +36,8 @@ class EMA(WeightAveraging):
         return weights + kept * (average - weights)
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        self._device = trainer.strategy.root_device  # where Lightning brings the model later
+        # Where Lightning brings the model later; nobody knew it when this callback was made.
+        super().__init__(trainer.strategy.root_device, avg_fn=self.move)
         super().setup(trainer, pl_module, stage)
 
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

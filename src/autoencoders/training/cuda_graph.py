@@ -123,9 +123,10 @@ class CudaGraphStrategy(SingleDeviceStrategy):
             self._captured.forget()
         terms = self._captured(batch)
         if self._captured.replayed and self._by_hand():
+            loop = model.trainer.fit_loop.epoch_loop.manual_optimization
             for _ in range(self._steps):  # Lightning counts the optimizers' steps in Python
-                self._lightning_optimizers[0]._on_before_step()
-                self._lightning_optimizers[0]._on_after_step()
+                loop.optim_step_progress.increment_ready()
+                loop.optim_step_progress.increment_completed()
         return terms
 
     def _whole_step(self, batch: Batch) -> dict[str, Tensor]:

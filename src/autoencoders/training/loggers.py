@@ -97,7 +97,7 @@ class TensorBoard(EpochLogger, TensorBoardLogger):
         """
         old = event_files(Path(self.log_dir))
         events = finished_epochs(old, history, epochs)
-        writer = self.experiment._get_file_writer()
+        writer = self.experiment.file_writer
         for event in events:
             writer.event_writer.add_event(event)
         self.save()
@@ -119,7 +119,7 @@ class TensorBoard(EpochLogger, TensorBoardLogger):
         old = event_files(Path(self.log_dir), HPARAMS)
         with SummaryWriter(self.log_dir, filename_suffix=HPARAMS) as writer:
             for summary in hparams(self.settings, metrics):
-                writer._get_file_writer().add_summary(summary)
+                writer.file_writer.add_summary(summary)
         _remove(old)
         self.save()
 

@@ -56,6 +56,7 @@ def _gpu_has_bfloat16() -> bool:
 
 
 def _cpu_has_bfloat16() -> bool:
-    # torch asks the processor but has not made the answer public.
-    checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-    return any(getattr(torch.cpu, check, lambda: False)() for check in checks)
+    # torch 2.6 to 2.14 asks the processor; no public name has the answer in all of them.
+    if getattr(torch.cpu, "_is_avx512_bf16_supported", bool)():
+        return True
+    return getattr(torch.cpu, "_is_amx_tile_supported", bool)()
