@@ -78,3 +78,15 @@ def test_a_model_samples_of_one_class(fitted):
     for sampler, kind in ((None, "NormalPrior"), (Mixture(), "Mixture")):
         with pytest.raises(ValueError, match=f"label=5: {kind} knows no classes; give sampler="):
             model.sample(4, sampler=sampler, label=5)
+
+
+def test_codes_without_a_label_are_left_out():
+    """As if they were not there, the shares of the classes too."""
+    unlabelled = LABELS.clone()
+    unlabelled[1::4] = -1
+    known = unlabelled >= 0
+    some = ClassMixture().fit(codes(), seed=1, labels=unlabelled)
+    alone = ClassMixture().fit(codes()[known], seed=1, labels=LABELS[known])
+    assert some.labels == [2, 5]
+    torch.testing.assert_close(some.weights, alone.weights)
+    torch.testing.assert_close(some.means, alone.means)

@@ -75,3 +75,11 @@ def test_what_lacks_labels_is_refused():
         CVAE(network=MLP(hidden_dim=4))
     with pytest.raises(ValueError, match="needs the labels"):
         small(CVAE)(Batch(torch.rand(2, *SHAPE)))
+
+
+def test_an_example_without_a_label_is_given_none():
+    model = small(CVAE)
+    batch = Batch(torch.rand(3, *SHAPE), torch.tensor([1, -1, 0]))
+    expected = torch.zeros(3, CLASSES)
+    expected[0, 1] = expected[2, 0] = 1
+    assert torch.equal(model.one_hot(batch), expected)

@@ -170,3 +170,21 @@ def test_a_metric_of_labelled_codes_returns_what_its_list_names(metric):
     assert list(metric.compute(normal(40), labels, normal(40, seed=1), labels)) == [
         quantity.key for quantity in metric.quantities
     ]
+
+
+@pytest.mark.parametrize("accuracy", [knn_accuracy, probe_accuracy])
+def test_codes_without_a_label_are_left_out(accuracy):
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.arange(200) % 2
+    z = torch.randn(200, 2, generator=generator) + 3 * labels[:, None]
+    some = labels.clone()
+    some[::3] = -1
+    known = some >= 0
+    (found,) = accuracy(z[:100], some[:100], z[100:], some[100:]).values()
+    (expected,) = accuracy(
+        z[:100][known[:100]],
+        labels[:100][known[:100]],
+        z[100:][known[100:]],
+        labels[100:][known[100:]],
+    ).values()
+    assert found == expected > 0.8

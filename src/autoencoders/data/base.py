@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
 from pydantic import Field, NonNegativeInt, validate_call
@@ -128,7 +129,7 @@ class DataModule(pl.LightningDataModule):
     label: str
     shape: tuple[int, ...]
     kind: ClassVar[Kind] = "image"
-    bounded: ClassVar[bool] = True
+    bounded: bool = True
     class_names: tuple[str, ...] = ()
     factor_names: tuple[str, ...] = ()
     covariate_names: tuple[str, ...] = ()
@@ -191,7 +192,15 @@ class DataModule(pl.LightningDataModule):
         what = f"{self.label}: {n:,} {THINGS[self.kind]}{classes}, {_size(self.shape, self.kind)}"
         splits = ", ".join(f"{len(part):,} {name}" for name, part in parts.items())
         left_out = ", ".join(f"{len(names):,} {why}" for why, names in self.left_out.items())
-        clauses = [what, *self.remarks, splits, *([f"left out: {left_out}"] if left_out else [])]
+        seen = np.concatenate([self.train.digests, self.val.digests])
+        copies = int(np.isin(self.test.digests, seen).sum())
+        clauses = [
+            what,
+            *self.remarks,
+            splits,
+            *([f"{copies:,} of the test set are copies of others"] if copies else []),
+            *([f"left out: {left_out}"] if left_out else []),
+        ]
         return "; ".join(clauses)
 
     @property
@@ -257,6 +266,10 @@ class DataModule(pl.LightningDataModule):
     def _say(self, line: str) -> None:
         print(line)
 
+    def class_name(self, label: int) -> str:
+        """What a label means; nothing for -1, or where there are no classes."""
+        return self.class_names[label] if 0 <= label < len(self.class_names) else ""
+
     @property
     def spec(self) -> dict[str, Any]:
         """What a model is told of its data, by the names of its arguments."""
@@ -266,6 +279,10 @@ class DataModule(pl.LightningDataModule):
             "bounded": self.bounded,
             "classes": len(self.class_names),
         }
+
+    def in_units(self, x: Tensor) -> Tensor:
+        """Vectors (n, features) in the units of their source, if they were standardised."""
+        return x
 
     def pixels(self, x: Tensor) -> Tensor:
         """Images (n, C, H, W) as they are shown: in [0, 1], grey or in three colours.
@@ -291,6 +308,16 @@ class DataModule(pl.LightningDataModule):
             raise InputError(
                 f"{self.label}: says that its covariates are {sorted(names)}, its examples have"
                 f" {sorted(examples.covariates)}"
+            )
+
+    def refuse_changes(self, *splits: str) -> None:
+        """Raise InputError if examples of these splits are not as the run has them, unless new ones
+        are taken."""
+        lines = self.changes.of(*splits, new=False) if self.changes and not self.take_new else []
+        if lines:
+            raise InputError(
+                f"{self.label}: since the run was trained, {', '.join(lines)}; put them back, or"
+                " set allow_changed_data=true for what is there now"
             )
 
     def judge_on(self, split: Literal["test", "val"]) -> None:

@@ -119,9 +119,13 @@ class Changes:
     gone: Mapping[str, int]
     changed: Mapping[str, int]
 
-    def of(self, *splits: str) -> list[str]:
-        """What a message says of some splits, such as `3 test examples are gone`."""
-        kinds = {"new": self.new, "gone": self.gone, "changed": self.changed}
+    def of(self, *splits: str, new: bool = True) -> list[str]:
+        """What a message says of some splits, such as `3 test examples are gone`.
+
+        Args:
+            new: whether it says which are new.
+        """
+        kinds = {"new": self.new if new else {}, "gone": self.gone, "changed": self.changed}
         return [
             f"{n:,} {NAMES[split]} example{'s are' if n > 1 else ' is'} {kind}"
             for kind, counts in kinds.items()

@@ -104,7 +104,7 @@ def nearest_training_images(
     generated, train, labels, distances = evaluation.closest
     near, theirs = (data.pixels(to_floats(values)) for values in (generated, train))
     rows = [("samples", near), ("nearest training\nimages", theirs)]
-    names = [data.class_names[label] for label in labels] if data.class_names else [""] * len(train)
+    names = [data.class_name(label) for label in labels.tolist()]
     captions = [f"{name}\n{d:.3f}" for name, d in zip(names, distances.tolist(), strict=True)]
     title = f"{heading(model, data)}: of each class, the sample nearest to a training image"
     below = "below: the training image's class and the root mean squared difference per pixel"
@@ -228,7 +228,8 @@ def between(
 def pairs(data: DataModule, n: int) -> list[Batch]:
     """Pairs of held-out images of neighbouring classes, 0 and 1, 2 and 3, and so on."""
     labels = data.held_out.labels
-    of_class = [(labels == index).nonzero()[:, 0] for index in labels.unique()]
+    known = labels[labels >= 0].unique() if (labels >= 0).any() else labels.unique()
+    of_class = [(labels == index).nonzero()[:, 0] for index in known]
     chosen = []
     for i in range(2 * n):
         several = of_class[i % len(of_class)]

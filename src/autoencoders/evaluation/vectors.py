@@ -46,7 +46,8 @@ def feature_moments(
     model: AutoEncoder, data: DataModule, evaluation: Evaluation, note: str
 ) -> Figure:
     title = f"{model.label} on {data.label}: features and totals of generated examples"
-    return vectors.moments(evaluation.real.values, evaluation.generated, title, note)
+    generated = {name: data.in_units(x) for name, x in evaluation.generated.items()}
+    return vectors.moments(data.in_units(evaluation.real.values), generated, title, note)
 
 
 def marker_features(
@@ -74,14 +75,14 @@ def markers(values: Tensor, labels: Tensor) -> Tensor:
 
     Args:
         values: (N, features).
-        labels: (N,).
+        labels: (N,), -1 of an example without one.
 
     Returns:
         Indices of features.
     """
     std = values.std(0).clamp_min(1e-6)
     chosen: list[int] = []
-    for label in labels.unique():
+    for label in labels[labels >= 0].unique():
         own = labels == label
         if own.all():
             continue

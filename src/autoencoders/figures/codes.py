@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from autoencoders.figures.style import INK, PALETTE, explain, headed
+from autoencoders.figures.style import INK, OTHERS, PALETTE, explain, headed
 
 ROUNDING = 1e-6  # of single precision, over the size of numbers
 LEAST = 5  # points that have neighbours
@@ -149,15 +149,17 @@ def tsne(points: Tensor) -> np.ndarray:
 
 
 def scatter(axes: Axes, plane: np.ndarray, labels: Tensor, class_names: Sequence[str]) -> None:
-    """Points (N, 2) by class, in a random order, so that no class lies on top of the others; the
-    fewer, the larger."""
+    """Points (N, 2) by class, those of no class, -1, in grey; in a random order, so that no class
+    covers the others; the fewer, the larger."""
     size = np.clip(10_000 / max(len(plane), 1), 3, 30)  # square points
     classes = labels.cpu().numpy()
     order = np.random.default_rng(0).permutation(len(plane))
-    colours = np.array(PALETTE)[classes % len(PALETTE)]
+    colours = np.where(classes < 0, OTHERS, np.array(PALETTE)[classes % len(PALETTE)])
     x, y = plane[order].T
     axes.scatter(x, y, s=size, linewidths=0, c=colours[order])
     for index, name in enumerate(class_names):  # for the legend
         axes.scatter([], [], s=40, linewidths=0, color=PALETTE[index % len(PALETTE)], label=name)
+    if (classes < 0).any():
+        axes.scatter([], [], s=40, linewidths=0, color=OTHERS, label="no label")
     axes.set_aspect("equal", adjustable="datalim")
     axes.spines[["top", "right"]].set_visible(False)

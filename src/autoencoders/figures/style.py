@@ -27,6 +27,7 @@ PALETTE = (
     "#882255",
 )
 INK = "#333333"
+OTHERS = "#d5d5d5"  # what is of no class
 LINE = 0.14  # inches of a footnote's line
 
 

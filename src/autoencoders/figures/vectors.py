@@ -173,7 +173,8 @@ def _mark_classes(panel: Axes, labels: Tensor, class_names: Sequence[str]) -> No
     for end in ends[:-1].tolist():
         panel.axhline(end - 0.5, color="white", lw=1)
     middles = (ends - counts / 2 - 0.5).tolist()
-    panel.set_yticks(middles, [class_names[index] for index in classes], fontsize=7)
+    names = [class_names[index] if index >= 0 else "no label" for index in classes]
+    panel.set_yticks(middles, names, fontsize=7)
     panel.tick_params(length=0)
 
 

@@ -56,13 +56,21 @@ def sliced_wasserstein(x: Tensor, y: Tensor, projections: int = PROJECTIONS) -> 
     return ((a - b) ** 2).mean().sqrt().item()
 
 
+def labelled(codes: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """The codes, (N, latent_dim), that have a label, and their labels."""
+    known = labels >= 0
+    return codes[known], labels[known]
+
+
 def knn_accuracy(
     train: Tensor, train_labels: Tensor, test: Tensor, test_labels: Tensor
 ) -> dict[str, float]:
     """Accuracy on test codes, (N, latent_dim) with labels (N,), of the vote of the ten nearest
-    training codes."""
+    training codes. Codes without a label are left out."""
     from sklearn.neighbors import KNeighborsClassifier  # takes a second: only who needs it pays
 
+    train, train_labels = labelled(train, train_labels)
+    test, test_labels = labelled(test, test_labels)
     classifier = KNeighborsClassifier(min(NEIGHBOURS, len(train)))
     classifier.fit(train.numpy(), train_labels.numpy())
     return {"knn_accuracy": float(classifier.score(test.numpy(), test_labels.numpy()))}
@@ -72,7 +80,7 @@ def probe_accuracy(
     train: Tensor, train_labels: Tensor, test: Tensor, test_labels: Tensor
 ) -> dict[str, float]:
     """Accuracy on test codes, (N, latent_dim) with labels (N,), of a linear probe: a multinomial
-    logistic regression on standardised training codes.
+    logistic regression on standardised training codes. Codes without a label are left out.
 
     Raises:
         ValueError: training examples of one class.
@@ -81,6 +89,8 @@ def probe_accuracy(
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
+    train, train_labels = labelled(train, train_labels)
+    test, test_labels = labelled(test, test_labels)
     if len(train_labels.unique()) < 2:
         raise ValueError("a classifier needs training examples of at least two classes")
     probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))

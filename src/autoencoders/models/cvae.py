@@ -59,11 +59,12 @@ class CVAE(VAE):
         return self.decoder(torch.cat([z, self.one_hot(given).to(z)], 1))
 
     def one_hot(self, batch: Batch) -> Tensor:
-        """The labels as (B, classes).
+        """The labels as (B, classes), zeros for an example without one.
 
         Raises:
             ValueError: there are none.
         """
         if batch.labels is None:
             raise ValueError("CVAE needs the labels: encode(x, labels), decode(z, labels)")
-        return F.one_hot(batch.labels, self.classes).to(batch.x)
+        known = (batch.labels >= 0)[:, None]
+        return F.one_hot(batch.labels.clamp_min(0), self.classes).to(batch.x) * known

@@ -182,7 +182,7 @@ def _project(board: Any, measured: Evaluation, data: DataModule, epoch: int) -> 
     """Show the test codes in TensorBoard's projector."""
     codes = measured.codes.mean[:PROJECTED]
     x, labels = measured.real.values[: len(codes)], measured.real.labels[: len(codes)]
-    names = [data.class_names[label] for label in labels] if data.class_names else None
+    names = [data.class_name(label) for label in labels.tolist()] if data.class_names else None
     images = (
         thumbnails(data.pixels(to_floats(x)), labels, bool(names)) if data.kind == "image" else None
     )
@@ -199,7 +199,6 @@ def thumbnails(x: Tensor, labels: Tensor, classes: bool) -> Tensor:
     """
     if not classes or x.shape[1] != 1:
         return x
-    colours = torch.tensor([to_rgb(colour) for colour in style.PALETTE])[
-        labels % len(style.PALETTE)
-    ]
+    palette = torch.tensor([to_rgb(colour) for colour in (*style.PALETTE, style.OTHERS)])
+    colours = palette[torch.where(labels < 0, -1, labels % len(style.PALETTE))]
     return 1 - x * (1 - colours[:, :, None, None])  # (n, 3, H, W)

@@ -33,15 +33,17 @@ class ClassMixture(Mixture):
         seed: int = 0,
         labels: Tensor | None = None,
     ) -> Self:
-        """Fit on codes (N, latent_dim) with labels (N,); without labels all are of class 0."""
+        """Fit on codes (N, latent_dim) with labels (N,); those of no class, -1, are left out.
+        Without labels all are of class 0."""
         labels = torch.zeros(len(codes), dtype=torch.long) if labels is None else labels
         if len(labels) != len(codes):
             raise ValueError(f"{len(codes)} codes need as many labels, not {len(labels)}")
         parts = {
             label: Mixture(self.components).fit(codes[labels == label], prior, seed)
-            for label in labels.unique().tolist()
+            for label in labels[labels >= 0].unique().tolist()
         }
-        shares = {label: (labels == label).double().mean() for label in parts}
+        known = (labels >= 0).sum()
+        shares = {label: (labels == label).sum().double() / known for label in parts}
         self.weights = torch.cat([shares[label] * part.weights for label, part in parts.items()])
         self.means = torch.cat([part.means for part in parts.values()])
         self.covariances = torch.cat([part.covariances for part in parts.values()])
