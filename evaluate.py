@@ -46,7 +46,9 @@ def evaluate(cfg: DictConfig, run_folder: Path, checkpoint: str) -> dict[str, fl
     training.quiet_lightning()
     evaluation = evaluation_settings(cfg)
     run = load_trained(run_folder, checkpoint)
+    run.allow_changed_data = cfg.allow_changed_data
     run.data.judge_on(evaluation[0].split)
+    run.data.refuse_changes(evaluation[0].split)
     check(run.model, run.data, evaluation[0])
     trainer = pl.Trainer(
         accelerator="auto",

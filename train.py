@@ -52,6 +52,7 @@ def train(
     import torch
 
     from autoencoders import training
+    from autoencoders.data.manifest import SPLITS, Manifest
     from autoencoders.evaluation import check
     from autoencoders.runs.finish import finish
     from autoencoders.runs.report import print_advice, print_model, print_run
@@ -59,13 +60,19 @@ def train(
     training.quiet_lightning()
     pl.seed_everything(cfg.seed, verbose=False)
     torch.backends.cudnn.deterministic = True  # a seed's numbers again on a GPU, at no cost there
-    data, model = build(cfg)
+    recorded = Manifest.load(folder) if resume else None
+    data, model = build(cfg, recorded)
+    data.prepare_data()
+    data.setup()
+    data.refuse_changes(*SPLITS)
     data.overfit_batches = cfg.trainer.get("overfit_batches", 0)
     evaluation = evaluation_settings(cfg) if cfg.evaluate else None
     data.judge_on(evaluation[0].split if evaluation else cfg.evaluation.split)
     if evaluation:  # better missed now than after hours of training
         check(model, data, evaluation[0], cfg.objective)
     epochs = go_on(cfg, folder, model, data) if resume else 0  # before anything is written
+    if rank() == 0 and (recorded is None or data.take_new):
+        data.manifest.save(folder)
     if cfg.ckpt_path and not resume:
         training.start_from(model, Path(cfg.ckpt_path), data)
 

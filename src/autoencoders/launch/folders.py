@@ -87,7 +87,8 @@ def check_resumable(config: DictConfig) -> Path:
                 " such as outputs/digits/wae/<time>"
             )
     typed = config.hydra.overrides.task
-    others = [o for o in typed if not o.startswith(("resume=", LENGTH))]
+    allowed = ("resume=", LENGTH, "allow_changed_data=")
+    others = [o for o in typed if not o.startswith(allowed)]
     if others:
         raise InputError(
             f"resume={folder}: continues that run with its own config; leave out {' '.join(others)}"
@@ -107,6 +108,7 @@ def resumed_config(typed: DictConfig, folder: Path) -> DictConfig:
     find_data(config, folder)
     if any(override.startswith(LENGTH) for override in HydraConfig.get().overrides.task):
         config.trainer.max_epochs = typed.trainer.max_epochs
+    config.allow_changed_data = typed.allow_changed_data
     return config
 
 

@@ -88,6 +88,7 @@ class TrainKeys(BaseModel, strict=True):
     resume: Any = None
     ckpt_path: str | None
     tags: list[Annotated[str, Field(pattern=r"^\w[\w.-]*$")]] = []
+    allow_changed_data: bool = False
     evaluate: bool
     verbose: bool = False
     objective: str
@@ -107,6 +108,7 @@ class EvaluateKeys(BaseModel, strict=True):
 
     run: Any = None
     ckpt_path: Any = None
+    allow_changed_data: bool = False
     verbose: bool = False
     evaluation: Any = None
     logger: dict[str, Group] = {}

@@ -8,19 +8,36 @@ from omegaconf import DictConfig, OmegaConf
 
 if TYPE_CHECKING:  # torch and Lightning take seconds, which a mistyped key need not wait for
     from autoencoders.data import DataModule
+    from autoencoders.data.manifest import Manifest
     from autoencoders.models import AutoEncoder
     from autoencoders.training import EpochLogger
 from typing import cast
 
 
-def build(cfg: DictConfig) -> tuple["DataModule", "AutoEncoder"]:
+def build(
+    cfg: DictConfig, recorded: "Manifest | None" = None
+) -> tuple["DataModule", "AutoEncoder"]:
     """The data module and the model that a composed config describes.
+
+    Args:
+        recorded: of the run that goes on.
 
     Raises:
         InstantiationException: a key outside what its constructor allows.
     """
-    data = instantiate(cfg.dataset, _convert_="all")
+    data = build_data(cfg, recorded, cfg.get("allow_changed_data", False))
     return data, build_model(cfg, data.spec)
+
+
+def build_data(cfg: DictConfig, recorded: "Manifest | None", take_new: bool) -> "DataModule":
+    """The data module that a config describes.
+
+    Args:
+        recorded, take_new: see `DataModule`.
+    """
+    data: DataModule = instantiate(cfg.dataset, _convert_="all")
+    data.recorded, data.take_new = recorded, take_new
+    return data
 
 
 def build_model(cfg: DictConfig, spec: dict[str, Any]) -> "AutoEncoder":

@@ -13,9 +13,10 @@ from autoencoders.runs.trust import read_yaml
 # Those that are a path, or name runs or a folder.
 PATHS = (
     *("resume", "run", "runs", "ckpt_path", "multirun", "tags", "folder"),
-    *("dataset.path", "dataset.data_dir"),
+    *("dataset.path", "dataset.test_path", "dataset.val_path", "dataset.data_dir"),
     *("hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir"),
 )
+OF_DATA = ("path", "test_path", "val_path")  # of a data set's keys, beside data_dir
 DATA = "AUTOENCODERS_DATA"  # the environment variable that dataset.data_dir is by default
 
 
@@ -38,17 +39,18 @@ def started_from(folder: Path) -> Path:
 
 
 def find_data(config: DictConfig, folder: Path) -> None:
-    """Set a config's `data_dir`, and its `path` where it has one, to where its data lie now.
+    """Set a config's `data_dir`, and the paths of its data if it has any, to where they are now.
 
     Args:
         config: read back from `folder`.
 
     Raises:
-        InputError: there is nothing at `path`.
+        InputError: there is nothing at a path.
     """
     started = started_from(folder)
-    if "path" in config.dataset:
-        config.dataset.path = str(_find_path(started / str(config.dataset.path)))
+    for key in OF_DATA:
+        if config.dataset.get(key) is not None:
+            config.dataset[key] = str(_find_path(key, started / str(config.dataset[key])))
     if "data_dir" not in config.dataset:
         return
     data_dir = started / config.dataset.data_dir
@@ -58,12 +60,12 @@ def find_data(config: DictConfig, folder: Path) -> None:
     config.dataset.data_dir = str(data_dir)
 
 
-def _find_path(path: Path) -> Path:
-    """A path, or what has its name where data sets lie."""
+def _find_path(key: str, path: Path) -> Path:
+    """A path, or what has its name where data sets are."""
     moved = Path(os.environ.get("AUTOENCODERS_DATA", "data"), path.name)
     if not path.exists() and not moved.exists():
         raise InputError(
-            f"dataset.path={path}: no longer there; put it back, or set AUTOENCODERS_DATA to the"
-            f" folder that {path.name} lies in now"
+            f"dataset.{key}={path}: no longer there; put it back, or set AUTOENCODERS_DATA to the"
+            f" folder where {path.name} is now"
         )
     return path if path.exists() else moved

@@ -5,11 +5,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from autoencoders.runs import evaluations
-from autoencoders.runs.build import build_model
+from autoencoders.runs.build import build_data, build_model
 from autoencoders.runs.folder import checkpoint_file, load_config
 from autoencoders.runs.paths import find_data
 
@@ -28,6 +27,7 @@ class Run:
     cfg: its config.
     metrics: what was measured of these weights.
     epochs: after how many they were saved.
+    allow_changed_data: whether its data take in examples that are new since it was trained.
     """
 
     folder: Path
@@ -36,18 +36,21 @@ class Run:
     cfg: DictConfig
     metrics: dict[str, float]
     epochs: int
+    allow_changed_data: bool = False
 
     @cached_property
     def data(self) -> "DataModule":
-        """Its data, ready to use: read when they are first asked for.
+        """Its data, ready to use: read when they are first asked for. A line says what has changed
+        since it was trained.
 
         Raises:
             InputError: they are not there, or are not what the model was trained on.
         """
+        from autoencoders.data.manifest import Manifest
         from autoencoders.training.starting_points import refuse_other_data
 
         find_data(self.cfg, self.folder)
-        data: DataModule = instantiate(self.cfg.dataset, _convert_="all")
+        data = build_data(self.cfg, Manifest.load(self.folder), self.allow_changed_data)
         data.prepare_data()
         data.setup()
         refuse_other_data(checkpoint_file(self.folder, self.checkpoint), self.model, data)

@@ -80,7 +80,11 @@ INTERPOLATIONS = r"\$\{[\w.]+\}|\$\{oc\.env:AUTOENCODERS_DATA,data\}"
 PARTIALS = r"(optimizer|scheduler|model\.\w+_optimizer)\._partial_"
 PATHS = ("path", "dir", "file", "filename", "folder")  # how keys end that say where to write
 DEEPEST = 50  # levels in a file of ours, and references in a value
-READ = ("dataset.data_dir", "dataset.path", "ckpt_path")  # these say where to read
+# These say where to read.
+READ = (
+    *("dataset.data_dir", "dataset.path", "dataset.test_path", "dataset.val_path"),
+    "ckpt_path",
+)
 
 
 def refuse_foreign(config: Any, file: Path | None = None) -> None:
