@@ -34,11 +34,11 @@ def compare(cfg: DictConfig, dataset: str) -> Path:
         raise InputError(f"points={cfg.points}: must be a whole number of at least 10")
     # Here and not above: torch takes seconds to import, which a mistyped key need not wait for.
     from autoencoders.comparison import Comparison, exhibits, page
+    from autoencoders.comparison.printed import print_comparison
     from autoencoders.evaluation.exhibits import parameters
     from autoencoders.runs import load_run
     from autoencoders.runs.finish import not_drawn, rendered
     from autoencoders.runs.finished import read_runs, searched_scales
-    from autoencoders.runs.report import print_comparison
 
     comparison = Comparison(read_runs(cfg, dataset))
     shown = comparison.best(SHOWN)

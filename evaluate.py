@@ -40,8 +40,8 @@ def evaluate(cfg: DictConfig, run_folder: Path, checkpoint: str) -> dict[str, fl
 
     from autoencoders import training
     from autoencoders.evaluation import check
+    from autoencoders.evaluation.printed import print_advice, print_run
     from autoencoders.runs.finish import finish
-    from autoencoders.runs.report import print_advice, print_run
 
     training.quiet_lightning()
     evaluation = evaluation_settings(cfg)

@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 
 from autoencoders.commands import use_own_modules
 from autoencoders.errors import one_line_errors, one_line_in_job
-from autoencoders.files import CONFIG, LAST, shown, writing_into
+from autoencoders.files import CONFIG, LAST, is_finished, shown, writing_into
 from autoencoders.launch.config import check_settings
 from autoencoders.launch.evaluation import evaluation_settings
 from autoencoders.launch.execution import is_job, run_job
@@ -26,7 +26,6 @@ from autoencoders.launch.ranks import rank
 from autoencoders.launch.record import record_config
 from autoencoders.runs.build import build, make_loggers
 from autoencoders.runs.extension import extend
-from autoencoders.runs.state import is_finished
 from autoencoders.runs.trust import read_yaml
 
 
@@ -54,8 +53,8 @@ def train(
     from autoencoders import training
     from autoencoders.data.manifest import SPLITS, Manifest
     from autoencoders.evaluation import check
+    from autoencoders.evaluation.printed import print_advice, print_model, print_run
     from autoencoders.runs.finish import finish
-    from autoencoders.runs.report import print_advice, print_model, print_run
 
     training.quiet_lightning()
     pl.seed_everything(cfg.seed, verbose=False)

@@ -30,6 +30,7 @@ import autoencoders.models
 import autoencoders.samplers
 import compare
 from autoencoders.comparison import Comparison, FinishedRun, exhibits, page
+from autoencoders.comparison.printed import print_comparison
 from autoencoders.comparison.rows import check_comparable
 from autoencoders.comparison.table import FLOOR, Cell
 from autoencoders.errors import InputError
@@ -42,7 +43,6 @@ from autoencoders.metrics.base import Metric, Quantity
 from autoencoders.models import AE
 from autoencoders.runs import finish, load_run
 from autoencoders.runs.finished import began, command_of, read_finished, read_runs, searched_scales
-from autoencoders.runs.report import print_comparison
 from autoencoders.samplers import Prior
 
 

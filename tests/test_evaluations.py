@@ -10,9 +10,10 @@ import torch
 from safetensors.torch import load_file
 
 from autoencoders.errors import InputError
+from autoencoders.files import is_finished
 from autoencoders.runs import evaluations, load_run, load_sampler
 from autoencoders.runs.evaluations import Record, current, made_with, move, publish
-from autoencoders.runs.state import begin, is_finished, mark, versions
+from autoencoders.runs.state import begin, mark, versions
 from autoencoders.samplers import Mixture
 from autoencoders.training.digest import weights_digest
 

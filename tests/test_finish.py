@@ -15,11 +15,11 @@ from autoencoders.errors import InputError
 from autoencoders.evaluation.choosing import stream
 from autoencoders.features.pca import PCA
 from autoencoders.figures.style import PALETTE
+from autoencoders.files import is_finished
 from autoencoders.metrics import distances
 from autoencoders.models import AE
 from autoencoders.runs import finish, load_run
 from autoencoders.runs.finish import thumbnails
-from autoencoders.runs.state import is_finished
 
 
 def test_grey_thumbnails_are_drawn_in_their_class_s_colour():

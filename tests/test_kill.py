@@ -15,7 +15,8 @@ import torch
 from conftest import ROOT, SHORT
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from autoencoders.runs.state import is_finished, mark
+from autoencoders.files import is_finished
+from autoencoders.runs.state import mark
 from autoencoders.training.checkpoint_files import read_checkpoint, saved_epochs
 
 KILLS = int(os.environ.get("AUTOENCODERS_KILLS", 3))

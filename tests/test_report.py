@@ -11,9 +11,11 @@ from conftest import SHORT, run_afresh
 from omegaconf import OmegaConf
 
 from autoencoders.comparison import Comparison, FinishedRun
+from autoencoders.comparison import printed as comparison_printed
+from autoencoders.evaluation import printed as evaluation_printed
 from autoencoders.figures import charts, images, style
 from autoencoders.launch.jobs import Job, print_jobs
-from autoencoders.runs import report
+from autoencoders.runs import finish
 
 NAME = r"a|b [/red] $\frac$ *x* `y` _z_ <b> :smile:"
 
@@ -48,9 +50,9 @@ def test_names_on_the_terminal(comparison, tmp_path, monkeypatch, capsys):
     folder = tmp_path / NAME
     (folder / "figures").mkdir(parents=True)
     (folder / "metrics.json").touch()
-    report.print_run({"test/mse": 0.5}, [], folder, verbose=True)
-    report.print_comparison(comparison, folder)
-    report.print_comparison(comparison, folder, verbose=True)
+    evaluation_printed.print_run({"test/mse": 0.5}, [], folder, verbose=True)
+    comparison_printed.print_comparison(comparison, folder)
+    comparison_printed.print_comparison(comparison, folder, verbose=True)
     (folder / "error.txt").write_text(f"{NAME}\ntraceback")
     job = Job(0, folder, [NAME], OmegaConf.create({"objective": NAME}))
     (folder / "metrics.json").unlink()
@@ -79,7 +81,7 @@ def compared(n, seeds=1):
 
 def test_a_comparison_ends_with_one_table_of_headlines(monkeypatch, tmp_path, capsys):
     monkeypatch.setenv("COLUMNS", "80")
-    report.print_comparison(compared(2), tmp_path)
+    comparison_printed.print_comparison(compared(2), tmp_path)
     lines = capsys.readouterr().out.splitlines()
     rows = {line[:20].strip(): line for line in lines if re.search(r"\d", line[20:])}
     assert re.split(r"  +", rows["prior: FD-CNN"].strip())[1:] == ["0.0131", "12.0", "11.0"]
@@ -87,7 +89,7 @@ def test_a_comparison_ends_with_one_table_of_headlines(monkeypatch, tmp_path, ca
     points = {rows[name].rindex(".") for name in ("prior: FD-CNN", "MSE", "prior: precision")}
     assert len(points) == 1  # below each other
     assert "prior: density" not in rows
-    report.print_comparison(compared(2), tmp_path, verbose=True)
+    comparison_printed.print_comparison(compared(2), tmp_path, verbose=True)
     assert "prior: density" in capsys.readouterr().out
 
 
@@ -97,7 +99,7 @@ def test_many_models_are_printed_beside_each_other_as_far_as_there_is_room(
 ):
     monkeypatch.setenv("COLUMNS", str(width))
     comparison = compared(12, seeds=2)
-    report.print_comparison(comparison, tmp_path)
+    comparison_printed.print_comparison(comparison, tmp_path)
     table, _, after = capsys.readouterr().out.partition("the best 10 of 12 by test/mse;")
     assert max(map(len, table.splitlines())) <= width
     assert "…" not in table
@@ -105,7 +107,7 @@ def test_many_models_are_printed_beside_each_other_as_far_as_there_is_room(
     assert shown == [row.label for row in comparison.best(10)]
     assert table.count("real examples") == (5 if width == 80 else 4)
     assert "verbose=true prints all" in after
-    report.print_comparison(comparison, tmp_path, verbose=True)
+    comparison_printed.print_comparison(comparison, tmp_path, verbose=True)
     assert all(row.label in capsys.readouterr().out for row in comparison.rows[:1])
 
 
@@ -126,7 +128,7 @@ def test_many_models_are_printed_beside_each_other_as_far_as_there_is_room(
     ],
 )
 def test_a_number_has_the_digits_that_its_sample_warrants(mean, std, examples, text):
-    assert report.warranted(mean, std, examples) == text
+    assert comparison_printed.warranted(mean, std, examples) == text
 
 
 def test_names_in_figures(tmp_path):
@@ -147,7 +149,7 @@ def test_a_run_ends_with_what_tells_most(capsys):
     metrics |= {"floor/fd_cnn": 0.0118, "train_seconds": 61.0, "epochs": 3}
     printed = {}
     for verbose in (False, True):
-        report.print_run(metrics, ["prior", "mixture"], Path("run"), verbose=verbose)
+        evaluation_printed.print_run(metrics, ["prior", "mixture"], Path("run"), verbose=verbose)
         printed[verbose] = capsys.readouterr().out
     rows = [re.sub("[^\\w.:-]+", " ", line).strip() for line in printed[False].splitlines()]
     assert [row for row in rows if re.search(r" \d", row)] == [
@@ -165,7 +167,7 @@ def test_a_models_parameters_are_counted_once(capsys):
     model.encoder = model.again = torch.nn.Linear(4, 2)
     model.decoder = torch.nn.Linear(2, 4)
     model.points = torch.nn.Parameter(torch.zeros(1000))
-    report.print_model(model)
+    evaluation_printed.print_model(model)
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert [(name, count) for name, count, _ in lines] == [
         *(("encoder", "10"), ("decoder", "12"), ("others", "1,000")),
@@ -174,7 +176,7 @@ def test_a_models_parameters_are_counted_once(capsys):
 
 def test_numbers_that_json_cannot_hold_are_named(capsys):
     metrics = {"test/mse": 0.5, "test/kl": math.inf, "latent/mmd": math.nan, "epochs": 3}
-    assert report.finite(metrics) == {"test/mse": 0.5, "epochs": 3}
+    assert finish.finite(metrics) == {"test/mse": 0.5, "epochs": 3}
     assert capsys.readouterr().out.split(": ")[1] == "test/kl, latent/mmd\n"
 
 

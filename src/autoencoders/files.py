@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from autoencoders.errors import FULL, InputError
 
@@ -87,25 +87,52 @@ def writing_into(folder: Path) -> Iterator[None]:
 
 def _not_written(path: Path, error: OSError) -> InputError:
     again = "run the command again"
-    for run in (path, *path.parents):
-        if (run / LAST).exists():
-            if not _is_finished(run):
-                again = f"python train.py resume={shown(run)} goes on"
-            break
+    run = next((folder for folder in (path, *path.parents) if (folder / LAST).exists()), None)
+    with suppress(InputError):  # a damaged run.json: what goes on says so
+        if run and not is_finished(run):
+            again = f"python train.py resume={shown(run)} goes on"
     return InputError(
         f"{path}: cannot be written: {error.strerror or error}; make room, then {again}"
     )
 
 
-def _is_finished(run: Path) -> bool:
-    """As far as run.json tells; a run from before there was one has metrics.json."""
+def read_json(file: Path, what_to_do: str) -> dict[str, Any]:
+    """The object in a JSON file of a run's folder.
+
+    Args:
+        what_to_do: if it is damaged.
+
+    Raises:
+        InputError: it is no JSON object.
+    """
     try:
-        content = json.loads((run / RUN).read_text(encoding="utf-8"))
-    except OSError:
-        return (run / METRICS).exists()
-    except ValueError:  # damaged
-        return False
-    return isinstance(content, dict) and content.get("finished") is True
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{file}: damaged: {error}; {what_to_do}") from error
+    if not isinstance(content, dict):
+        found = type(content).__name__
+        raise InputError(f"{file}: expected a JSON object, found {found}; {what_to_do}")
+    return content
+
+
+def read_state(run: Path) -> dict[str, Any]:
+    """What run.json says of a run.
+
+    Raises:
+        InputError: it is damaged.
+    """
+    return read_json(run / RUN, f"remove it, then python train.py resume={run} goes on")
+
+
+def is_finished(run: Path) -> bool:
+    """Whether the run in a folder has been trained, tested and, if its config says so, evaluated.
+
+    Raises:
+        InputError: its run.json is damaged.
+    """
+    if not (run / RUN).is_file():
+        return (run / METRICS).is_file()  # a run from before there was a run.json
+    return read_state(run).get("finished") is True
 
 
 def shown(path: Path) -> Path:

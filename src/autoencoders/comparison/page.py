@@ -9,8 +9,8 @@ from string import Template
 
 from matplotlib.figure import Figure
 
-from autoencoders.comparison.table import FLOOR, Cell, Comparison
-from autoencoders.evaluation.catalogue import Column
+from autoencoders.comparison.table import Cell, Comparison
+from autoencoders.evaluation.catalogue import FLOOR, Column
 from autoencoders.evaluation.settings import RECONSTRUCTION
 from autoencoders.figures import style
 from autoencoders.files import shown, write_whole

@@ -21,12 +21,11 @@ from autoencoders.comparison.rows import (
     without_repeats,
 )
 from autoencoders.evaluation import catalogue
-from autoencoders.evaluation.catalogue import Column
+from autoencoders.evaluation.catalogue import FLOOR, Column
 from autoencoders.features import EXTRACTORS, shipped_classifier
 from autoencoders.files import shown, write_whole
 from autoencoders.metrics.base import Quantity
 
-FLOOR = "real examples"
 # In which runs must agree for their numbers to tell models apart.
 SIZES = (
     "epochs",

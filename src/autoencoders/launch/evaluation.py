@@ -11,10 +11,9 @@ from omegaconf import DictConfig, OmegaConf
 from pydantic import ValidationError
 
 from autoencoders.errors import InputError, describe
-from autoencoders.files import CONFIG
+from autoencoders.files import CONFIG, is_finished
 from autoencoders.launch.arguments import check_arguments
 from autoencoders.launch.settings import Evaluation
-from autoencoders.runs.state import is_finished
 
 
 def to_evaluate(config: DictConfig) -> tuple[Path, str]:

@@ -12,13 +12,12 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from autoencoders.errors import InputError, describe
-from autoencoders.files import LAST, write_whole
+from autoencoders.files import LAST, is_finished, write_whole
 from autoencoders.launch.config import check_settings
 from autoencoders.launch.jobs import ERROR, reached, refuse_foreign_folder
 from autoencoders.launch.overrides import path_override
 from autoencoders.launch.record import record_config
 from autoencoders.runs.folder import lock
-from autoencoders.runs.state import is_finished
 
 Train = Callable[[DictConfig, Path, bool], float]
 

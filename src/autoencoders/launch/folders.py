@@ -9,14 +9,13 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from autoencoders.errors import InputError
-from autoencoders.files import CONFIG, HYDRA, LAST, LOCK, MULTIRUN, make_new
+from autoencoders.files import CONFIG, HYDRA, LAST, LOCK, MULTIRUN, is_finished, make_new
 from autoencoders.launch.program import PROGRAM
 from autoencoders.launch.ranks import number, rank
 from autoencoders.launch.record import is_recorded, without_hydra
 from autoencoders.runs.extension import LENGTH
 from autoencoders.runs.folder import NOT_A_CONFIG, load_config, lock
 from autoencoders.runs.paths import find_data
-from autoencoders.runs.state import is_finished
 from autoencoders.runs.trust import read_yaml
 
 

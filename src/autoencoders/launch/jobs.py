@@ -10,11 +10,10 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf, open_dict
-from rich.console import Console
 from rich.table import Table
 
 from autoencoders.errors import InputError
-from autoencoders.files import CONFIG, LAST, LOCK, shown
+from autoencoders.files import CONFIG, LAST, LOCK, is_finished, shown
 from autoencoders.launch.config import check_settings
 from autoencoders.launch.evaluation import asked_of
 from autoencoders.launch.keys import check_keys
@@ -24,8 +23,8 @@ from autoencoders.launch.record import is_recorded, without_hydra
 from autoencoders.launch.settings import TrainKeys
 from autoencoders.runs import evaluations
 from autoencoders.runs.folder import digest_of
-from autoencoders.runs.state import is_finished
 from autoencoders.runs.trust import refuse_links
+from autoencoders.terminal import console
 
 ERROR = "error.txt"
 LONGEST = 143  # bytes of a file's name, which even an encrypted home folder takes
@@ -182,6 +181,6 @@ def print_jobs(jobs: list[Job], command: str | None) -> None:
         own = " ".join(override for override in job.overrides if override not in shared)
         result = result if isinstance(result, str) else f"{result:.4g}"
         table.add_row(str(job.number), rounded(own), status, result)
-    Console(soft_wrap=True, markup=False, emoji=False, highlight=False).print(table)
+    console().print(table)
     if command:
         print(f"continue with: {command}")

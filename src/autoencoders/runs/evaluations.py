@@ -29,10 +29,11 @@ from autoencoders.files import (
     NUMBERS,
     SAMPLERS,
     make_new,
+    read_json,
     write_whole,
 )
 from autoencoders.runs.state import checkout, versions
-from autoencoders.runs.trust import read_json, refuse_links
+from autoencoders.runs.trust import refuse_links
 
 if TYPE_CHECKING:  # torch takes seconds, which a mistyped key need not wait for
     from autoencoders.samplers import Sampler

@@ -6,9 +6,9 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from autoencoders.errors import InputError
-from autoencoders.files import BEST, CONFIG, LAST, OVERRIDES, shown, write_whole
+from autoencoders.files import BEST, CONFIG, LAST, OVERRIDES, is_finished, shown, write_whole
 from autoencoders.runs import evaluations
-from autoencoders.runs.state import begin, is_finished
+from autoencoders.runs.state import begin
 from autoencoders.runs.trust import read_yaml
 
 LENGTH = "trainer.max_epochs="  # what a run that goes on may be given anew

@@ -1,6 +1,7 @@
 """What a tested model leaves in its run's folder, and the same in its loggers."""
 
 import io
+import math
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -27,9 +28,9 @@ from autoencoders.figures import style
 from autoencoders.files import FIGURES, METRICS, shown, write_whole
 from autoencoders.models import AutoEncoder
 from autoencoders.runs.evaluations import Record, home_of, publish, record_figures
-from autoencoders.runs.report import finite, stages
 from autoencoders.runs.state import mark
 from autoencoders.samplers import Sampler
+from autoencoders.terminal import stages
 from autoencoders.training import EpochLogger, TensorBoard
 from autoencoders.training.digest import weights_digest
 
@@ -148,6 +149,15 @@ def draw(home: Path, record: Record, plots: Plots, loggers: Sequence[EpochLogger
         logger.save()
     record_figures(home, record, figures)
     return errors
+
+
+def finite(metrics: dict[str, float]) -> dict[str, float]:
+    """The metrics that metrics.json can hold; a line names those that are NaN or infinite."""
+    kept = {name: value for name, value in metrics.items() if math.isfinite(value)}
+    if len(kept) < len(metrics):
+        names = ", ".join(name for name in metrics if name not in kept)
+        print(f"not in metrics.json, since NaN or infinite: {names}")
+    return kept
 
 
 def rendered(figure: Figure) -> bytes:

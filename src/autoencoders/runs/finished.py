@@ -10,10 +10,9 @@ from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf
 
 from autoencoders.errors import InputError
-from autoencoders.files import CONFIG, HYDRA, METRICS, MULTIRUN, OVERRIDES
+from autoencoders.files import CONFIG, HYDRA, METRICS, MULTIRUN, OVERRIDES, is_finished
 from autoencoders.runs import evaluations
 from autoencoders.runs.folder import NOT_A_CONFIG, digest_of, load_config
-from autoencoders.runs.state import is_finished
 from autoencoders.runs.trust import read_yaml
 
 if TYPE_CHECKING:  # torch takes seconds, which a mistyped name need not wait for

@@ -1,4 +1,4 @@
-"""run.json: whether a run is finished, and which versions and which commit trained it."""
+"""What run.json says: whether a run is finished, and which versions and which commit trained it."""
 
 import json
 import subprocess
@@ -7,21 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from autoencoders.commands import FOLDER
-from autoencoders.files import METRICS, RUN, write_whole
-from autoencoders.runs.trust import read_json
+from autoencoders.files import RUN, read_state, write_whole
 
 PACKAGES = ("autoencoders", "torch", "torchvision", "pytorch-lightning", "numpy", "scikit-learn")
-
-
-def is_finished(folder: Path) -> bool:
-    """Whether the run in `folder` has been trained, tested and, if its config says so, evaluated.
-
-    Raises:
-        InputError: its run.json is damaged.
-    """
-    if not (folder / RUN).is_file():
-        return (folder / METRICS).is_file()  # a run from before there was a run.json
-    return _read(folder).get("finished") is True
 
 
 def begin(folder: Path) -> None:
@@ -31,12 +19,8 @@ def begin(folder: Path) -> None:
 
 def mark(folder: Path, *, finished: bool) -> None:
     """Say in run.json whether the run in `folder` is finished."""
-    known = _read(folder) if (folder / RUN).is_file() else {}
+    known = read_state(folder) if (folder / RUN).is_file() else {}
     _write(folder, {**known, "finished": finished})
-
-
-def _read(folder: Path) -> dict[str, Any]:
-    return read_json(folder / RUN, f"remove it, then python train.py resume={folder} goes on")
 
 
 def _write(folder: Path, content: dict[str, Any]) -> None:

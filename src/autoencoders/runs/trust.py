@@ -1,7 +1,6 @@
 """What a config may ask for, just composed or read back from a folder, which may have come from
 anywhere."""
 
-import json
 import os
 import re
 from collections.abc import Iterator
@@ -134,25 +133,6 @@ def refuse_links(folder: Path) -> None:
     for path in folder.rglob("*"):
         if path.is_symlink() and not path.resolve().is_relative_to(folder.resolve()):
             raise InputError(f"{path}: a link that leads out of {folder}; remove it")
-
-
-def read_json(file: Path, what_to_do: str) -> dict[str, Any]:
-    """The object in a JSON file of a run's folder.
-
-    Args:
-        what_to_do: if it is damaged.
-
-    Raises:
-        InputError: it is no JSON object.
-    """
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{file}: damaged: {error}; {what_to_do}") from error
-    if not isinstance(content, dict):
-        found = type(content).__name__
-        raise InputError(f"{file}: expected a JSON object, found {found}; {what_to_do}")
-    return content
 
 
 def read_yaml(file: Path) -> Any:

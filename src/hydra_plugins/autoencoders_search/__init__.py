@@ -4,6 +4,7 @@ Hydra finds sweepers in the package `hydra_plugins` alone. (The one of the name 
 installed wants Optuna 2.)
 """
 
+import itertools
 import math
 import re
 import sqlite3
@@ -120,7 +121,9 @@ class OptunaSearch(Sweeper):
         study.sampler = optuna.samplers.TPESampler(seed=self.seed + len(study.trials))
         self._take_up(study, arguments)
         while (left := self.trials - len(study.trials)) > 0:
-            asked = [study.ask(self._distributions()) for _ in range(min(left, self.workers))]
+            asked = [study.ask() for _ in range(min(left, self.workers))]
+            for trial, (key, spec) in itertools.product(asked, self.space.items()):
+                suggest(trial, key, spec)
             self._run(study, asked, arguments)
         draw(study, folder, str(self.config.objective))
 
@@ -151,22 +154,15 @@ class OptunaSearch(Sweeper):
             else:
                 study.tell(trial.number, state=TrialState.FAIL)
 
-    def _distributions(self) -> dict[str, Any]:
-        from optuna.distributions import (
-            CategoricalDistribution,
-            FloatDistribution,
-            IntDistribution,
-        )
 
-        found: dict[str, Any] = {}
-        for key, spec in self.space.items():
-            if isinstance(spec, Choices):
-                found[key] = CategoricalDistribution(spec.choices)
-            elif isinstance(spec.low, int) and isinstance(spec.high, int):
-                found[key] = IntDistribution(spec.low, spec.high, log=spec.log)
-            else:
-                found[key] = FloatDistribution(spec.low, spec.high, log=spec.log)
-        return found
+def suggest(trial: Any, key: str, spec: Interval | Choices) -> None:
+    """Draw a trial's value of a key."""
+    if isinstance(spec, Choices):
+        trial.suggest_categorical(key, spec.choices)
+        return
+    whole = isinstance(spec.low, int) and isinstance(spec.high, int)
+    draw = trial.suggest_int if whole else trial.suggest_float
+    draw(key, spec.low, spec.high, log=spec.log)
 
 
 def open_study(file: Path, maximise: bool = False) -> Any:
