@@ -228,6 +228,7 @@ OVERRIDES = {
     "'resume=\" \"'": ["resume=: is empty"],
     "ckpt_path=": ["ckpt_path=: is empty"],
     "dataset=folder dataset.path=": ["dataset.path=: is empty"],
+    "dataset=folder dataset.path=x dataset.test_path=": ["dataset.test_path=: is empty"],
     "dataset=mnist dataset.data_dir=": ["dataset.data_dir=: is empty"],
     "hydra.run.dir=": ["hydra.run.dir=: is empty"],
     "-m seed=1,2 hydra.sweep.dir=": ["hydra.sweep.dir=: is empty"],

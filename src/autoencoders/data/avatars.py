@@ -13,7 +13,7 @@ from pydantic import Field, validate_call
 from rich.progress import track
 
 from autoencoders.data.examples import Examples
-from autoencoders.data.images import KeptImages, keep, read_kept
+from autoencoders.data.images.kept import KeptImages, keep, read_kept
 from autoencoders.errors import InputError, how_to_install
 
 SIZE = 64  # pixels a side

@@ -3,18 +3,14 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from pydantic import validate_call
 
 from autoencoders.data.examples import Examples
-from autoencoders.data.images import (
-    Files,
-    ImageSize,
-    KeptImages,
-    decode_once,
-    kept_names,
-    read_kept,
-)
+from autoencoders.data.images.decoding import Look
+from autoencoders.data.images.kept import ImageSize, Kept, KeptImages, decode_once
+from autoencoders.data.images.sources import Files
 from autoencoders.errors import InputError
 
 CROP = 140  # pixels a side of the square in the middle, of 178x218, that shows the face
@@ -74,19 +70,27 @@ class CelebA(KeptImages):
         if not self.is_in(self.data_dir):
             raise InputError(self._how_to_get("not prepared: call prepare_data() first"))
         part_of = read_parts(self.folder / PARTS)
-        files, array = self._decoded(part_of)
-        names = kept_names(array, files.names)
+        listed, kept = self._decoded(part_of)
+        self.left_out, self.remarks = kept.notes.left_out, kept.notes.remarks(kept.look)
+        names = [listed[file] for file in kept.notes.files]
         has = read_attribute(self.folder / ATTRIBUTES, self.factor)
         labels = torch.tensor([int(has.get(name, False)) for name in names])
-        everything = Examples(read_kept(array, self.shape, len(names)), labels)
+        digests = np.asarray(kept.notes.digests)
+        everything = Examples(kept.read(None), labels, names=names, digests=digests)
         train = sum(part_of[name] != TEST for name in names)
         return everything.subset(slice(train)), everything.subset(slice(train, None))
 
-    def _decoded(self, part_of: dict[str, int]) -> tuple[Files, Path]:
-        """The files, the training ones first, and the array that they are decoded into."""
+    def _decoded(self, part_of: dict[str, int]) -> tuple[list[str], Kept]:
+        """The files' names, the training ones first, and what they are decoded into."""
         names = sorted(part_of, key=lambda name: (part_of[name], name))
-        files = Files(self.folder / IMAGES, names, self.shape[1], 3, CROP)
-        return files, decode_once(files, [self.folder / ".decoded"])
+        try:
+            statuses = [(self.folder / IMAGES / name).stat() for name in names]
+        except FileNotFoundError as error:
+            raise InputError(f"{error.filename}: no such file, which is on the list") from error
+        stamps = np.array([(status.st_size, status.st_mtime_ns) for status in statuses])
+        source = Files(self.folder / IMAGES, names, stamps)
+        look = Look(self.shape[1], 3, crop=CROP)
+        return names, decode_once(source, look, [self.folder / ".decoded"])
 
     def _how_to_get(self, reason: object) -> str:
         return (
