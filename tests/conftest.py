@@ -6,6 +6,7 @@ import gc
 import io
 import json
 import os
+import pickle
 import runpy
 import shutil
 import signal
@@ -23,6 +24,7 @@ from typing import Any
 # One thread a process: tests run in several processes, whose threads would wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import numpy as np
 import omegaconf.omegaconf
 import pytest
 import torch
@@ -36,6 +38,7 @@ from omegaconf import DictConfig
 from omegaconf._utils import get_yaml_loader
 from PIL import Image
 from processes import Command, draw_nothing
+from scipy.io import savemat
 from torch import Tensor
 from typing_extensions import get_protocol_members, is_protocol
 
@@ -176,6 +179,26 @@ def write_celeba(folder: Path, parts: tuple[int, int, int]) -> None:
         (folder / f"{file}.txt").write_text("\n".join(lines) + "\n")
 
 
+def write_cifar10(folder: Path, each: int = 20) -> None:
+    """CIFAR-10's layout: six pickles of random images, as Python 2 has written them."""
+    generator = np.random.default_rng(0)
+    folder.mkdir(parents=True)
+    for name in (*(f"data_batch_{i}" for i in range(1, 6)), "test_batch"):
+        pixels = generator.integers(256, size=(each, 3072), dtype=np.uint8)
+        batch = {"data": pixels, "labels": [i % 10 for i in range(each)], "batch_label": name}
+        (folder / name).write_bytes(pickle.dumps(batch, protocol=2))
+
+
+def write_svhn(folder: Path, train: int = 80, test: int = 40) -> None:
+    """SVHN's layout: two files of MATLAB's, of random images."""
+    generator = np.random.default_rng(0)
+    folder.mkdir(parents=True)
+    for name, n in (("train", train), ("test", test)):
+        images = generator.integers(256, size=(32, 32, 3, n), dtype=np.uint8)
+        labels = np.arange(n, dtype=np.uint8)[:, None] % 10 + 1
+        savemat(folder / f"{name}_32x32.mat", {"X": images, "y": labels})
+
+
 @functools.cache
 def yaml_loader() -> Any:
     """OmegaConf's loader on libyaml, which takes a tenth of the time: half of a composition."""
@@ -223,6 +246,8 @@ def write_data(folder: Path) -> Path:
         write_data_set(folder / data_set.label / "raw")
     write_images(folder / "images", 120)
     write_celeba(folder / "celeba", (60, 20, 20))
+    write_cifar10(folder / "cifar-10-batches-py")
+    write_svhn(folder / "svhn")
     return folder
 
 

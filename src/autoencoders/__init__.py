@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from autoencoders.data import (
+        CIFAR10,
         MNIST,
         PBMC,
+        SVHN,
         Avatars,
         Batch,
         CelebA,
@@ -50,12 +52,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AE",
+    "CIFAR10",
     "CVAE",
     "CWAE",
     "MLP",
     "MNIST",
     "PBMC",
     "RAE",
+    "SVHN",
     "SWAE",
     "VAE",
     "WAEGAN",

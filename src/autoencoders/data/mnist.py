@@ -1,12 +1,11 @@
 """MNIST and FashionMNIST."""
 
 import os
-from contextlib import suppress
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import ClassVar
 
 from autoencoders.data.base import DataModule
+from autoencoders.data.downloads import downloading
 from autoencoders.data.examples import Examples
 from autoencoders.data.idx import FILES, damaged, find_idx, read_idx
 from autoencoders.errors import InputError
@@ -40,21 +39,11 @@ class MNIST(DataModule):
             return
         import torchvision.datasets
 
-        # Beside the data first, each file moved once it is whole: a download that is cut off leaves
-        # nothing half-way, and two at once do not trip over each other.
-        new = not self.data_dir.exists()
-        try:
-            self.data_dir.mkdir(parents=True, exist_ok=True)
-            with TemporaryDirectory(dir=self.data_dir, prefix=".download-") as partial:
-                getattr(torchvision.datasets, self.label)(partial, download=True)
-                self.raw_dir.mkdir(parents=True, exist_ok=True)
-                for file in Path(partial, self.label, "raw").iterdir():
-                    os.replace(file, self.raw_dir / file.name)
-        except (RuntimeError, OSError) as error:
-            if new:
-                with suppress(OSError):
-                    self.data_dir.rmdir()
-            raise InputError(self._how_to_get(error)) from error
+        with downloading(self.data_dir, self._how_to_get) as partial:
+            getattr(torchvision.datasets, self.label)(str(partial), download=True)
+            self.raw_dir.mkdir(parents=True, exist_ok=True)
+            for file in (partial / self.label / "raw").iterdir():
+                os.replace(file, self.raw_dir / file.name)
 
     def load(self) -> tuple[Examples, Examples]:
         folder = self._find()
