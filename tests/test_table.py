@@ -14,7 +14,8 @@ from conftest import JOB_NUMBER, SHORT, compose_train, run_script
 from omegaconf import OmegaConf
 from test_train import short_run
 
-from autoencoders.data import PBMC, Table, matrix
+from autoencoders.data import PBMC, Table
+from autoencoders.data.readers import matrix
 from autoencoders.data.table import in_test
 from autoencoders.errors import InputError
 from autoencoders.runs import load_run
@@ -213,13 +214,17 @@ def changed(row, column, value):
 
 
 REFUSED = {
-    "NaN": (changed(5, 1, np.nan), {}, "'' is no number"),
+    "missing": (changed(5, 1, np.nan), {}, "row zelle-5-ß, column gène 1 is nan; allowed"),
     "nan": (changed(5, 1, "nan"), {}, "row zelle-5-ß, column gène 1 is nan; allowed: finite"),
     "infinite": (changed(5, 1, "inf"), {}, "row zelle-5-ß, column gène 1 is inf"),
-    "too large": (changed(5, 1, "1e39"), {}, "row zelle-5-ß, column gène 1 is 1e"),
+    "too large": (changed(5, 1, "1e39"), {}, "line 7, column gène 1: 1e.39 is beyond float32"),
     "negative": (changed(5, 1, -2), {}, "column gène 1 is -2, but whole .*normalise=false"),
-    "text": (changed(5, 1, "viel"), {}, "line 7, column gène 1: 'viel' is no number"),
-    "no such labels": (counts(), {"labels": "kind"}, "labels=kind: not in .*; allowed: , gène 0"),
+    "text": (changed(5, 1, "viel"), {}, "line 7, column gène 1: 'viel' is not a number"),
+    "no such labels": (
+        counts(),
+        {"labels": "kind"},
+        "labels=kind: not in .*; allowed: cell_type, gène 0",
+    ),
 }
 
 
@@ -236,16 +241,15 @@ def test_what_a_text_file_must_not_hold(case, tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "line"),
     [
-        ("a.csv", "", "the first line must name the columns"),
-        ("a.csv", "1.5,1.2\n3,4\n", "the first line must name the columns"),
-        ("a.csv", "x,y\n" + "1,2\n" * 3 + "1\n", "line 5 has 1 cells, the first line 2"),
+        ("a.csv", "", "the file is empty"),
+        ("a.csv", "x,y\n" + "1,2\n" * 3 + "1\n", "line 5 has 1 cells, but there are 2 columns"),
         ("a.csv", "x,y\n1,2\n", r"1 rows give . \w+ examples; allowed: at least 2"),
-        ("a.csv", "x,y\n\n", "0 rows give 0 training examples"),
-        ("a.xlsx", "", r"allowed: \.h5ad, \.npz, \.csv, \.tsv"),
-        ("a.h5ad", "", r"cannot be read as \.h5ad"),
+        ("a.csv", "x,y\n\n", "holds no rows"),
+        ("a.xlsx", "", r"allowed: \.csv, \.tsv, \.txt, .*\.h5ad"),
+        ("a.h5ad", "", "the file is empty"),
         ("a.h5ad", "text", r"cannot be read as \.h5ad"),
         ("a.npz", "text", r"cannot be read as \.npz"),
-        ("a.npz", "", r"cannot be read as \.npz"),
+        ("a.npz", "", "the file is empty"),
     ],
 )
 def test_files_that_are_not_tables(name, content, line, tmp_path):
@@ -266,31 +270,28 @@ def test_columns_may_be_named_by_rising_numbers(tmp_path):
     assert prepared(tmp_path / "a.csv").shape == (30,)
 
 
-def test_bytes_that_are_no_text(tmp_path):
-    (tmp_path / "a.csv").write_bytes(b"x,y\n\xff\xfe,2\n")
-    with pytest.raises(InputError, match=r"cannot be read as \.csv"):
-        prepared(tmp_path / "a.csv")
-
-
 def test_h5ad_and_npz_say_what_there_is(tmp_path):
     path = write(tmp_path / "cells.h5ad", counts().astype(np.float32))
     with pytest.raises(InputError, match=r"labels=kind: not in .*; allowed: cell_type, batch"):
         prepared(path, labels="kind")
-    with pytest.raises(InputError, match=r"layer=raw: not in .*; allowed: halves, X"):
+    with pytest.raises(InputError, match=r"layer=raw: not in .*; allowed: X, halves"):
         prepared(path, layer="raw")
     values = scipy.sparse.csr_matrix(np.where(counts() == 3, np.nan, counts()))
     with pytest.raises(InputError, match=r"row zelle-\d+-ß, column gène \d is nan"):
         prepared(write(tmp_path / "nan.h5ad", values))
     np.savez(tmp_path / "two.npz", a=counts(), b=counts(), kind=types(), short=[1, 2])
-    with pytest.raises(InputError, match=r"2 matrices \(a, b\); choose one with dataset\.layer="):
+    with pytest.raises(
+        InputError,
+        match=r"2 matrices \(a \(120, 9\) int64, b .*\); choose one with dataset\.layer=",
+    ):
         prepared(tmp_path / "two.npz")
     with pytest.raises(InputError, match=r"labels=short: not in .*; allowed: kind"):
         prepared(tmp_path / "two.npz", layer="a", labels="short")
     np.savez(tmp_path / "text.npz", a=np.array([["a", "b"]]))
-    with pytest.raises(InputError, match="allowed: numbers"):
+    with pytest.raises(InputError, match=r"holds no matrix but a \(1, 2\) <U1"):
         prepared(tmp_path / "text.npz")
     np.savez(tmp_path / "pickle.npz", a=np.array([[{}]]))
-    with pytest.raises(InputError, match=r"cannot be read as \.npz"):
+    with pytest.raises(InputError, match=r"a \(1, 1\) Python objects; .* are not read"):
         prepared(tmp_path / "pickle.npz")
 
 

@@ -11,7 +11,7 @@ from pydantic import PositiveInt, validate_call
 
 from autoencoders.data.base import DataModule
 from autoencoders.data.examples import Examples
-from autoencoders.data.matrix import Matrix, open_matrix
+from autoencoders.data.readers import Matrix, open_matrix, refuse_text
 from autoencoders.errors import InputError, how_to_install
 
 TEST_SHARE = 5  # one row in so many is a test example
@@ -71,6 +71,7 @@ class Table(DataModule):
     def load(self) -> tuple[Examples, Examples]:
         path = self.find()
         with open_matrix(path, self.layer, self.labels) as matrix:
+            refuse_text(matrix, path)
             test = torch.tensor([in_test(name) for name in matrix.rows], dtype=torch.bool)
             self._check_rows(path, test)
             counts = are_counts(matrix, path, self.normalise)
@@ -93,7 +94,7 @@ class Table(DataModule):
         if self.path is None:
             raise InputError("dataset.path: is missing: give an .h5ad, .npz, .csv or .tsv file")
         for path in (self.path, self.data_dir / self.path.name):
-            if path.is_file():
+            if path.exists():
                 return path
         raise InputError(
             f"dataset.path={self.path}: no such file, nor one of its name in {self.data_dir}; for a"
