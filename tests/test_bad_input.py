@@ -91,7 +91,7 @@ OVERRIDES = {
     "dataset=cifar": [f"dataset=cifar: no such choice; allowed: {DATA_SETS}"],
     "dataset.batch_size=many": ["dataset.batch_size=many: must be a valid integer"],
     "dataset.val_size=-1": ["dataset.val_size=-1: must be greater than or equal to 0"],
-    "dataset=table": ["dataset.path: is missing: give an .h5ad, .npz, .csv or .tsv file"],
+    "dataset=table": ["dataset.path: is missing; give a file: .csv, .tsv"],
     "dataset=table dataset.path=cells.csv": ["dataset.path=cells.csv: no such file"],
     "dataset=table dataset.path=cells.xls": ["dataset.path=cells.xls: no such file"],
     "dataset=table dataset.features=0": ["dataset.features=0: must be greater than 0"],

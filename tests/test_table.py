@@ -16,7 +16,7 @@ from test_train import short_run
 
 from autoencoders.data import PBMC, Table
 from autoencoders.data.readers import matrix
-from autoencoders.data.table import in_test
+from autoencoders.data.splits import in_test
 from autoencoders.errors import InputError
 from autoencoders.runs import load_run
 
@@ -113,9 +113,11 @@ def test_sparse_and_dense_give_the_same(form, block, tmp_path, monkeypatch):
 
 def test_sparse_blocks_stay_sparse_until_they_are_cut(tmp_path, monkeypatch):
     seen = []
-    monkeypatch.setattr("autoencoders.data.table.dense", lambda b: seen.append(b) or b.toarray())
+    monkeypatch.setattr(
+        "autoencoders.data.preprocessing.dense", lambda b: seen.append(b) or b.toarray()
+    )
     prepared(write(tmp_path / "cells.h5ad", scipy.sparse.csr_matrix(counts())), features=3)
-    assert [(type(b).__name__, b.shape) for b in seen] == [("csr_matrix", (ROWS, 3))]
+    assert {(type(b).__name__, b.shape) for b in seen} == {("csr_matrix", (ROWS, 3))}
 
 
 def test_a_sparse_npz(tmp_path):
@@ -173,7 +175,7 @@ def test_the_most_variable_genes_are_those_of_the_training_split_alone(tmp_path,
     for seed in (0, 1):
         data = prepared(path, features=3, labels="cell_type", seed=seed, val_size=20)
         assert data.feature_names == tuple(GENES[-3:])
-    assert "the 3 most variable are kept (dataset.features=null keeps" in capsys.readouterr().out
+    assert "the 3 most variable of 9 columns (dataset.features=null keeps" in capsys.readouterr().out
     assert prepared(path, features=None, labels="cell_type").shape == (COLUMNS,)
 
 
@@ -214,8 +216,8 @@ def changed(row, column, value):
 
 
 REFUSED = {
-    "missing": (changed(5, 1, np.nan), {}, "row zelle-5-ß, column gène 1 is nan; allowed"),
-    "nan": (changed(5, 1, "nan"), {}, "row zelle-5-ß, column gène 1 is nan; allowed: finite"),
+    "missing": (changed(5, 1, np.nan), {}, "row zelle-5-ß, column gène 1 is missing, one of 1"),
+    "nan": (changed(5, 1, "nan"), {}, "row zelle-5-ß, column gène 1 is missing, one of 1"),
     "infinite": (changed(5, 1, "inf"), {}, "row zelle-5-ß, column gène 1 is inf"),
     "too large": (changed(5, 1, "1e39"), {}, "line 7, column gène 1: 1e.39 is beyond float32"),
     "negative": (changed(5, 1, -2), {}, "column gène 1 is -2, but whole .*normalise=false"),
@@ -277,7 +279,7 @@ def test_h5ad_and_npz_say_what_there_is(tmp_path):
     with pytest.raises(InputError, match=r"layer=raw: not in .*; allowed: X, halves"):
         prepared(path, layer="raw")
     values = scipy.sparse.csr_matrix(np.where(counts() == 3, np.nan, counts()))
-    with pytest.raises(InputError, match=r"row zelle-\d+-ß, column gène \d is nan"):
+    with pytest.raises(InputError, match=r"row zelle-\d+-ß, column gène \d is missing"):
         prepared(write(tmp_path / "nan.h5ad", values))
     np.savez(tmp_path / "two.npz", a=counts(), b=counts(), kind=types(), short=[1, 2])
     with pytest.raises(
@@ -296,7 +298,7 @@ def test_h5ad_and_npz_say_what_there_is(tmp_path):
 
 
 def test_a_path_that_is_missing():
-    with pytest.raises(InputError, match=r"dataset\.path: is missing: give an \.h5ad"):
+    with pytest.raises(InputError, match=r"dataset\.path: is missing; give a file: \.csv"):
         _ = Table().shape
 
 

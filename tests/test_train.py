@@ -107,6 +107,7 @@ def test_a_run_leaves_its_files(run):
     assert {file.name for file in (folder / "checkpoints").iterdir()} == {"last.ckpt", "best.ckpt"}
     left = {file.name for file in folder.iterdir()}
     kept = {".hydra", "checkpoints", "evaluations", "evaluation.json", "metrics.json", "run.json"}
+    kept |= {"data.json", "data.npz"}
     kept |= {"figures"} if run.model in DRAWN else set()
     assert left - {name for name in left if name.startswith("events.out.tfevents")} == kept
     if run.model not in DRAWN:

@@ -21,6 +21,7 @@ from autoencoders.data.manifest import (
     Description,
     Manifest,
     number_classes,
+    printable,
     record,
     restore,
 )
@@ -252,7 +253,7 @@ class DataModule(pl.LightningDataModule):
         sets, self.reference, self.changes = restore(manifest, parts, self.take_new)
         self.train, self.val, self.test = sets
         known = manifest.description.class_names
-        if known and (unknown := [name for name in self.class_names if name not in known]):
+        if known and (unknown := [n for n in self.class_names if printable(n) not in known]):
             self._say(
                 f"{self.label}: left out: classes that the run does not know: {', '.join(unknown)}"
             )

@@ -79,7 +79,7 @@ class Manifest:
         with open_whole(folder / "data.npz") as file:
             np.savez(file, **arrays)
         text = json.dumps(dataclasses.asdict(self.description), indent=2, ensure_ascii=False)
-        write_whole(folder / "data.json", text + "\n")
+        write_whole(folder / "data.json", f"{printable(text)}\n")
 
     @classmethod
     def load(cls, folder: Path) -> "Manifest | None":
@@ -200,19 +200,27 @@ def number_classes(manifest: Manifest, class_names: Sequence[str], examples: Exa
     Args:
         class_names: what the labels mean now.
     """
-    known = {name: index for index, name in enumerate(manifest.description.class_names)}
+    known = {printable(n): index for index, n in enumerate(manifest.description.class_names)}
     if not known:  # of all examples, the run knows no class
         examples.labels = torch.zeros_like(examples.labels)
         return examples
-    numbers = torch.tensor([known.get(name, UNKNOWN) for name in class_names] + [UNLABELLED])
+    numbers = torch.tensor(
+        [known.get(printable(name), UNKNOWN) for name in class_names] + [UNLABELLED]
+    )
     examples.labels = numbers[examples.labels]  # the last is that of -1
     return examples.subset((examples.labels != UNKNOWN).nonzero()[:, 0])
+
+
+def printable(text: str) -> str:
+    """Text with a question mark for each character that UTF-8 has not, such as those of files'
+    names in another encoding."""
+    return text.encode(errors="replace").decode()
 
 
 def _names(examples: Examples) -> np.ndarray:
     if examples.names is None:
         return examples.digests
-    names = (digest(str(name).encode(errors="replace")) for name in examples.names)
+    names = (digest(printable(str(name)).encode()) for name in examples.names)
     return np.fromiter(names, np.uint64, len(examples))
 
 

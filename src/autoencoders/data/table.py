@@ -1,39 +1,74 @@
 """Tables of numbers: gene expression, or any matrix in a file of the user's."""
 
-import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from pydantic import PositiveInt, validate_call
+from pydantic import NonNegativeInt, PositiveInt, TypeAdapter, validate_call
+from torch import Tensor
 
+from autoencoders.data import fitting, store
 from autoencoders.data.base import DataModule
-from autoencoders.data.examples import Examples
-from autoencoders.data.readers import Matrix, open_matrix, refuse_text
+from autoencoders.data.examples import Examples, digest
+from autoencoders.data.fitting import Missing, Wishes
+from autoencoders.data.images.kept import can_be_made
+from autoencoders.data.preprocessing import Preprocessing
+from autoencoders.data.readers import KINDS, Matrix, ReadOptions, open_matrix
+from autoencoders.data.splits import by_column, by_group, by_name, first_groups
 from autoencoders.errors import InputError, how_to_install
+from autoencoders.files import open_whole
 
-TEST_SHARE = 5  # one row in so many is a test example
-LIBRARY_SIZE = 10_000  # a row's total, before the logarithm
+Names = str | Sequence[str] | None
 
-LARGEST = np.finfo(np.float32).max
+
+class Rows(NamedTuple):
+    """The rows of a file that became vectors.
+
+    examples: n of them, without labels.
+    labels: the class of each, empty if the file names none or none were asked for.
+    kept: bool, (N,), which of the file's rows they are.
+    """
+
+    examples: Examples
+    labels: np.ndarray
+    kept: np.ndarray
 
 
 class Table(DataModule):
-    """The rows of a matrix in an .h5ad, .npz, .csv or .tsv file.
+    """The rows of a matrix in a file, see `readers.KINDS`.
 
-    The test set is every fifth row or so, chosen by a hash of the row's name (its number where it
-    has none), so that a row stays where it is when others are added.
+    Unless a column or files say which rows are for what, every fifth row or so tests, chosen by a
+    hash of the row's name (its number if it has none), so that a row stays where it is when others
+    are added.
 
     Args:
-        path: the file; where it is not there, one of its name in `data_dir`.
+        path: the file; if it is not there, one of its name in `data_dir`.
+        test_path, val_path: files of the same kind that hold the test or the validation set.
+        split_column: says of each row whether it is for training (train), validation (val, valid,
+            validation) or the test (test).
+        group_column: rows of one group, such as a donor's, are all on one side of each split.
         layer: see `open_matrix`.
         labels: what names the classes: a column, or an array of an .npz file.
+        columns: names or patterns, such as `gene_*`, of the columns to read; None reads all.
+        drop: of the columns to leave out.
+        one_hot: of columns of text that become a feature for each value.
+        row_names: the column that names the rows; by default a first one without a name, or of
+            text in which no two cells are equal.
+        transpose: examples are columns, as in a matrix with genes in rows.
+        missing: what becomes of missing cells: `median` fills them with their column's over the
+            training rows, `drop_rows` leaves their rows out; None refuses them.
         normalise: divide a row of raw counts by its total, multiply by 10,000 and take
             log(1 + x). Raw counts are whole numbers of which some are above 1.
-        features: keep so many columns, those of the largest variance over the rows outside the
-            test set; None keeps all. The choice does not depend on `seed`.
+        standardise: subtract each column's mean over the training rows and divide by its standard
+            deviation; figures show what it was before.
+        features: keep so many columns, those of the largest variance over the training and
+            validation rows; None keeps all. The choice does not depend on `seed`.
+        separator, decimal, encoding, header, skip_lines: of text files, see `ReadOptions`.
         common: what every data set takes, see `DataModule`.
 
     Raises:
@@ -41,114 +76,268 @@ class Table(DataModule):
     """
 
     kind = "vector"
-    bounded = False
+    bounded = False  # unless all values are 0 or 1
 
     @validate_call
     def __init__(
         self,
         *,
         path: Path | None = None,
+        test_path: Path | None = None,
+        val_path: Path | None = None,
+        split_column: str | None = None,
+        group_column: str | None = None,
         layer: str | None = None,
         labels: str | None = None,
+        columns: Names = None,
+        drop: Names = None,
+        one_hot: Names = None,
+        row_names: str | None = None,
+        transpose: bool = False,
+        missing: Missing | None = None,
         normalise: bool = True,
+        standardise: bool = False,
         features: PositiveInt | None = 2000,
+        separator: str | None = None,
+        decimal: str | None = None,
+        encoding: str | None = None,
+        header: bool | None = None,
+        skip_lines: NonNegativeInt = 0,
         **common: Any,
     ) -> None:
         super().__init__(**common)
-        self.path = path
-        self.layer = layer
-        self.labels = labels
-        self.normalise = normalise
-        self.features = features
+        self.path, self.test_path, self.val_path = path, test_path, val_path
+        self.split_column, self.group_column = split_column, group_column
+        self.labels, self.layer = labels, layer
+        self.wishes = Wishes(
+            columns=_as_list(columns),
+            drop=_as_list(drop),
+            one_hot=_as_list(one_hot),
+            missing=missing,
+            normalise=normalise,
+            standardise=standardise,
+            features=features,
+        )
+        wanted = {split_column: "dataset.split_column", group_column: "dataset.group_column"}
+        self.reading = ReadOptions(
+            separator=separator,
+            decimal=decimal,
+            encoding=encoding,
+            header=header,
+            skip_lines=skip_lines,
+            row_names=row_names,
+            transpose=transpose,
+            annotations={name: key for name, key in wanted.items() if name is not None},
+        )
         self.label = path.stem if path else "table"
 
     @property
     def shape(self) -> tuple[int, ...]:  # type: ignore[override]
         """(features,), which the file tells."""
         self.setup()
-        return tuple(self.train.values.shape[1:])
+        return self.train.shape
 
-    def load(self) -> tuple[Examples, Examples]:
-        path = self.find()
-        with open_matrix(path, self.layer, self.labels) as matrix:
-            refuse_text(matrix, path)
-            test = torch.tensor([in_test(name) for name in matrix.rows], dtype=torch.bool)
-            self._check_rows(path, test)
-            counts = are_counts(matrix, path, self.normalise)
-            chosen = self._choose(matrix, ~test.numpy(), counts)
-            values = torch.empty(len(test), len(chosen))
-            for rows, block in matrix.blocks():
-                block = normalised(block) if counts else block
-                values[rows] = torch.from_numpy(dense(block[:, chosen]).astype(np.float32))
-        self.feature_names = tuple(matrix.columns[place] for place in chosen)
-        examples = Examples(values, self._number_classes(matrix, path))
-        self._remark(matrix, counts)
-        return examples.subset(~test), examples.subset(test)
+    def load(self) -> tuple[Examples, ...]:
+        with self._open(self.path, self.reading) as (matrix, path):
+            splits, groups = self._split_rows(matrix), self._groups(matrix)
+            fitted = self._recorded(matrix, path) or self._fit(matrix, path, splits == 0)
+            main = self._vectors(matrix, path, fitted)
+        others = {1: self.val_path, 2: self.test_path}
+        own = {n: self._read_further(path, fitted) for n, path in others.items() if path}
+        self.feature_names, self.preprocessing = fitted.feature_names, asdict(fitted)
+        self.bounded = fitted.binary
+        self._number_classes([main, *own.values()])
+        splits = splits[main.kept]
+        self.training_groups = None if groups is None else groups[main.kept][splits == 0]
+        parts = [main.examples.subset(torch.from_numpy(splits == n)) for n in range(3)]
+        train, val, test = (own[n].examples if n in own else part for n, part in enumerate(parts))
+        self._check_sizes(len(splits), train, test)
+        return (train, val, test) if len(val) else (train, test)
 
-    def find(self) -> Path:
-        """The file.
+    def in_units(self, x: Tensor) -> Tensor:
+        fitted = Preprocessing(**self.preprocessing)
+        return x * x.new_tensor(fitted.stds) + x.new_tensor(fitted.means) if fitted.stds else x
+
+    def find(self, path: Path | None) -> Path:
+        """The file of that path.
 
         Raises:
             InputError: it is not there.
         """
-        if self.path is None:
-            raise InputError("dataset.path: is missing: give an .h5ad, .npz, .csv or .tsv file")
-        for path in (self.path, self.data_dir / self.path.name):
-            if path.exists():
-                return path
+        if path is None:
+            raise InputError(f"dataset.path: is missing; give a file: {KINDS}")
+        for place in (path, self.data_dir / path.name):
+            if place.exists():
+                return place
         raise InputError(
-            f"dataset.path={self.path}: no such file, nor one of its name in {self.data_dir}; for a"
-            " run on a file that has moved, set AUTOENCODERS_DATA to the folder where it lies now"
+            f"dataset.path={path}: no such file, nor one of its name in {self.data_dir}; for a"
+            " run on a file that has moved, set AUTOENCODERS_DATA to the folder where it is now"
         )
 
-    def _check_rows(self, path: Path, test: torch.Tensor) -> None:
-        parts = {"training": int((~test).sum()), "test": int(test.sum())}
-        for part, n in parts.items():
-            if n < 2:
-                raise InputError(
-                    f"dataset.path={path}: {len(test)} rows give {n} {part} examples; allowed: at"
-                    " least 2 (one row in five is for the test)"
-                )
-
-    def _choose(self, matrix: Matrix, train: np.ndarray, counts: bool) -> np.ndarray:
-        """The columns that are kept, in their order."""
-        columns = len(matrix.columns)
-        if self.features is None or self.features >= columns:
-            return np.arange(columns)
-        from sklearn.preprocessing import StandardScaler  # takes a second: only who needs it pays
-
-        scaler = StandardScaler(with_mean=False)  # which would make sparse blocks dense
-        for rows, block in matrix.blocks():
-            block = (normalised(block) if counts else block)[train[rows]]
-            if block.shape[0]:
-                scaler.partial_fit(block)
-        return np.sort(np.argsort(-scaler.var_, kind="stable")[: self.features])
-
-    def _number_classes(self, matrix: Matrix, path: Path) -> torch.Tensor | None:
-        """A number for each row's class, by the names' order: 2 before 10."""
-        if matrix.labels is None:
-            return None
-        names = sorted(set(matrix.labels), key=lambda n: n.zfill(9) if n.isdecimal() else n)
-        if len(names) > len(matrix.labels) / 2:
+    def split(self, everything: Examples, size: int) -> tuple[Examples, Examples]:
+        groups = self.training_groups
+        if groups is None or size == len(everything):
+            return super().split(everything, size)
+        names, sizes = np.unique(groups, return_counts=True)
+        if len(names) < 2:
             raise InputError(
-                f"dataset.labels={self.labels}: {len(names):,} values in {len(matrix.labels):,}"
-                f" rows of {path}, which are no classes; give another, or leave it out"
+                f"dataset.val_size={self.val_size}: all training rows are of one group,"
+                f" {self.group_column}={names[0]}; set dataset.val_size=0"
+            )
+        order = np.random.default_rng(self.seed).permutation(len(names))
+        chosen = order[: first_groups(sizes[order], len(everything) - size)]
+        val = torch.from_numpy(np.isin(groups, names[chosen]))
+        return everything.subset(~val), everything.subset(val)
+
+    @contextmanager
+    def _open(self, given: Path | None, reading: ReadOptions) -> Iterator[tuple[Matrix, Path]]:
+        path = self.find(given)
+        with open_matrix(path, self.layer, self.labels, reading) as matrix:
+            yield matrix, path
+
+    def _split_rows(self, matrix: Matrix) -> np.ndarray:
+        """An index into `manifest.SPLITS` for each of the main file's rows."""
+        if self.split_column:
+            key = f"dataset.split_column={self.split_column}"
+            return by_column(matrix.frame[self.split_column], key)
+        if self.test_path:
+            return np.zeros(len(matrix.rows), np.uint8)
+        if (groups := self._groups(matrix)) is not None:
+            return by_group(groups, f"dataset.group_column={self.group_column}")
+        return by_name(matrix.rows)
+
+    def _groups(self, matrix: Matrix) -> np.ndarray | None:
+        """The group of each of the main file's rows."""
+        if self.group_column is None:
+            return None
+        return matrix.frame[self.group_column].astype(str).to_numpy()
+
+    def _recorded(self, matrix: Matrix, path: Path) -> Preprocessing | None:
+        """That of the run that the table is read for."""
+        if self.recorded is None:
+            return None
+        described = self.recorded.description.preprocessing
+        fitted: Preprocessing = TypeAdapter(Preprocessing).validate_python(described)
+        self.remarks += [*matrix.remarks, *fitted.check(matrix, path)]
+        columns = [*matrix.columns, *matrix.text_columns]
+        new = [n for n in self.wishes.of(columns) if n not in {*fitted.columns, *fitted.categories}]
+        if new:
+            self.left_out["columns that the run does not know"] = new
+        return fitted
+
+    def _fit(self, matrix: Matrix, path: Path, train: np.ndarray) -> Preprocessing:
+        columns = fitting.choose_columns(matrix, path, self.wishes)
+        scanned = fitting.scan(matrix, columns, path)
+        kept = fitting.complete_rows(scanned, columns, path, self.wishes.missing)
+        self._check_rows(path, train & kept)
+        fitted, remarks = fitting.fit(matrix, path, columns, scanned, train & kept, self.wishes)
+        self.remarks += [*matrix.remarks, *remarks]
+        return fitted
+
+    def _read_further(self, given: Path, fitted: Preprocessing) -> Rows:
+        """The rows of a file beside the main one."""
+        with self._open(given, replace(self.reading, annotations={})) as (matrix, path):
+            fitted.check(matrix, path)
+            return self._vectors(matrix, path, fitted)
+
+    def _vectors(self, matrix: Matrix, path: Path, fitted: Preprocessing) -> Rows:
+        """A file's rows as vectors: in memory, or if it does not hold them, mapped from disk."""
+        scanned = fitting.scan(matrix, fitted, path)
+        kept = fitting.complete_rows(scanned, fitted, path, self.wishes.missing)
+        names = np.array(matrix.rows, dtype=object)[kept]
+        if dropped := [str(name) for name, keep in zip(matrix.rows, kept, strict=True) if not keep]:
+            self.left_out.setdefault("with missing cells", []).extend(dropped)
+        shape = (int(kept.sum()), len(fitted.feature_names))
+        digests: list[int] = []
+
+        def blocks() -> Iterator[np.ndarray]:
+            for rows, block in fitted.blocks(matrix):
+                chosen, frame = block[kept[rows]], matrix.frame[rows][kept[rows]]
+                digests.extend(map(digest, fitted.source(chosen, frame)))
+                yield fitted.vectors(chosen, frame)
+
+        if store.fits_memory(shape):
+            values = store.gather(blocks(), shape)
+        else:
+            values = self._map(path, fitted, blocks(), digests, shape)
+        examples = Examples(
+            values,
+            names=names if matrix.named else None,
+            digests=np.array(digests, np.uint64),
+        )
+        labels = np.array(matrix.labels or [""] * len(matrix.rows), dtype=object)
+        return Rows(examples, labels[kept], kept)
+
+    def _map(
+        self,
+        path: Path,
+        fitted: Preprocessing,
+        blocks: Iterator[np.ndarray],
+        digests: list[int],
+        shape: tuple[int, int],
+    ) -> torch.Tensor:
+        """Blocks of vectors in a file beside the matrix, or if that folder is read-only, in
+        `data_dir`: written once, and of each matrix the latest alone is kept.
+
+        Args:
+            digests: what the blocks add to; filled from beside the file if it is there already.
+        """
+        places = [
+            place / f".{path.stem}-vectors" for place in (path.resolve().parent, self.data_dir)
+        ]
+        folder = next((place for place in places if can_be_made(place)), places[-1])
+        name = store.key_of(path, f"{fitted} {self.reading} {self.layer} {self.wishes.missing}")
+        file, beside = folder / f"{name}.float32", folder / f"{name}.npy"
+        if file.is_file() and beside.is_file():
+            digests.extend(np.load(beside, allow_pickle=False).tolist())
+        else:
+            for old in folder.glob("*.*"):
+                old.unlink()
+            store.write(blocks, file)
+            with open_whole(beside) as out:
+                np.save(out, np.array(digests, np.uint64))
+        return store.map_file(file, shape)
+
+    def _number_classes(self, parts: Sequence[Rows]) -> None:
+        """Number the classes of all rows, by the order of their names, 2 before 10; -1 for a row
+        without one."""
+        if self.labels is None:
+            return
+        cells = np.concatenate([rows.labels for rows in parts])
+        names = sorted({*cells} - {""}, key=lambda n: n.zfill(9) if n.isdecimal() else n)
+        if len(names) > len(cells) / 2:
+            raise InputError(
+                f"dataset.labels={self.labels}: {len(names):,} values in {len(cells):,} rows of"
+                f" {self.path}, which are no classes; give another, or leave it out"
             )
         self.class_names = tuple(names)
-        numbers = {name: number for number, name in enumerate(names)}
-        return torch.tensor([numbers[name] for name in matrix.labels])
+        numbers = {"": -1, **{name: number for number, name in enumerate(names)}}
+        for rows in parts:
+            rows.examples.labels = torch.tensor([numbers[label] for label in rows.labels])
+        if unlabelled := int((cells == "").sum()):
+            self.remarks.append(f"{unlabelled:,} without a label")
 
-    def _remark(self, matrix: Matrix, counts: bool) -> None:
-        known, kept = len(matrix.columns), len(self.feature_names)
-        if counts:
-            self.remarks.append(
-                "raw counts, normalised by their totals and log(1 + x) (dataset.normalise=false"
-                " leaves them)"
+    def _check_rows(self, path: Path, train: np.ndarray) -> None:
+        if (n := int(train.sum())) < 2:
+            raise InputError(
+                f"dataset.path={path}: {len(train)} rows give {n} training examples; allowed: at"
+                " least 2"
             )
-        if kept < known:
-            self.remarks.append(
-                f"of {known:,} columns the most variable (dataset.features=null keeps all)"
-            )
+
+    def _check_sizes(self, rows: int, train: Examples, test: Examples) -> None:
+        for name, part in (("training", train), ("test", test)):
+            if len(part) < 2:
+                raise InputError(
+                    f"dataset.path={self.path}: {rows} rows give {len(part)} {name} examples;"
+                    " allowed: at least 2 (unless dataset.split_column= or dataset.test_path= say"
+                    " otherwise, one row in five is for the test)"
+                )
+
+
+def _as_list(names: Names) -> list[str]:
+    if names is None:
+        return []
+    return [names] if isinstance(names, str) else list(names)
 
 
 class PBMC(Table):
@@ -165,7 +354,7 @@ class PBMC(Table):
         super().__init__(layer="raw", labels=labels, features=None, **common)
         self.label = "PBMC"
 
-    def find(self) -> Path:
+    def find(self, path: Path | None) -> Path:
         scanpy = find_spec("scanpy")  # which takes seconds to import
         if scanpy is None or scanpy.origin is None:
             raise InputError(
@@ -173,53 +362,3 @@ class PBMC(Table):
                 f" {how_to_install('expression')}"
             )
         return Path(scanpy.origin).parent / "datasets/10x_pbmc68k_reduced.h5ad"
-
-
-def in_test(name: str) -> bool:
-    """Whether the row of that name is a test example."""
-    return zlib.crc32(name.encode()) % TEST_SHARE == 0
-
-
-def are_counts(matrix: Matrix, path: Path, normalise: bool) -> bool:
-    """Whether a matrix holds raw counts that are to be normalised.
-
-    Raises:
-        InputError: it holds NaN or an infinite value, or whole numbers some of which are negative.
-    """
-    whole, most, negative = True, 0.0, None
-    for rows, block in matrix.blocks():
-        values = block if isinstance(block, np.ndarray) else block.data
-        if not (np.abs(values) <= LARGEST).all():
-            wrong = _where(matrix, rows, block, ~(np.abs(dense(block)) <= LARGEST))
-            raise InputError(f"dataset.path={path}: {wrong}; allowed: finite float32 numbers")
-        whole = whole and bool((values == np.round(values)).all())
-        most = max(most, values.max(initial=0))
-        if negative is None and values.min(initial=0) < 0:
-            negative = _where(matrix, rows, block, dense(block) < 0)
-    counts = normalise and whole and most > 1
-    if counts and negative:
-        raise InputError(
-            f"dataset.path={path}: {negative}, but whole numbers are taken for counts, which are"
-            " not negative; dataset.normalise=false leaves them as they are"
-        )
-    return counts
-
-
-def normalised(counts: Any) -> Any:
-    """log(1 + 10,000 x / total), row by row; (rows, columns), dense or sparse. A row of zeros stays
-    one."""
-    totals = np.asarray(counts.sum(1)).reshape(-1, 1)
-    scale = LIBRARY_SIZE / np.where(totals > 0, totals, 1)
-    scaled = counts * scale if isinstance(counts, np.ndarray) else counts.multiply(scale).tocsr()
-    return np.log1p(scaled) if isinstance(scaled, np.ndarray) else scaled.log1p()
-
-
-def dense(block: Any) -> np.ndarray:
-    return block if isinstance(block, np.ndarray) else block.toarray()
-
-
-def _where(matrix: Matrix, rows: slice, block: Any, wrong: np.ndarray) -> str:
-    """The first cell that is wrong, and what is there."""
-    row, column = np.argwhere(wrong)[0]
-    name = f"row {matrix.rows[rows.start + row]}, column {matrix.columns[column]}"
-    return f"{name} is {dense(block)[row, column]:g}"
