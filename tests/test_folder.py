@@ -21,6 +21,7 @@ from autoencoders.data.examples import digest
 from autoencoders.data.images import kept as kept_module
 from autoencoders.data.images.decoding import Look, read_frames, shrink
 from autoencoders.errors import InputError
+from autoencoders.launch.config import check_settings
 
 
 def folder(path, **arguments):
@@ -259,6 +260,11 @@ def test_names_that_are_no_utf_8(tmp_path):
     assert set(data.test.names) <= {rf"\xff/{i} \xe8.png" for i in range(30)}
     data.manifest.save(tmp_path)
     assert r"caf\\xe9: 30 images" in (tmp_path / "data.json").read_text()
+
+
+def test_a_path_that_is_no_utf_8_is_a_setting():
+    path = os.fsdecode(b"caf\xe9")
+    check_settings(compose_train("dataset=folder", f'dataset.path="{path}"'))
 
 
 @pytest.mark.parametrize("error", [PermissionError(13, "Permission denied"), OSError(5, "I/O")])

@@ -1,12 +1,12 @@
 """What a config gives its classes, held against what their constructors take."""
 
 import inspect
+import json
 from collections.abc import Iterator
 from pydoc import locate
 from typing import Any
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
-from pydantic_core import to_json
 from typing_extensions import TypedDict
 
 from autoencoders.errors import InputError, describe, unknown_key
@@ -70,8 +70,9 @@ def _check_kinds(key: str, arguments: dict[str, Any], known: dict[str, Any]) -> 
     types: Any = {name: known[name] for name in arguments}
     made: Any = with_config(ConfigDict(arbitrary_types_allowed=True))(TypedDict("made", types))  # type: ignore[operator]
     try:
-        # As JSON, since strictly a list in Python is no tuple.
-        TypeAdapter(made).validate_json(to_json(arguments, inf_nan_mode="constants"), strict=True)
+        # As JSON, since strictly a list in Python is no tuple; a path need not be UTF-8.
+        content = json.dumps(arguments, ensure_ascii=False).encode(errors="replace")
+        TypeAdapter(made).validate_json(content, strict=True)
     except ValidationError as error:
         if any(fault["type"] in WRONG_KIND for fault in error.errors()):
             raise InputError(describe(error, key)) from error
