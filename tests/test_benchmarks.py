@@ -83,7 +83,7 @@ def test_memory(tmp_path):
 
 @pytest.mark.slow
 def test_preparation(tmp_path):
-    kinds = ["folder", "table"]
+    kinds = ["folder", "table", "npy", "h5ad"]
     kinds += ["avatars"] if find_spec("robohash") else []
     kinds += ["pbmc"] if find_spec("scanpy") else []
     rows = measured("preparation.py", "--examples", "30", "--kinds", *kinds, cwd=tmp_path)

@@ -559,7 +559,7 @@ def test_a_split_by_the_names_of_arrays(names, tmp_path):
     np.savez(tmp_path / "a.npz", **arrays)
     matrix, values = read(tmp_path / "a.npz", None, "y")
     np.testing.assert_array_equal(values, np.concatenate([X, X[:1], -X[:2]]))
-    assert matrix.frame["split"].tolist() == ["train"] * 4 + ["val"] + ["test"] * 2
+    assert matrix.splits == ["train"] * 4 + ["val"] + ["test"] * 2
     assert matrix.labels == list("0101022")
     matrix, values = read(tmp_path / "a.npz", x.format("test"), y.format("test"))
     np.testing.assert_array_equal(values, -X[:2])

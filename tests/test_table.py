@@ -175,7 +175,9 @@ def test_the_most_variable_genes_are_those_of_the_training_split_alone(tmp_path,
     for seed in (0, 1):
         data = prepared(path, features=3, labels="cell_type", seed=seed, val_size=20)
         assert data.feature_names == tuple(GENES[-3:])
-    assert "the 3 most variable of 9 columns (dataset.features=null keeps" in capsys.readouterr().out
+    assert (
+        "the 3 most variable of 9 columns (dataset.features=null keeps" in capsys.readouterr().out
+    )
     assert prepared(path, features=None, labels="cell_type").shape == (COLUMNS,)
 
 

@@ -199,6 +199,19 @@ def test_a_column_that_names_the_split(frame, tmp_path):
         read(frame.assign(fold="holdin"), tmp_path, split_column="fold")
 
 
+def test_arrays_named_by_their_split(tmp_path):
+    """Keras' layout of an archive."""
+    random = np.random.default_rng(0)
+    parts = {name: random.normal(size=(n, 3)) for name, n in (("x_train", 30), ("x_test", 9))}
+    labels = {"y_train": np.arange(30) % 2, "y_test": np.arange(9) % 2}
+    np.savez(tmp_path / "m.npz", **parts, **labels)
+    data = Table(path=tmp_path / "m.npz", labels="y", val_size=5)
+    data.setup()
+    np.testing.assert_array_equal(data.test.values, parts["x_test"].astype(np.float32))
+    assert data.test.labels.tolist() == labels["y_test"].tolist()
+    assert len(data.train) == 25
+
+
 def test_a_group_is_on_one_side(frame, tmp_path):
     data = read(frame, tmp_path, group_column="donor", val_size=30, seed=3)
     sides = [{frame["donor"][row] for row in split} for split in splits_of(frame, data)]

@@ -42,9 +42,9 @@ class Rows(NamedTuple):
 class Table(DataModule):
     """The rows of a matrix in a file, see `readers.KINDS`.
 
-    Unless a column or files say which rows are for what, every fifth row or so tests, chosen by a
-    hash of the row's name (its number if it has none), so that a row stays where it is when others
-    are added.
+    Unless a column, files or the names of arrays say which rows are for what, every fifth row or so
+    tests, chosen by a hash of the row's name (its number if it has none), so that a row stays where
+    it is when others are added.
 
     Args:
         path: the file; if it is not there, one of its name in `data_dir`.
@@ -200,6 +200,8 @@ class Table(DataModule):
         if self.split_column:
             key = f"dataset.split_column={self.split_column}"
             return by_column(matrix.frame[self.split_column], key)
+        if matrix.splits is not None:
+            return by_column(matrix.splits, f"dataset.path={self.path}")
         if self.test_path:
             return np.zeros(len(matrix.rows), np.uint8)
         if (groups := self._groups(matrix)) is not None:

@@ -124,7 +124,7 @@ def _split_name(name: str) -> tuple[str, str | None]:
 
 
 def _read_parts(members: Members, parts: dict[str, str], path: Path) -> Contents:
-    """The parts of a split, one after the other, each named in the column `split`."""
+    """The parts of a split, one after the other."""
     matrices = [members[name] for name in parts.values()]
     widths = {member.matrix_shape[1] for member in matrices}
     if len(widths) > 1:
@@ -133,7 +133,7 @@ def _read_parts(members: Members, parts: dict[str, str], path: Path) -> Contents
     lengths = [member.shape[0] for member in matrices]
     dtype = np.result_type(*(member.dtype for member in matrices))
     values = np.empty((sum(lengths), widths.pop()), dtype)
-    columns: dict[str, Any] = {"split": np.repeat(list(parts), lengths)}
+    columns: dict[str, Any] = {}
     with readable(path):
         for end, length, member in zip(np.cumsum(lengths), lengths, matrices, strict=True):
             values[end - length : end] = squeezed(member)
@@ -149,4 +149,6 @@ def _read_parts(members: Members, parts: dict[str, str], path: Path) -> Contents
     remark = (
         f"{sizes} rows, by the arrays' names (dataset.layer= takes one of {listed(parts.values())})"
     )
-    return Contents(values, frame=pd.DataFrame(columns), remarks=[remark])
+    splits = np.repeat(list(parts), lengths).tolist()
+    frame = pd.DataFrame(columns, index=range(len(values)))
+    return Contents(values, frame=frame, splits=splits, remarks=[remark])

@@ -54,6 +54,7 @@ def arrange(contents: Contents, path: Path, labels: str | None, options: ReadOpt
         frame,
         [name for name in contents.text_columns if name not in wanted],
         contents.faults,
+        contents.splits,
         [*contents.remarks, *renamed, *_shared(rows), *hints],
     )
 
@@ -73,7 +74,8 @@ def refuse_text(matrix: Matrix, path: Path, spared: Collection[str] = ()) -> Non
         what = "a column holds" if len(text) == 1 else f"{len(text)} columns hold"
         raise InputError(
             f"dataset.path={path}: {what} no numbers: {described}; {_drop(text)} leaves out"
-            f" what is no feature, dataset.labels={text[0]} takes a column for the classes"
+            f" what is no feature, dataset.labels={text[0]} takes a column for the classes,"
+            f" dataset.one_hot={text[0]} makes a feature of each of its values"
         )
     for name, fault in matrix.faults.items():
         if name not in spared:

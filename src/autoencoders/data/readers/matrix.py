@@ -55,6 +55,7 @@ class Matrix:
     frame: N rows of what is in the file beside the features: annotations, columns of text.
     text_columns: those of `frame` that hold text where features were expected.
     faults: columns that hold what is no feature in a cell, and where.
+    splits: train, val or test for each row, where the names of arrays say it.
     remarks: what the user has to know about how the file was read.
     """
 
@@ -66,6 +67,7 @@ class Matrix:
     frame: pd.DataFrame = field(default_factory=pd.DataFrame)
     text_columns: Sequence[str] = ()
     faults: Mapping[str, str] = field(default_factory=dict)
+    splits: Sequence[str] | None = None
     remarks: Sequence[str] = ()
 
     def blocks(self) -> Iterator[tuple[slice, Any]]:
@@ -84,6 +86,7 @@ class Contents:
     frame: further columns, a row for each of the file's.
     columns_frame: the same of the columns: a row for each.
     table: whether features and annotations are columns of one table.
+    splits: see `Matrix`.
     """
 
     values: Any
@@ -94,6 +97,7 @@ class Contents:
     table: bool = False
     text_columns: Sequence[str] = ()
     faults: Mapping[str, str] = field(default_factory=dict)
+    splits: Sequence[str] | None = None
     remarks: Sequence[str] = ()
 
 
