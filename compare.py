@@ -9,8 +9,9 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from autoencoders.commands import use_own_modules
-from autoencoders.errors import InputError, end_on_ctrl_c, one_line_errors, one_line_in_job
+from autoencoders.errors import InputError
 from autoencoders.files import make_new, write_whole
+from autoencoders.launch.ending import end_on_ctrl_c, one_line_errors, one_line_in_job
 from autoencoders.launch.help import explain_keys
 from autoencoders.launch.keys import check_command
 from autoencoders.launch.overrides import quote_paths

@@ -8,8 +8,8 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from autoencoders.commands import use_own_modules
-from autoencoders.errors import end_on_ctrl_c, one_line_errors, one_line_in_job
 from autoencoders.files import shown, writing_into
+from autoencoders.launch.ending import end_on_ctrl_c, one_line_errors, one_line_in_job
 from autoencoders.launch.evaluation import evaluation_of, evaluation_settings, to_evaluate
 from autoencoders.launch.help import explain_keys
 from autoencoders.launch.keys import check_command
@@ -63,7 +63,8 @@ def evaluate(cfg: DictConfig, run_folder: Path, checkpoint: str) -> dict[str, fl
     model = run.model.to(trainer.strategy.root_device)  # Lightning has moved it to the CPU
     home = home_of(run_folder, checkpoint)
     loggers = make_loggers(cfg.logger, home, run.cfg)
-    history = training.training_history(run_folder / "checkpoints" / f"{checkpoint}.ckpt")
+    file = training.read_checkpoint(run_folder / "checkpoints" / f"{checkpoint}.ckpt")
+    history = training.training_history(file)
     metrics = finish(model, run.data, metrics, history, evaluation, loggers, run_folder, checkpoint)
     print_run(metrics, list(cfg.evaluation.samplers), home, run.data.judged_on, cfg.verbose)
     print_advice(model, metrics)

@@ -12,9 +12,9 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from autoencoders.commands import use_own_modules
-from autoencoders.errors import one_line_errors, one_line_in_job
 from autoencoders.files import CONFIG, LAST, is_finished, shown, writing_into
 from autoencoders.launch.config import check_settings
+from autoencoders.launch.ending import one_line_errors, one_line_in_job
 from autoencoders.launch.evaluation import evaluation_settings
 from autoencoders.launch.execution import is_job, run_job
 from autoencoders.launch.folders import resumed_config
@@ -73,12 +73,12 @@ def train(
     if rank() == 0 and (recorded is None or data.take_new):
         data.manifest.save(folder)
     if cfg.ckpt_path and not resume:
-        training.start_from(model, Path(cfg.ckpt_path), data)
+        training.start_from(model, training.read_checkpoint(Path(cfg.ckpt_path)), data)
 
     record = training.RunRecord()
     trainer = make_trainer(cfg, folder, [record, *extra_callbacks], model.why_eager())
     for logger in trainer.loggers if resume else []:
-        logger.resume(training.training_history(folder / LAST), epochs)
+        logger.resume(training.training_history(training.read_checkpoint(folder / LAST)), epochs)
     if trainer.is_global_zero and not is_job():
         print_model(model)
     trainer.fit(model, data, ckpt_path=folder / LAST if resume else None, weights_only=True)
@@ -110,10 +110,11 @@ def go_on(cfg: DictConfig, folder: Path, model: Any, data: Any) -> int:
     """
     from autoencoders import training
 
-    epochs = training.check_resumable(folder / LAST, model, cfg.trainer.max_epochs, data)
+    last = training.read_checkpoint(folder / LAST)
+    epochs = training.check_resumable(last, model, cfg.trainer.max_epochs, data)
     longer = cfg.trainer.max_epochs != read_yaml(folder / CONFIG).trainer.max_epochs
     if longer or is_finished(folder):
-        training.refuse_extension(folder / LAST, cfg.trainer.max_epochs)
+        training.refuse_extension(last, cfg.trainer.max_epochs)
     if rank() == 0:
         extend(folder, epochs, cfg.trainer.max_epochs)
     return epochs

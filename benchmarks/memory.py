@@ -16,8 +16,8 @@ import torch
 from common import at_least, measured_apart, memory_gib, print_table
 
 from autoencoders.data import DataModule, Examples
-from autoencoders.errors import one_line_errors
 from autoencoders.evaluation import Settings, evaluate
+from autoencoders.launch.ending import one_line_errors
 from autoencoders.models import VAE
 from autoencoders.networks import MLP, Strided
 from autoencoders.samplers import Mixture, Prior

@@ -25,7 +25,7 @@ from PIL import Image
 from scipy import sparse
 
 from autoencoders.data import PBMC, Avatars, DataModule, Folder, Table
-from autoencoders.errors import one_line_errors
+from autoencoders.launch.ending import one_line_errors
 
 PHOTOGRAPH, GENES, DENSITY = (178, 218), 5000, 0.1
 BLOCK = 10_000  # rows that are made at once

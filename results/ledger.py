@@ -32,7 +32,8 @@ from omegaconf import OmegaConf
 from PIL import Image
 from scipy.stats import t as student_t
 
-from autoencoders.errors import InputError, one_line_errors
+from autoencoders.errors import InputError
+from autoencoders.launch.ending import one_line_errors
 
 HERE = Path(__file__).parent
 PAGES = [HERE.parent / "README.md", *sorted((HERE.parent / "docs").glob("*.md"))]

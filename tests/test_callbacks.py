@@ -16,6 +16,7 @@ from autoencoders.launch.config import check_settings
 from autoencoders.models import AE, WAEGAN, AutoEncoder
 from autoencoders.runs import load_run
 from autoencoders.training import EMA, LearningRates, training_history
+from autoencoders.training.checkpoint_files import read_checkpoint
 
 EMA_RUN = ("callbacks=ema", "callbacks.ema.decay=0.6", "trainer.max_epochs=3")
 
@@ -149,7 +150,7 @@ def test_the_rate_of_an_extension_is_the_optimizers(tmp_path):
     arguments = ("callbacks=lr_monitor", "model=ae", "optimizer.lr=1e-3", "logger=none")
     short_run(tmp_path, *arguments)
     short_run(tmp_path, *arguments, "trainer.max_epochs=4", resume=True)
-    rates = training_history(tmp_path / "checkpoints/last.ckpt")["train/lr"]
+    rates = training_history(read_checkpoint(tmp_path / "checkpoints/last.ckpt"))["train/lr"]
     lengths = {1: 2, 2: 2, 3: 4, 4: 4}  # by epoch, that of the run
     cosine = {e: 1e-3 * (1 + math.cos(math.pi * (e - 1) / n)) / 2 for e, n in lengths.items()}
     assert rates == pytest.approx(cosine)

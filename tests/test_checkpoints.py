@@ -31,7 +31,7 @@ from autoencoders.training.starting_points import load_weights
 def test_weights_start_a_model(tmp_path):
     trained, fresh = small(AE), small(AE)
     torch.save({"state_dict": trained.state_dict()}, tmp_path / "a.ckpt")
-    load_weights(fresh, tmp_path / "a.ckpt")
+    load_weights(fresh, read_checkpoint(tmp_path / "a.ckpt"))
     x = torch.rand(2, 1, 28, 28)
     assert torch.equal(fresh.reconstruct(x), trained.reconstruct(x))
 
@@ -43,7 +43,7 @@ def test_another_model_or_shape_is_refused(other, tmp_path):
     torch.save({"state_dict": other.state_dict()}, tmp_path / "a.ckpt")
     hint = "choose model=, network=, their sizes and dataset= as there"
     with pytest.raises(InputError, match=rf"a\.ckpt: is of another .* than this AE: .*{hint}"):
-        load_weights(small(AE), tmp_path / "a.ckpt")
+        load_weights(small(AE), read_checkpoint(tmp_path / "a.ckpt"))
 
 
 class Malicious:

@@ -9,7 +9,7 @@ from conftest import SHORT, choices, interrupt, run_here
 
 from autoencoders.runs import load_run
 from autoencoders.runs.state import mark
-from autoencoders.training.checkpoint_files import read_checkpoint, saved_epochs
+from autoencoders.training.checkpoint_files import read_checkpoint
 
 
 def run_folders(path):
@@ -45,7 +45,7 @@ def test_ctrl_c_saves_and_the_printed_command_resumes(tmp_path, no_figures):
     status, out, err = interrupt(signal.SIGINT, tmp_path)
     assert status != 0
     (checkpoint,) = tmp_path.rglob("last.ckpt")
-    epochs = saved_epochs(checkpoint)
+    epochs = read_checkpoint(checkpoint).epochs
     assert f"interrupted; {epochs} epochs are saved" in out, err
     (line,) = [line for line in out.splitlines() if "resume=" in line]
     assert line.startswith("continue with: python ")

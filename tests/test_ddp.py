@@ -13,6 +13,7 @@ from conftest import ROOT, SHORT, build, compose_train
 
 from autoencoders.data import Digits
 from autoencoders.models.inference import inference
+from autoencoders.training.checkpoint_files import read_checkpoint
 from autoencoders.training.starting_points import load_weights
 
 pytestmark = pytest.mark.slow
@@ -84,7 +85,7 @@ def test_processes_stay_together_and_test_each_image_once(name, tmp_path):
     data = Digits(val_size=200)
     data.setup()
     _, model = build(compose_train(*SHORT, f"model={name}"))
-    load_weights(model, folder / "checkpoints/last.ckpt")
+    load_weights(model, read_checkpoint(folder / "checkpoints/last.ckpt"))
     x = data.test.x()
     with inference(model):
         error = ((model.reconstruct(x) - x) ** 2).mean().item()

@@ -18,8 +18,9 @@ import torch
 from conftest import ROOT, SHORT, compose_train, run_script
 from omegaconf import OmegaConf
 
-from autoencoders.errors import InputError, end_on_ctrl_c
+from autoencoders.errors import InputError
 from autoencoders.files import write_whole
+from autoencoders.launch.ending import end_on_ctrl_c
 from autoencoders.runs import load_run
 from autoencoders.training.checkpoint_files import AtomicCheckpointIO, read_checkpoint
 from train import train

@@ -8,7 +8,8 @@ import sys
 import pytest
 from conftest import ROOT
 
-from autoencoders.errors import InputError, describe, end, one_line_errors
+from autoencoders.errors import InputError, describe
+from autoencoders.launch.ending import end, one_line_errors
 
 
 def test_bad_input_ends_the_program_with_one_line():

@@ -1,6 +1,8 @@
 """What may know what: the imports between the package's rooms, read off the source."""
 
 import ast
+import io
+import tokenize
 
 import pytest
 import torch
@@ -132,6 +134,52 @@ def test_private_names_of_libraries_stand_in_one_file():
     assert {file: used for file, used in foreign.items() if used} == expected
     for library, used in PRIVATE.values():
         assert all(hasattr(library, name) for name in used)
+
+
+LAYOUT = {tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.COMMENT}
+
+
+def code_lines(file):
+    """How many lines of a file are neither blank, nor comments, nor docstrings."""
+    source, lines = file.read_text(encoding="utf-8"), set()
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type not in {*LAYOUT, tokenize.ENDMARKER}:
+            lines |= {*range(token.start[0], token.end[0] + 1)}
+    for node in ast.walk(ast.parse(source)):
+        named = isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
+        if named and ast.get_docstring(node, clean=False) is not None:
+            lines -= {*range(node.body[0].lineno, node.body[0].end_lineno + 1)}
+    return len(lines)
+
+
+def test_code_lines_are_counted_without_docstrings_and_comments(tmp_path):
+    file = tmp_path / "file.py"
+    text = '"""What it is.\n\nMore."""\n\n# Why.\nX = """\ntext\n"""  # a value\n\n\n'
+    file.write_text(text + 'def f():\n    """Does it."""\n    return (\n        X\n    )\n')
+    assert code_lines(file) == 3 + 1 + 3
+
+
+# Lines of code, at most. What is added to the back room takes the place of something else there.
+SIZES = {
+    "back room": (
+        2_400,
+        ("runs", "launch", "errors", "files", "commands", "terminal", "hydra_plugins"),
+    ),
+    "training": (1_360, ("training",)),
+}
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_the_back_room_and_training_grow_no_further(name):
+    most, rooms = SIZES[name]
+    sources = [*files(), *(ROOT / "src/hydra_plugins").rglob("*.py")]
+    size = sum(code_lines(file) for file in sources if room_in_source(file) in rooms)
+    assert 0 < size <= most
+
+
+def room_in_source(file):
+    plugin = (ROOT / "src/hydra_plugins") in file.parents
+    return "hydra_plugins" if plugin else room_of_file(file)
 
 
 def test_the_readmes_layout_names_every_room():

@@ -17,7 +17,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from autoencoders.files import is_finished
 from autoencoders.runs.state import mark
-from autoencoders.training.checkpoint_files import read_checkpoint, saved_epochs
+from autoencoders.training.checkpoint_files import read_checkpoint
 
 KILLS = int(os.environ.get("AUTOENCODERS_KILLS", 3))
 EPOCHS = 8 * KILLS
@@ -83,7 +83,9 @@ def test_a_run_killed_at_random_moments_ends_as_if_nothing_had_happened(tmp_path
         process.wait(60)
         kills += 1
         # Readable where there is one, and never behind what was saved.
-        now = saved_epochs(last) if (last := run / "checkpoints/last.ckpt").exists() else 0
+        now = (
+            read_checkpoint(last).epochs if (last := run / "checkpoints/last.ckpt").exists() else 0
+        )
         assert now >= max(epochs, finished_epochs(run))
         moment = "ending" if now == EPOCHS else "training" if now > epochs else "starting"
         counts[moment] += 1

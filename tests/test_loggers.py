@@ -20,7 +20,7 @@ from test_train import events, metrics_of, short_run
 from autoencoders.errors import describe
 from autoencoders.models import WAEGAN
 from autoencoders.runs.build import make_loggers
-from autoencoders.training import loggers
+from autoencoders.training import loggers, services
 from evaluate import evaluate
 
 EPOCHS = 2
@@ -236,7 +236,7 @@ def test_none_leaves_the_runs_own_files_alone(tmp_path, recwarn):
 
 @pytest.mark.parametrize("name", ["wandb", "mlflow"])
 def test_a_package_that_is_missing_is_named(name, tmp_path, monkeypatch):
-    monkeypatch.setattr(loggers, "find_spec", lambda package: None)
+    monkeypatch.setattr(services, "find_spec", lambda package: None)
     cfg = compose_train(f"logger={name}")
     with pytest.raises(InstantiationException) as error:
         make_loggers(cfg.logger, tmp_path, cfg)

@@ -23,8 +23,10 @@ from autoencoders.training import (
     Checkpoints,
     event_files,
     loggers,
+    services,
     training_history,
 )
+from autoencoders.training.checkpoint_files import read_checkpoint
 from evaluate import evaluate
 
 RUN = (
@@ -278,7 +280,7 @@ def test_an_extended_run_has_its_final_numbers_in_its_last_row_alone(undisturbed
     assert [step for step, _ in board(run)["train/loss"]] == [0, 1, 2, 3]
 
 
-class Kept(loggers.Service, Logger):
+class Kept(services.Service, Logger):
     """A service whose records the test keeps."""
 
     name, version = "kept", "1"
@@ -315,7 +317,7 @@ def test_a_service_that_cannot_be_asked_lacks_nothing(kill, epoch, twice, tmp_pa
     values = {}
     for name, step, value in Kept.sent:
         values.setdefault((name, step), []).append(value)
-    history = training_history(tmp_path / "checkpoints/last.ckpt")
+    history = training_history(read_checkpoint(tmp_path / "checkpoints/last.ckpt"))
     for name in ("train/loss", "val/loss"):
         for step in range(3):
             expected = [history[name][step + 1]] * (2 if (name, step) in twice else 1)

@@ -26,7 +26,7 @@ from autoencoders.data import Digits
 from autoencoders.errors import InputError
 from autoencoders.evaluation.choosing import choose, stream
 from autoencoders.evaluation.evaluate import TRAIN_PER_TEST
-from autoencoders.launch.jobs import Job
+from autoencoders.launch.job import Job
 from autoencoders.models import AE
 from autoencoders.runs import finish, load_run, load_sampler
 from autoencoders.runs.finished import read_finished

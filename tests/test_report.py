@@ -14,7 +14,8 @@ from autoencoders.comparison import Comparison, FinishedRun
 from autoencoders.comparison import printed as comparison_printed
 from autoencoders.evaluation import printed as evaluation_printed
 from autoencoders.figures import charts, images, style
-from autoencoders.launch.jobs import Job, print_jobs
+from autoencoders.launch.job import Job
+from autoencoders.launch.jobs import print_jobs
 from autoencoders.runs import finish
 
 NAME = r"a|b [/red] $\frac$ *x* `y` _z_ <b> :smile:"

@@ -17,9 +17,10 @@ from autoencoders.training import (
     AtomicCheckpointIO,
     RunRecord,
     check_resumable,
-    load_weights,
     start_from,
 )
+from autoencoders.training.checkpoint_files import read_checkpoint
+from autoencoders.training.starting_points import load_weights
 
 NETWORK = MLP(hidden_dim=4, layers=1)
 
@@ -67,8 +68,8 @@ def test_a_checkpoint_of_equal_shape_is_not_anothers(kind, arguments, label, dif
     other, data = tiny(kind, **arguments), Labelled(label)
     before = {name: value.clone() for name, value in other.state_dict().items()}
     for use in (
-        lambda: load_weights(other, of_digits, data),
-        lambda: check_resumable(of_digits, other, 9, data),
+        lambda: load_weights(other, read_checkpoint(of_digits), data),
+        lambda: check_resumable(read_checkpoint(of_digits), other, 9, data),
     ):
         with pytest.raises(InputError, match=rf"a\.ckpt: is of another .*{difference}") as error:
             use()
@@ -78,8 +79,8 @@ def test_a_checkpoint_of_equal_shape_is_not_anothers(kind, arguments, label, dif
 
 def test_its_own_is_taken(of_digits):
     model = tiny(AE, optimizer=adam(1e-3, betas=[0.9, 0.999]))  # YAML knows no tuples
-    assert check_resumable(of_digits, model, 1, Digits()) == 1
-    load_weights(model, of_digits, Digits())
+    assert check_resumable(read_checkpoint(of_digits), model, 1, Digits()) == 1
+    load_weights(model, read_checkpoint(of_digits), Digits())
     saved = torch.load(of_digits, weights_only=True)["state_dict"]
     assert all(torch.equal(saved[name], value) for name, value in model.state_dict().items())
 
@@ -89,7 +90,7 @@ def test_a_new_run_takes_weights_of_other_settings_and_says_so(
     kind, arguments, label, difference, of_digits, capsys
 ):
     model = tiny(kind, **arguments)
-    start_from(model, of_digits, Labelled(label))
+    start_from(model, read_checkpoint(of_digits), Labelled(label))
     saved = torch.load(of_digits, weights_only=True)["state_dict"]
     assert all(torch.equal(saved[name], value) for name, value in model.state_dict().items())
     (line,) = capsys.readouterr().out.splitlines()
@@ -99,8 +100,8 @@ def test_a_new_run_takes_weights_of_other_settings_and_says_so(
 
 def test_a_new_run_takes_no_other_models(of_digits, capsys):
     with pytest.raises(InputError, match=r"than this RAE: model is AE there, RAE here"):
-        start_from(tiny(RAE), of_digits, Digits())
-    start_from(tiny(AE), of_digits, Digits())
+        start_from(tiny(RAE), read_checkpoint(of_digits), Digits())
+    start_from(tiny(AE), read_checkpoint(of_digits), Digits())
     assert capsys.readouterr().out == ""  # nothing differs
 
 
@@ -108,14 +109,14 @@ def test_a_checkpoint_from_before_descriptions_is_taken(of_digits, tmp_path):
     content = torch.load(of_digits, weights_only=True)
     del content["description"]
     torch.save(content, tmp_path / "old.ckpt")
-    assert check_resumable(tmp_path / "old.ckpt", tiny(RAE), 9, Digits()) == 1
+    assert check_resumable(read_checkpoint(tmp_path / "old.ckpt"), tiny(RAE), 9, Digits()) == 1
 
 
 @pytest.mark.parametrize("description", [3, {}, {"of": [1], "parts": "x"}])
 def test_a_description_that_is_none_is_no_stack_trace(description, of_digits, tmp_path):
     content = torch.load(of_digits, weights_only=True)
     torch.save({**content, "description": description}, tmp_path / "odd.ckpt")
-    assert check_resumable(tmp_path / "odd.ckpt", tiny(AE), 9, Digits()) == 1
+    assert check_resumable(read_checkpoint(tmp_path / "odd.ckpt"), tiny(AE), 9, Digits()) == 1
 
 
 AVERAGED = ("model=ae", "network=mlp", "network.hidden_dim=4", "callbacks=ema")

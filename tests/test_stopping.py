@@ -16,7 +16,9 @@ from test_train import metrics_of, short_run
 from autoencoders.errors import InputError
 from autoencoders.models import AE, WAEGAN, AutoEncoder
 from autoencoders.runs import load_run
-from autoencoders.training import EarlyStopping, RunRecord, refuse_extension, why_ended
+from autoencoders.training import EarlyStopping, RunRecord, refuse_extension
+from autoencoders.training.checkpoint_files import read_checkpoint
+from autoencoders.training.record import why_ended
 
 LIGHTNINGS = (
     "+trainer.callbacks=[{_target_: pytorch_lightning.callbacks.EarlyStopping, patience: 2,"
@@ -78,7 +80,7 @@ def test_one_line_says_what_ended_a_run(overrides, line, tmp_path, capsys, secon
     last, before = tmp_path / "checkpoints/last.ckpt", saved(tmp_path)
     assert why_ended(before) == line
     with pytest.raises(InputError, match=rf"max_epochs=9: {re.escape(line)}; a longer"):
-        refuse_extension(last, 9)
+        refuse_extension(read_checkpoint(last), 9)
 
     trained, memory = seconds.time, Memory()
     short_run(tmp_path, *arguments, resume=True, extra_callbacks=[memory])

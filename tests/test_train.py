@@ -154,7 +154,7 @@ def test_tensorboard_reads_every_term_on_an_axis_of_epochs(run):
 
 
 def test_a_checkpoint_keeps_the_curves_that_tensorboard_shows(run):
-    history = training_history(run.folder / "checkpoints/last.ckpt")
+    history = training_history(read_checkpoint(run.folder / "checkpoints/last.ckpt"))
     read = events(run.folder)
     curves = {tag for tag in read.Tags()["scalars"] if tag.startswith(("train/", "val/"))}
     assert history.keys() == curves
@@ -243,7 +243,10 @@ def test_a_resumed_run_ends_as_an_undisturbed_one(run, tmp_path, monkeypatch):
     a, b = (read_checkpoint(folder / "checkpoints/last.ckpt") for folder in (run.folder, tmp_path))
     for part in ("state_dict", "optimizer_states", "lr_schedulers"):
         assert_identical(a[part], b[part])
-    a, b = (training_history(folder / "checkpoints/last.ckpt") for folder in (run.folder, tmp_path))
+    a, b = (
+        training_history(read_checkpoint(folder / "checkpoints/last.ckpt"))
+        for folder in (run.folder, tmp_path)
+    )
     assert a == b
     a, b = (metrics_of(folder) for folder in (run.folder, tmp_path))
     for of_the_process in ("train_seconds", "images_per_second", "peak_memory_gib"):

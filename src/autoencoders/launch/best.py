@@ -9,7 +9,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
 from autoencoders.files import write_whole
-from autoencoders.launch.jobs import Job
+from autoencoders.launch.job import Job
 from autoencoders.launch.objective import is_maximised
 
 NAME = "best"

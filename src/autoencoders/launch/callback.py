@@ -12,9 +12,9 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, read_write
 
-from autoencoders.errors import end
 from autoencoders.files import shown
 from autoencoders.launch import best, jobs
+from autoencoders.launch.ending import end
 from autoencoders.launch.folders import choose, claim, is_explicit, refuse_other_multirun
 from autoencoders.launch.interruptions import SIGTERMED, print_jobs, program_name
 from autoencoders.launch.keys import check_command, check_keys

@@ -14,7 +14,8 @@ from omegaconf import DictConfig
 from autoencoders.errors import InputError, describe
 from autoencoders.files import LAST, is_finished, write_whole
 from autoencoders.launch.config import check_settings
-from autoencoders.launch.jobs import ERROR, reached, refuse_foreign_folder
+from autoencoders.launch.job import ERROR, reached
+from autoencoders.launch.jobs import refuse_foreign_folder
 from autoencoders.launch.overrides import path_override
 from autoencoders.launch.record import record_config
 from autoencoders.runs.folder import lock

@@ -16,13 +16,14 @@ from hydra.types import RunMode
 from autoencoders.errors import InputError
 from autoencoders.files import LAST, shown
 from autoencoders.launch import jobs
+from autoencoders.launch.job import ERROR
 from autoencoders.launch.overrides import path_override
 from autoencoders.launch.program import PROGRAM, Program
 from autoencoders.runs.extension import LENGTH
 
 SIGTERMED = 128 + signal.SIGTERM
 # What is in the folder of a run or multirun that has begun; submitit's jobs may yet begin.
-BEGUN = (f"**/{LAST}", f"**/{jobs.ERROR}", ".submitit")
+BEGUN = (f"**/{LAST}", f"**/{ERROR}", ".submitit")
 
 
 @contextmanager

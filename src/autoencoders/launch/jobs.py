@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
@@ -13,58 +13,17 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from rich.table import Table
 
 from autoencoders.errors import InputError
-from autoencoders.files import CONFIG, LAST, LOCK, is_finished, shown
+from autoencoders.files import CONFIG, LOCK, shown
 from autoencoders.launch.config import check_settings
-from autoencoders.launch.evaluation import asked_of
+from autoencoders.launch.job import Job
 from autoencoders.launch.keys import check_keys
-from autoencoders.launch.objective import objective_of
 from autoencoders.launch.program import PROGRAM
 from autoencoders.launch.record import is_recorded, without_hydra
 from autoencoders.launch.settings import TrainKeys
-from autoencoders.runs import evaluations
-from autoencoders.runs.folder import digest_of
 from autoencoders.runs.trust import refuse_links
 from autoencoders.terminal import console
 
-ERROR = "error.txt"
 LONGEST = 143  # bytes of a file's name, which even an encrypted home folder takes
-
-
-class Job(NamedTuple):
-    """A job of a multirun; `overrides` are its own, `config` is composed of them."""
-
-    number: int
-    folder: Path
-    overrides: list[str]
-    config: DictConfig
-
-    def outcome(self) -> tuple[str, float | str]:
-        """What became of it: `finished` and the metric `objective`, `failed` and one line that says
-        why, or `interrupted` or `not begun` and nothing."""
-        try:
-            if is_finished(self.folder):
-                return "finished", reached(self.folder, self.config)
-        except InputError as error:
-            return "failed", str(error)
-        if (self.folder / ERROR).exists():
-            return "failed", (self.folder / ERROR).read_text(encoding="utf-8").partition("\n")[0]
-        return "interrupted" if (self.folder / LAST).exists() else "not begun", ""
-
-
-def reached(folder: Path, cfg: DictConfig) -> float:
-    """What a finished job has reached of its `objective`, by an evaluation with the job's own
-    settings: evaluate.py may have measured it since on the test set, or otherwise.
-
-    Raises:
-        InputError: there is no such evaluation of the run's last weights, or it is damaged.
-    """
-    stored = evaluations.made_with(folder, asked_of(cfg), digest_of(folder))
-    if stored is None:
-        raise InputError(
-            f"{folder}: its weights have not been evaluated with this job's settings; python"
-            f" evaluate.py run={folder} does so"
-        )
-    return objective_of(stored.metrics, cfg)
 
 
 def grid(config: DictConfig) -> list[list[str]]:

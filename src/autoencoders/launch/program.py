@@ -3,12 +3,10 @@
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from filelock import AcquireReturnProxy
 
-if TYPE_CHECKING:
-    from autoencoders.launch.jobs import Job
+from autoencoders.launch.job import Job
 
 
 @dataclass
@@ -22,7 +20,7 @@ class Program:
 
     lock: AcquireReturnProxy | None = None
     made: list[Path] = field(default_factory=list)
-    jobs: dict[Path, "Job"] = field(default_factory=dict)
+    jobs: dict[Path, Job] = field(default_factory=dict)
 
 
 # Of the `with` block of `handle_interruptions`. Hydra makes callbacks and sweepers itself, and has

@@ -47,13 +47,15 @@ class Run:
             InputError: they are not there, or are not what the model was trained on.
         """
         from autoencoders.data.manifest import Manifest
+        from autoencoders.training.checkpoint_files import read_checkpoint
         from autoencoders.training.starting_points import refuse_other_data
 
         find_data(self.cfg, self.folder)
         data = build_data(self.cfg, Manifest.load(self.folder), self.allow_changed_data)
         data.prepare_data()
         data.setup()
-        refuse_other_data(checkpoint_file(self.folder, self.checkpoint), self.model, data)
+        content = read_checkpoint(checkpoint_file(self.folder, self.checkpoint))
+        refuse_other_data(content, self.model, data)
         return data
 
 
@@ -101,12 +103,13 @@ def load_trained(folder: Path, checkpoint: str) -> Run:
     Raises:
         InputError: no run there, or a checkpoint that cannot be read.
     """
+    from autoencoders.training.checkpoint_files import read_checkpoint
     from autoencoders.training.record import training_metrics
     from autoencoders.training.starting_points import load_weights, saved_spec
 
     cfg = load_config(folder)
-    path = checkpoint_file(folder, checkpoint)
-    model = build_model(cfg, saved_spec(path))
-    load_weights(model, path)
-    metrics = training_metrics(path, model)
+    content = read_checkpoint(checkpoint_file(folder, checkpoint))
+    model = build_model(cfg, saved_spec(content))
+    load_weights(model, content)
+    metrics = training_metrics(content, model)
     return Run(folder, checkpoint, model.eval(), cfg, metrics, int(metrics["epochs"]))

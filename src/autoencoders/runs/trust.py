@@ -57,7 +57,7 @@ KINDS = {
         "autoencoders.samplers.Sampler", "a sampler as in autoencoders.samplers"
     ),
     r"logger\.\w+": Kind(
-        "autoencoders.training.loggers.EpochLogger",
+        "autoencoders.training.epoch_logger.EpochLogger",
         "a logger as in autoencoders.training.loggers; logger= chooses one",
     ),
     r"callbacks\.\w+": Kind(

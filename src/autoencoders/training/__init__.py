@@ -5,12 +5,13 @@ from pathlib import Path
 from pytorch_lightning.callbacks import Callback
 
 from autoencoders.training.averaging import EMA
-from autoencoders.training.checkpoint_files import AtomicCheckpointIO
+from autoencoders.training.checkpoint_files import AtomicCheckpointIO, read_checkpoint
 from autoencoders.training.checkpoints import Checkpoints
 from autoencoders.training.cuda_graph import choose_strategy
+from autoencoders.training.epoch_logger import EpochLogger
 from autoencoders.training.guards import RequireBatches, SeedEpochs, ShareBuffers, StopOnNonFinite
 from autoencoders.training.images import Images
-from autoencoders.training.loggers import EpochLogger, TensorBoard
+from autoencoders.training.loggers import TensorBoard
 from autoencoders.training.measuring import measure
 from autoencoders.training.precision import choose_precision
 from autoencoders.training.progress import ProgressBar, quiet_lightning
@@ -19,40 +20,31 @@ from autoencoders.training.record import (
     RunRecord,
     refuse_extension,
     training_history,
-    why_ended,
 )
 from autoencoders.training.schedules import Schedules
-from autoencoders.training.starting_points import check_resumable, load_weights, start_from
+from autoencoders.training.starting_points import check_resumable, start_from
 from autoencoders.training.stopping import EarlyStopping, EndAtMaxSteps
 
 __all__ = [
     "EMA",
     "AtomicCheckpointIO",
-    "Checkpoints",
     "EarlyStopping",
-    "EndAtMaxSteps",
     "EpochLogger",
-    "Images",
     "LearningRates",
     "ProgressBar",
-    "RequireBatches",
     "RunRecord",
-    "Schedules",
     "SeedEpochs",
-    "ShareBuffers",
-    "StopOnNonFinite",
     "TensorBoard",
     "callbacks",
     "check_resumable",
     "choose_precision",
     "choose_strategy",
-    "load_weights",
     "measure",
     "quiet_lightning",
+    "read_checkpoint",
     "refuse_extension",
     "start_from",
     "training_history",
-    "why_ended",
 ]
 
 

@@ -63,7 +63,28 @@ def _as_set(key: str) -> str:
     return f"{groups.get(part, part)}{dot}{name}"
 
 
-def read_checkpoint(path: Path) -> dict[str, Any]:
+class Content(dict[str, Any]):
+    """What a checkpoint holds, by Lightning's keys, and the file that it is from."""
+
+    def __init__(self, content: dict[str, Any], path: Path) -> None:
+        super().__init__(content)
+        self.path = path
+
+    @property
+    def epochs(self) -> int:
+        """After how many it was saved.
+
+        Raises:
+            InputError: it is none of train.py's.
+        """
+        try:
+            return self["loops"]["fit_loop"]["epoch_progress"]["total"]["processed"]
+        except (KeyError, TypeError) as error:
+            line = f"{self.path}: not a checkpoint of train.py: it has no {error}"
+            raise InputError(line) from error
+
+
+def read_checkpoint(path: Path) -> Content:
     """A checkpoint's content, of tensors and plain values alone.
 
     Raises:
@@ -87,17 +108,4 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         raise InputError(
             f"{path}: expected a checkpoint with a state_dict of tensors, found another file"
         )
-    return content
-
-
-def saved_epochs(path: Path) -> int:
-    """After how many epochs a checkpoint was saved.
-
-    Raises:
-        InputError: it is none of train.py's.
-    """
-    content = read_checkpoint(path)
-    try:
-        return content["loops"]["fit_loop"]["epoch_progress"]["total"]["processed"]
-    except (KeyError, TypeError) as error:
-        raise InputError(f"{path}: not a checkpoint of train.py: it has no {error}") from error
+    return Content(content, path)

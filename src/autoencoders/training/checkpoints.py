@@ -13,7 +13,7 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from autoencoders.errors import InputError
 from autoencoders.files import BEST, LAST
-from autoencoders.training.checkpoint_files import read_checkpoint, saved_epochs
+from autoencoders.training.checkpoint_files import read_checkpoint
 from autoencoders.training.stopping import monitored
 
 
@@ -117,7 +117,7 @@ class Checkpoints(Checkpoint):
         asked_to_stop = isinstance(exception, KeyboardInterrupt | SystemExit)
         if asked_to_stop and trainer.is_global_zero:
             last = self.run / LAST
-            epochs = saved_epochs(last) if last.exists() else 0
+            epochs = read_checkpoint(last).epochs if last.exists() else 0
             print(f"interrupted; {epochs} epochs are saved")
 
 

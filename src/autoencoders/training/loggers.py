@@ -6,22 +6,18 @@ the whole run, and a resumed run goes on where it was.
 
 import csv
 import io
-import os
 from contextlib import suppress
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL.Image import Image
-from pydantic import StrictBool, validate_call
-from pytorch_lightning.loggers import MLFlowLogger, TensorBoardLogger, WandbLogger
-from pytorch_lightning.loggers.logger import Logger
+from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.utilities import rank_zero_only
 from torch.utils.tensorboard import SummaryWriter
 
-from autoencoders.errors import InputError, how_to_install
 from autoencoders.files import HPARAMS, write_whole
+from autoencoders.training.epoch_logger import EpochLogger, Settings
 from autoencoders.training.event_files import (
     CURVES,
     History,
@@ -29,53 +25,9 @@ from autoencoders.training.event_files import (
     finished_epochs,
     hparams,
 )
+from autoencoders.training.services import MLflow, WandB
 
-Settings = dict[str, Any]
-
-
-class EpochLogger(Logger):
-    """What train.py's loggers share.
-
-    Optimizer steps as the x-axis would put WAE-GAN, which makes two a batch, on another axis than
-    the others (Lightning issue 17958).
-
-    Args:
-        settings: of the run, by name: numbers, text and lists.
-        arguments: of Lightning's logger.
-    """
-
-    def __init__(self, settings: Settings, **arguments: Any) -> None:
-        super().__init__(**arguments)
-        self.settings = settings
-
-    def log_metrics(self, metrics: Any, step: int | None = None) -> None:
-        metrics = dict(metrics)
-        epoch = metrics.pop("epoch", step)
-        super().log_metrics(metrics, step=int(epoch))  # type: ignore[safe-super]
-
-    def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
-        """Called by Lightning as training starts, with the model's arguments alone."""
-        super().log_hyperparams(self.settings)  # type: ignore[safe-super]
-
-    def resume(self, history: History, epochs: int) -> None:
-        """Make good what a crash has left of a run that goes on after so many epochs.
-
-        It may have come between the last checkpoint and the logging of that epoch's end.
-        """
-        ends = {name: values for name, values in history.items() if name.startswith("train/")}
-        if last := {name: values[epochs] for name, values in ends.items() if epochs in values}:
-            self.log_metrics(last, epochs - 1)
-            self.save()
-
-    def log_image(self, key: str, images: list[Any], step: int | None = None) -> None:
-        """Show PIL images of an epoch, where there is a place for images."""
-
-    def log_final(self, metrics: dict[str, float], epoch: int) -> None:
-        """Log metrics.json; its curves are there."""
-        self.log_hyperparams(self.settings)
-        numbers = {k: v for k, v in metrics.items() if not k.startswith(CURVES)}
-        self.log_metrics(numbers, epoch)
-        self.save()
+__all__ = ["CSV", "EpochLogger", "MLflow", "TensorBoard", "WandB"]
 
 
 class TensorBoard(EpochLogger, TensorBoardLogger):
@@ -184,129 +136,3 @@ class CSV(EpochLogger):
 
 def _curves_of(row: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in row.items() if name.startswith(CURVES)}
-
-
-class Service(EpochLogger):
-    """A logger that cannot be asked what it has: small files in the run's folder keep it.
-
-    `wandb.id` says under what a service knows the run, and `wandb.epoch` which epoch's metrics have
-    reached it last.
-
-    Args:
-        folder: the run's.
-    """
-
-    def __init__(self, settings: Settings, folder: Path, **arguments: Any) -> None:
-        super().__init__(settings, **arguments)
-        self.folder = folder
-
-    @rank_zero_only
-    def log_metrics(self, metrics: Any, step: int | None = None) -> None:
-        super().log_metrics(metrics, step)
-        self._note_epoch(metrics, step)
-
-    def resume(self, history: History, epochs: int) -> None:
-        if int(_read_note(self.folder, self._service(), "epoch") or -1) < epochs - 1:
-            super().resume(history, epochs)
-
-    def _note_epoch(self, metrics: Any, step: int | None) -> None:
-        if any(name.startswith("train/") for name in metrics):  # which come last in an epoch
-            self._write_note("epoch", metrics.get("epoch", step))
-
-    @rank_zero_only
-    def _write_note(self, what: str, value: Any) -> None:
-        write_whole(self.folder / f"{self._service()}.{what}", str(value))
-
-    @classmethod
-    def _service(cls) -> str:
-        return cls.__name__.lower()
-
-
-def _read_note(folder: Path, service: str, what: str) -> str | None:
-    file = folder / f"{service}.{what}"
-    return file.read_text(encoding="utf-8") if file.exists() else None
-
-
-class WandB(Service, WandbLogger):
-    """Weights & Biases; its files are in the run's folder.
-
-    Args:
-        project: as wandb knows it.
-        offline: keep all of it in the run's folder, for `wandb sync`.
-    """
-
-    @validate_call
-    def __init__(
-        self,
-        folder: Path,
-        settings: Settings,
-        project: str = "autoencoders",
-        offline: StrictBool = False,
-    ) -> None:
-        _require("wandb")
-        import wandb
-
-        wandb.finish()  # of an earlier job in this process: Lightning would go on with it
-        folder.mkdir(parents=True, exist_ok=True)
-        known = {"name": _name(folder), "tags": settings.get("tags", "").split()}
-        super().__init__(
-            settings,
-            folder,
-            **{"save_dir": folder, "project": project, "offline": offline},
-            **{"version": _read_note(folder, "wandb", "id"), **known},
-        )
-        self.experiment.define_metric("*", step_metric="epoch")
-        self._write_note("id", self.version)
-
-    def log_metrics(self, metrics: Any, step: int | None = None) -> None:
-        WandbLogger.log_metrics(self, {"epoch": step, **metrics})  # type: ignore[dict-item]
-        self._note_epoch(metrics, step)
-
-    def log_image(  # type: ignore[override]
-        self, key: str, images: list[Image], step: int | None = None
-    ) -> None:
-        WandbLogger.log_image(self, key, images, step)
-
-    def log_final(self, metrics: dict[str, float], epoch: int) -> None:
-        self.log_hyperparams(self.settings)
-        self.experiment.summary.update(metrics)  # the columns of the project's table
-
-
-class MLflow(Service, MLFlowLogger):
-    """MLflow, where MLFLOW_TRACKING_URI says, else in the run's folder.
-
-    Args:
-        experiment: as MLflow knows it.
-    """
-
-    @validate_call
-    def __init__(self, folder: Path, settings: Settings, experiment: str = "autoencoders") -> None:
-        _require("mlflow")
-        folder = folder.resolve()
-        folder.mkdir(parents=True, exist_ok=True)
-        server = os.environ.get("MLFLOW_TRACKING_URI")
-        super().__init__(
-            settings,
-            folder,
-            experiment_name=experiment,
-            run_name=_name(folder),
-            tracking_uri=server or f"sqlite:///{folder.as_posix()}/mlflow.db",
-            artifact_location=None if server else (folder / "mlflow").as_uri(),
-            run_id=_read_note(folder, "mlflow", "id"),
-        )
-        self._write_note("id", self.version)
-
-    @rank_zero_only
-    def log_image(self, key: str, images: list[Image], step: int | None = None) -> None:
-        for image in images:
-            self.experiment.log_image(self.run_id, image, key=key, step=step)
-
-
-def _require(package: str) -> None:
-    if find_spec(package) is None:
-        raise InputError(f"the package {package} is missing: {how_to_install(package)}")
-
-
-def _name(folder: Path) -> str:
-    """What a service shows a run as, such as wae/2026-11-20_13-09-38."""
-    return "/".join(folder.resolve().parts[-2:])

@@ -3,7 +3,6 @@
 import sys
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
@@ -13,7 +12,7 @@ from pytorch_lightning.callbacks import Callback
 from autoencoders.errors import InputError
 from autoencoders.files import shown
 from autoencoders.models import AutoEncoder
-from autoencoders.training.checkpoint_files import read_checkpoint, saved_epochs
+from autoencoders.training.checkpoint_files import Content
 from autoencoders.training.stopping import ending, epochs_so_far
 
 
@@ -141,7 +140,7 @@ class RunRecord(Callback):
         }
 
 
-def training_metrics(checkpoint: Path, model: AutoEncoder) -> dict[str, float]:
+def training_metrics(checkpoint: Content, model: AutoEncoder) -> dict[str, float]:
     """What `RunRecord` has left in a checkpoint of `model`: all but what a test measures.
 
     Raises:
@@ -149,16 +148,16 @@ def training_metrics(checkpoint: Path, model: AutoEncoder) -> dict[str, float]:
     """
     record = RunRecord()
     try:
-        record.load_state_dict(read_checkpoint(checkpoint)["callbacks"][record.state_key])
-        return record.summary(saved_epochs(checkpoint), model)
+        record.load_state_dict(checkpoint["callbacks"][record.state_key])
+        return record.summary(checkpoint.epochs, model)
     except (KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{checkpoint}: not a checkpoint of train.py: {error}") from error
+        raise InputError(f"{checkpoint.path}: not a checkpoint of train.py: {error}") from error
 
 
-def training_history(checkpoint: Path) -> dict[str, dict[int, float]]:
+def training_history(checkpoint: Content) -> dict[str, dict[int, float]]:
     """What `RunRecord` has left in a checkpoint of train.py of the epochs so far, by name; empty
     where it was written before histories were kept."""
-    state = read_checkpoint(checkpoint)["callbacks"][RunRecord().state_key]
+    state = checkpoint["callbacks"][RunRecord().state_key]
     return dict(state.get("history", {}))
 
 
@@ -168,12 +167,12 @@ def why_ended(checkpoint: Mapping[str, Any]) -> str:
     return str(checkpoint["callbacks"].get(RunRecord().state_key, {}).get("ended", ""))
 
 
-def refuse_extension(checkpoint: Path, max_epochs: int) -> None:
+def refuse_extension(checkpoint: Content, max_epochs: int) -> None:
     """Raise InputError where more epochs do not make a checkpoint's training longer."""
-    if ended := why_ended(read_checkpoint(checkpoint)):
+    if ended := why_ended(checkpoint):
         raise InputError(
             f"trainer.max_epochs={max_epochs}: {ended}; a longer max_epochs does not lengthen it;"
-            f" ckpt_path={shown(checkpoint)} starts a new run from its weights"
+            f" ckpt_path={shown(checkpoint.path)} starts a new run from its weights"
         )
 
 
