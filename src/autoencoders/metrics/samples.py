@@ -101,7 +101,7 @@ def _nearest_train(sets: ExampleSets) -> dict[str, float]:
     return {"nearest_train": distances.mean().item()}
 
 
-# Each takes a `ExampleSets`; `frechet` beside them is made for the extractor.
+# Each takes `ExampleSets`; `frechet` beside them is made for the extractor.
 METRICS = (
     Metric(
         _kernel_distance, (Quantity("kernel_distance", "kernel distance", "lower"),), floor="floor"

@@ -18,7 +18,7 @@ NEAR = 0.25  # of the way from the floor to the worse set's value
 def check_metric(
     metric: Metric, good: Sequence[Sequence[Any]] = (), bad: Sequence[Any] = ()
 ) -> None:
-    """Check a metric: by default one that takes a `ExampleSets`, as those of generated examples do.
+    """Check a metric: by default one that takes `ExampleSets`, as those of generated examples do.
 
     It returns a finite number for each of its quantities, the same at each call, and changes
     nothing in place. A set that is further from the real one is worse where a direction is named;
