@@ -1,7 +1,6 @@
 """docs/scale.md's data set over a store that is streamed."""
 
 import json
-import os
 import re
 
 import numpy as np
