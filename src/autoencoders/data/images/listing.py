@@ -59,9 +59,12 @@ def list_folder(root: Path, others: Sequence[Path] = ()) -> Listing:
     left_out: dict[str, list[str]] = defaultdict(list)
     links: dict[str, os.stat_result] = {}
     for name, entry in _walk(root, others, left_out):
+        if reason := _refusal(name):
+            left_out[reason].append(name)
+            continue
         try:
             status = entry.stat()  # of what a link leads to
-            if reason := _refusal(name) or _no_image(entry, status):
+            if reason := _no_image(entry, status):
                 left_out[reason].append(name)
             elif entry.is_symlink():
                 links[name] = status
