@@ -95,7 +95,11 @@ def place_of(name: str) -> float:
 
 def printable(name: str) -> str:
     r"""A name that can be written and drawn: bytes that are no UTF-8 become `\xe9`."""
-    return name.encode(errors="surrogateescape").decode(errors="backslashreplace")
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return name.encode(errors="surrogateescape").decode(errors="backslashreplace")
+    return name  # itself, of which there may be a million
 
 
 def numbered(classes: np.ndarray) -> tuple[tuple[str, ...], np.ndarray]:
