@@ -2,7 +2,9 @@
 
 import io
 import itertools
+import re
 import struct
+import sys
 import zlib
 
 import numpy as np
@@ -13,9 +15,8 @@ from pydicom import dcmread
 from pydicom.data import get_testdata_file
 from test_folder import folder, plain, read_image
 
+from autoencoders.data.images import listing
 from autoencoders.data.images.kept import USUAL
-
-pytest.importorskip("pillow_heif")
 
 
 def png_of_16_bits(values):
@@ -298,6 +299,22 @@ def test_heic_and_avif(tmp_path):
         Image.fromarray(colour).save(tmp_path / name, quality=95)
         image = read_image(tmp_path / name, 8, 3)
         np.testing.assert_allclose(image[:, 4, 4], [200, 60, 20], atol=4)
+
+
+def test_what_an_extra_would_read_is_said(tmp_path, monkeypatch):
+    deep(tmp_path / "faces", np.linspace(0, 1, 30).astype(np.float32))
+    (tmp_path / "faces/colour.tif").write_bytes(tiff(RGB, photometric="rgb"))
+    (tmp_path / "faces/x.HEIC").write_bytes(b"")
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "tifffile", None)
+        patch.setattr(listing, "HINTS", {".heic": "pip install this"})
+        patch.setattr(listing, "SUFFIXES", listing.PILLOW)
+        data = folder(tmp_path / "faces", test_share=0.3)
+    assert data.left_out["unreadable"] == ["colour.tif"]
+    assert re.search(r"colour\.tif \(needs pip install .*\[tiff\]'\)", data.inventory)
+    assert "1 .heic (pip install this reads them)" in data.inventory
+    (tmp_path / "faces/x.HEIC").unlink()
+    assert "left out" not in folder(tmp_path / "faces", test_share=0.3).inventory
 
 
 def test_usual_ranges_do_not_overlap():

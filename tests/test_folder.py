@@ -451,6 +451,10 @@ def test_groups_are_on_one_side(tmp_path):
     assert sum(map(len, patients)) == len(set.union(*patients)) == 24
     assert len(data.val) == 10  # two complete ones
     assert len(folder(tmp_path / "faces", groups=r"patient(\d+)", val_size=3).val) == 5
+    for i in range(8):
+        plain(tmp_path / f"own/{('train', 'test')[i % 2]}/patient{i // 4}_{i}.png", (i, 0, 0))
+    own = folder(tmp_path / "own", groups=r"patient(\d+)")
+    assert "2 groups are in training and in another split" in own.inventory
     with pytest.raises(InputError, match=r"dataset\.groups=dog.*: does not match patient"):
         folder(tmp_path / "faces", groups=r"dog(\d+)")
     with pytest.raises(ValueError, match="groups"):
@@ -531,6 +535,13 @@ def test_what_is_kept_is_made_anew_when_files_change(faces):
     assert (parts.flatten(1).amax(1) == 0).sum() == 1
     folder(faces, image_size=16)  # another size is kept beside it
     assert len(kept(faces)) == 2
+
+
+@pytest.mark.parametrize("kind", kept_module.KINDS)
+def test_what_is_incomplete_is_made_anew(faces, kind):
+    first = folder(faces)
+    kept(faces)[0].with_suffix(kind).unlink()
+    assert torch.equal(folder(faces).train.values, first.train.values)
 
 
 def test_one_folder_read_by_several_at_once(faces):

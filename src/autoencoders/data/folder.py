@@ -118,11 +118,11 @@ class Folder(KeptImages):
         notes = found.kept.notes
         files = np.asarray(notes.files)
         self.class_names, numbers = numbered(found.classes)
-        train, val, test = self._split(found, files)
         self.left_out = {
             reason: [printable(name) for name in names] for reason, names in found.left_out.items()
         }
         self.remarks = [printable(remark) for remark in found.remarks]
+        train, val, test = self._split(found, files)
         everything = Examples(
             found.kept.read(self._span(found.kept, train)),
             torch.from_numpy(numbers[files]) if self.class_names else None,
@@ -198,6 +198,8 @@ class Folder(KeptImages):
                 f" {test.sum()} to test on; more images are needed, or another share"
             )
         self._places = places[train]
+        if self.groups and (both := {*places[train]} & {*places[test | (splits == VAL)]}):
+            self.remarks.append(f"{len(both):,} groups are in training and in another split")
         return train, np.flatnonzero(splits == VAL), np.flatnonzero(test)
 
     def _group(self, name: str) -> str:

@@ -31,6 +31,7 @@ from autoencoders.files import open_whole
 
 ImageSize = Annotated[int, Field(ge=4, le=1024)]  # pixels a side
 USUAL = (1.0, 255.0, 4095.0, 65535.0)  # ends of ranges from 0, of shares and of 8, 12, 16 bits
+KINDS = (".bytes", ".deep", ".npz", ".json")  # of files that decoding writes
 CHUNK = 256  # files that are decoded ahead, and images whose values become bytes at once
 
 
@@ -129,20 +130,15 @@ def decode_once(source: Source, look: Look, places: Sequence[Path]) -> Kept:
     kind = f"{look.channels}x{look.size}x{look.size}-{look.fit}-{look.frames}"
     version = hashlib.sha256(repr((look, source.version)).encode()).hexdigest()[:16]
     for place in places:
-        stem = place / f"{kind}-{version}"
-        if stem.with_suffix(".bytes").is_file():
-            notes = Notes.load(stem)
-            if not _passed(source, look, notes):
-                return Kept(stem, look, notes)
-            stem.with_suffix(".bytes").unlink(missing_ok=True)
+        if _is_current(stem := place / f"{kind}-{version}", source, look):
+            return Kept(stem, look, Notes.load(stem))
     place = next((p for p in places if can_be_made(p)), places[-1])
     stem = place / f"{kind}-{version}"
     with _alone(stem):
-        if not stem.with_suffix(".bytes").is_file():
-            _decode(source, look, stem)
-        for old in place.glob(f"{kind}-*"):
-            if not old.name.startswith(stem.name):
+        if not _is_current(stem, source, look):  # which another process may have made meanwhile
+            for old in place.glob(f"{kind}-*"):
                 old.unlink(missing_ok=True)
+            _decode(source, look, stem)
     return Kept(stem, look, Notes.load(stem))
 
 
@@ -237,10 +233,12 @@ def _attempts(source: Source, look: Look) -> Iterator[Attempt]:
             yield from pool.map(partial(attempt, source, look), block)
 
 
-def _passed(source: Source, look: Look, notes: Notes) -> bool:
-    """Whether a file that could not be opened can be now."""
-    indices = (source.names.index(name) for name in notes.unreadable)
-    return any(not attempt(source, look, index).unreadable for index in indices)
+def _is_current(stem: Path, source: Source, look: Look) -> bool:
+    """Whether images are decoded, and no file can be opened now that could not be then."""
+    if not all(stem.with_suffix(kind).is_file() for kind in KINDS):
+        return False
+    indices = (source.names.index(name) for name in Notes.load(stem).unreadable)
+    return all(attempt(source, look, index).unreadable for index in indices)
 
 
 @contextmanager
