@@ -145,6 +145,25 @@ def test_runs_that_do_not_compare(runs, key, value, words):
         assert str(run.folder) in str(error.value)
 
 
+def test_runs_on_several_data_sets_have_a_table_each(multirun, tmp_path):
+    """Of one name, too, if the examples are others."""
+    for name, change in (("one", {}), ("two", {"dataset": "cells"}), ("three", {"examples": "0"})):
+        shutil.copytree(multirun / "0", tmp_path / name)
+        file = tmp_path / name / "evaluation.json"
+        file.write_text(json.dumps({**json.loads(file.read_text()), **change}))
+    named = f"runs=[{','.join(str(tmp_path / name) for name in ('one', 'two', 'three'))}]"
+    done = run_script("compare.py", named, "folder=compared", "points=40", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "runs on 3 different data sets, which do not compare: a table of each" in done.stdout
+    folders = {"cells", "digits", "digits-2"}
+    assert {path.name for path in (tmp_path / "compared").iterdir()} == folders
+    mse = json.loads((tmp_path / "one/metrics.json").read_text())["test/mse"]
+    for folder in folders:
+        content = json.loads((tmp_path / "compared" / folder / "comparison.json").read_text())
+        (row,) = content["rows"]
+        assert row["metrics"]["test/mse"]["mean"] == mse
+
+
 def test_what_a_comparison_leaves(compared):
     folder, printed = compared
     names = {exhibit.__name__ for exhibit in exhibits.EXHIBITS["image"]}

@@ -62,6 +62,17 @@ class FinishedRun(NamedTuple):
         return [self.config.get("seed"), self.config["dataset"].get("seed")]
 
 
+def by_data(runs: list[FinishedRun]) -> list[list[FinishedRun]]:
+    """Runs on one data set together: those whose examples are the same, or of which the seed
+    chooses the examples, those of one name."""
+    groups: dict[tuple[str, str], list[FinishedRun]] = {}
+    for run in runs:
+        fixed = run.conditions["split"] != "val"
+        examples = str(run.conditions["examples"]) if fixed else ""
+        groups.setdefault((str(run.conditions["dataset"]), examples), []).append(run)
+    return list(groups.values())
+
+
 def check_comparable(runs: list[FinishedRun]) -> None:
     """Raise InputError where two runs' numbers mean different things."""
     first = runs[0]
