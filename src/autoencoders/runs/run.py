@@ -51,7 +51,12 @@ class Run:
         from autoencoders.training.starting_points import refuse_other_data
 
         find_data(self.cfg, self.folder)
-        data = build_data(self.cfg, Manifest.load(self.folder), self.allow_changed_data)
+        if (manifest := Manifest.load(self.folder)) is None:
+            print(
+                f"{self.folder}: of before version 0.2, without a data.json: its data are taken as"
+                " they are now"
+            )
+        data = build_data(self.cfg, manifest, self.allow_changed_data)
         data.prepare_data()
         data.setup()
         content = read_checkpoint(checkpoint_file(self.folder, self.checkpoint))
