@@ -15,7 +15,8 @@ from autoencoders.runs.state import mark
 
 def test_the_scripts_are_found_in_the_repository():
     assert ROOT == FOLDER
-    assert all((FOLDER / name).exists() for name in ("train.py", "evaluate.py", "compare.py"))
+    scripts = ("train", "evaluate", "compare", "export")
+    assert all((FOLDER / f"{name}.py").exists() for name in scripts)
 
 
 def run(*command, **options):

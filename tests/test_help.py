@@ -47,7 +47,7 @@ def test_every_key_is_explained(group, choice, shown):
     assert unexplained(shown("train", f"{group}={choice}")) == []
 
 
-@pytest.mark.parametrize("script", ["train", "evaluate", "compare"])
+@pytest.mark.parametrize("script", ["train", "evaluate", "compare", "export"])
 def test_every_script_shows_its_groups_and_keys(script, tmp_path):
     done = run_script(f"{script}.py", "--help", cwd=tmp_path, **PATH)
     assert done.returncode == 0, done.stderr
@@ -55,10 +55,13 @@ def test_every_script_shows_its_groups_and_keys(script, tmp_path):
         "train": ("model", "network", "dataset", "trainer", "logger", "callbacks", "sampler"),
         "evaluate": ("logger", "sampler"),
         "compare": ("dataset",),
+        "export": (),
     }[script]
     for group in groups:
         assert f"{group}: {', '.join(choices(group))}\n    " in done.stdout
-    keys = {"train": "seed: 0", "evaluate": "run: null", "compare": "runs: []"}[script]
+    keys = {"train": "seed: 0", "compare": "runs: []", "export": "run: ???"}.get(
+        script, "run: null"
+    )
     assert re.search(rf"^{re.escape(keys)} +# \w", done.stdout, re.MULTILINE)
     assert not list(tmp_path.iterdir())
 

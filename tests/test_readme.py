@@ -126,6 +126,7 @@ def test_every_key_is_in_the_config(extended):
         composed(extended, "train", "hydra/launcher=joblib"),
         composed(extended, "evaluate"),
         composed(extended, "compare"),
+        composed(extended, "export"),
     ]
     seen = 0
     for page in PAGES:
@@ -134,7 +135,8 @@ def test_every_key_is_in_the_config(extended):
                 seen += 1
                 known = key in groups or any(has(config, key) for config in configs)
                 assert known, f"{page}: {key} in `{span}`"
-            if re.fullmatch(rf"({'|'.join(groups)}|evaluation)\.(?!json|yaml)[\w.]+", span):
+            no_file = r"(?!json|yaml|safetensors)"
+            if re.fullmatch(rf"({'|'.join(groups)}|evaluation)\.{no_file}[\w.]+", span):
                 assert any(has(config, span) for config in configs), f"{page}: `{span}`"
     assert seen > 30
 

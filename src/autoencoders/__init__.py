@@ -39,7 +39,7 @@ if TYPE_CHECKING:
         VampVAE,
     )
     from autoencoders.networks import MLP, Network, Paper, Strided, Tutorial
-    from autoencoders.runs import Run, load_model, load_run, load_sampler
+    from autoencoders.runs import Run, load, load_model, load_run, load_sampler
     from autoencoders.samplers import (
         ClassMixture,
         Flow,
@@ -90,6 +90,7 @@ __all__ = [
     "Tutorial",
     "TwoStage",
     "VampVAE",
+    "load",
     "load_model",
     "load_run",
     "load_sampler",

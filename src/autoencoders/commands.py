@@ -1,5 +1,6 @@
-"""The console commands `autoencoders-train`, `-evaluate` and `-compare`: train.py, evaluate.py and
-compare.py, wherever this package is installed. What they write goes below the current folder.
+"""The console commands `autoencoders-train`, `-evaluate`, `-compare` and `-export`: train.py and
+the other scripts, wherever this package is installed. What they write goes below the current
+folder.
 """
 
 import os
@@ -8,7 +9,7 @@ import sys
 from pathlib import Path
 
 IN_WHEEL = Path(__file__).parent / "scripts"
-# The three scripts and conf/ beside them: in the repository where it is installed with -e.
+# The scripts and conf/ beside them: in the repository where it is installed with -e.
 FOLDER = IN_WHEEL if IN_WHEEL.is_dir() else Path(__file__).parents[2]
 
 
@@ -29,3 +30,7 @@ def evaluate() -> None:
 
 def compare() -> None:
     runpy.run_path(str(FOLDER / "compare.py"), run_name="__main__")
+
+
+def export() -> None:
+    runpy.run_path(str(FOLDER / "export.py"), run_name="__main__")

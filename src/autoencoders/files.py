@@ -25,6 +25,10 @@ EVALUATIONS = "evaluations"  # a folder of those that were made, each with its n
 RUN = "run.json"  # whether the run is finished, and what made it
 SAMPLERS = "samplers"  # a folder of .safetensors
 FIGURES = "figures"  # a folder of .png
+EXPORT = "export"  # a folder with the three below
+WEIGHTS = "model.safetensors"
+EXPORT_CONFIG = "config.json"
+EXPORT_CARD = "README.md"
 
 
 def write_whole(path: Path, content: str | bytes | memoryview) -> None:

@@ -48,6 +48,14 @@ class CelebA(KeptImages):
         self.class_names = (f"not {factor}", factor)
 
     @property
+    def look(self) -> Look:
+        return Look(self.shape[1], 3, crop=CROP)
+
+    @property
+    def reader(self) -> dict[str, Any]:
+        return self.look._asdict()
+
+    @property
     def folder(self) -> Path:
         return self.data_dir / "celeba"
 
@@ -89,8 +97,7 @@ class CelebA(KeptImages):
             raise InputError(f"{error.filename}: no such file, which is on the list") from error
         stamps = np.array([(status.st_size, status.st_mtime_ns) for status in statuses])
         source = Files(self.folder / IMAGES, names, stamps)
-        look = Look(self.shape[1], 3, crop=CROP)
-        return names, decode_once(source, look, [self.folder / ".decoded"])
+        return names, decode_once(source, self.look, [self.folder / ".decoded"])
 
     def _how_to_get(self, reason: object) -> str:
         return (

@@ -109,6 +109,10 @@ class Folder(KeptImages):
         self.arrays = (array, labels)
         self.test_share = test_share
 
+    @property
+    def reader(self) -> dict[str, Any]:
+        return self.look._asdict()
+
     def prepare_data(self) -> None:
         """Decode the images, if that has not been done yet."""
         _ = self._decoded

@@ -154,6 +154,13 @@ class Table(DataModule):
         self._check_sizes(len(splits), train, test)
         return (train, val, test) if len(val) else (train, test)
 
+    @property
+    def reader(self) -> dict[str, Any]:
+        """The arguments that say how a file is laid out, and what becomes of missing cells."""
+        options = asdict(self.reading)
+        del options["annotations"]
+        return {"layer": self.layer, "missing": self.wishes.missing, **options}
+
     def in_units(self, x: Tensor) -> Tensor:
         fitted = Preprocessing(**self.preprocessing)
         return x * x.new_tensor(fitted.stds) + x.new_tensor(fitted.means) if fitted.stds else x

@@ -37,13 +37,18 @@ def to_evaluate(config: DictConfig) -> tuple[Path, str]:
                 f"{key}: not a run's checkpoint: give <run>/checkpoints/<name>.ckpt, as train.py"
                 " left it"
             )
+    refuse_unfinished(key, folder)
+    return folder, checkpoint
+
+
+def refuse_unfinished(key: str, folder: Path) -> None:
+    """Raise InputError unless a folder holds a finished run."""
     if not (folder / CONFIG).is_file():
         raise InputError(f"{key}: {folder} is not a run's folder: it has no {CONFIG}")
     if not is_finished(folder):
         raise InputError(
             f"{key}: {folder} holds no finished run; python train.py resume={folder} finishes it"
         )
-    return folder, checkpoint
 
 
 def evaluation_of(run: DictConfig, composed: DictConfig, typed: Sequence[str]) -> DictConfig:

@@ -1,4 +1,4 @@
-"""The keys of the three scripts, and what they may hold where no constructor checks it.
+"""The keys of the scripts, and what they may hold where no constructor checks it.
 
 A whole number is written as one: 1.0, true and '1' are none. A switch is true or false.
 """
@@ -112,6 +112,13 @@ class EvaluateKeys(BaseModel, strict=True):
     verbose: bool = False
     evaluation: Any = None
     logger: dict[str, Group] = {}
+
+
+class ExportKeys(BaseModel, strict=True):
+    """Of export.py."""
+
+    run: Any = None
+    checkpoint: Annotated[str, Field(pattern=r"^\w[\w.=-]*$")] = "last"
 
 
 class CompareKeys(BaseModel, strict=True):

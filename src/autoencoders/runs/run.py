@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
+from autoencoders.files import CONFIG
 from autoencoders.runs import evaluations
 from autoencoders.runs.build import build_data, build_model
 from autoencoders.runs.folder import checkpoint_file, load_config
@@ -86,6 +87,21 @@ def load_run(folder: str | Path, checkpoint: str = "last") -> Run:
     stored = evaluations.current(folder, checkpoint, weights_digest(run.model.state_dict()))
     run.metrics = stored.metrics if stored else {}
     return run
+
+
+def load(folder: str | Path) -> "AutoEncoder":
+    """A trained model, on the CPU and in evaluation mode; its data need not be there.
+
+    Args:
+        folder: an export's, as export.py writes it; or a run's, of which it reads the last weights.
+
+    Raises:
+        InputError: neither, or one that is damaged or names a class that files may not name.
+    """
+    from autoencoders.export import load_export
+
+    folder = Path(folder)
+    return load_model(folder) if (folder / CONFIG).is_file() else load_export(folder)
 
 
 def load_model(folder: str | Path, checkpoint: str = "last") -> "AutoEncoder":

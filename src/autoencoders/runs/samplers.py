@@ -4,10 +4,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hydra.utils import get_class
-from safetensors import SafetensorError
 
 from autoencoders.errors import InputError
-from autoencoders.files import EVALUATION
+from autoencoders.files import EVALUATION, EXPORT_CONFIG
 from autoencoders.runs import evaluations
 from autoencoders.runs.folder import digest_of
 from autoencoders.runs.trust import refuse_target
@@ -15,25 +14,25 @@ from autoencoders.runs.trust import refuse_target
 if TYPE_CHECKING:  # torch and Lightning take seconds, which a mistyped key need not wait for
     from autoencoders.samplers import Sampler
 
-# What reading anything else as a sampler's file raises.
-UNREADABLE = (OSError, SafetensorError, LookupError, ValueError, TypeError, RuntimeError)
-
 
 def load_sampler(folder: str | Path, name: str, checkpoint: str = "last") -> "Sampler":
     """A sampler as an evaluation fitted it on the run's codes.
 
     Args:
-        folder: the run's.
+        folder: the run's, or an export's.
         name: the sampler's, such as mixture.
-        checkpoint: whose codes it was fitted on, `last`, `best`, or another.
+        checkpoint: whose codes it was fitted on, `last`, `best`, or another; an export has one.
 
     Raises:
         InputError: no such sampler there, one that cannot be read, or one that was fitted on the
             codes of other weights.
     """
-    import torch
+    from autoencoders.export import load_exported_sampler
+    from autoencoders.export.loading import read_sampler
 
     run = Path(folder)
+    if (run / EXPORT_CONFIG).is_file():
+        return load_exported_sampler(run, name)
     home = evaluations.home_of(run, checkpoint)
     stored = evaluations.current(run, checkpoint, digest_of(run, checkpoint))
     if stored is None:
@@ -47,17 +46,5 @@ def load_sampler(folder: str | Path, name: str, checkpoint: str = "last") -> "Sa
     target = str(known[name].get("_target_")) if isinstance(known[name], dict) else ""
     refuse_target(f"evaluation.samplers.{name}", target, f"{home / EVALUATION}: {name}: {target}")
     path = stored.samplers / f"{name}.safetensors"
-    try:
-        sampler: Sampler = get_class(target).load(path)  # type: ignore[attr-defined]
-    except UNREADABLE as error:
-        reason = " ".join(str(error).split())
-        raise InputError(
-            f"{path}: cannot be read: {reason}; python evaluate.py run={folder} writes it anew"
-        ) from error
-    dims = sampler.draw(1, torch.Generator()).shape[1]
-    if dims != stored.record.latent_dim:
-        raise InputError(
-            f"{path}: draws codes of {dims} dimensions, the model's have"
-            f" {stored.record.latent_dim}; python evaluate.py run={folder} writes it anew"
-        )
-    return sampler
+    again = f"python evaluate.py run={folder} writes it anew"
+    return read_sampler(get_class(target), path, stored.record.latent_dim, again)
