@@ -15,7 +15,7 @@ from conftest import SHORT, SMALL, build, compose_train
 from torch import nn
 
 from autoencoders.data import Examples, to_floats
-from autoencoders.data.base import Batches
+from autoencoders.data.batches import Batches
 from autoencoders.distributions import NormalPosterior
 from train import train
 

@@ -9,6 +9,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torchmetrics.image.fid import FrechetInceptionDistance
 from torchmetrics.image.kid import KernelInceptionDistance
 
+from autoencoders.data import Examples
 from autoencoders.metrics import distances
 from autoencoders.metrics.base import Quantity
 from autoencoders.metrics.distances import (
@@ -219,6 +220,19 @@ def test_nearest_of_values_far_from_the_origin():
     distances, indices = nearest(train[copied], train)
     assert torch.equal(indices, copied)
     assert distances.max() == 0
+
+
+def test_the_nearest_among_rows_of_a_store(monkeypatch):
+    """Read block by block, never as a whole."""
+    generator = torch.Generator().manual_seed(0)
+    stored = torch.randint(256, (300, 1, 4, 4), generator=generator, dtype=torch.uint8)
+    rows = torch.randperm(300, generator=generator)[:200]
+    examples = Examples(stored, rows=rows)
+    monkeypatch.setattr(distances, "NUMBERS", 16 * 30)
+    monkeypatch.setattr(Examples, "values", property(lambda self: pytest.fail("copied")))
+    found = nearest(stored[:50], examples.blockwise)
+    expected = nearest(stored[:50], stored[rows])
+    assert all(map(torch.equal, found, expected))
 
 
 def test_one_example_far_out_leaves_the_others_their_nearest():

@@ -8,8 +8,9 @@ from autoencoders.data.digits import Digits
 from autoencoders.data.examples import Batch, Examples, to_floats
 from autoencoders.data.folder import Folder
 from autoencoders.data.mnist import MNIST, FashionMNIST
+from autoencoders.data.pbmc import PBMC
 from autoencoders.data.svhn import SVHN
-from autoencoders.data.table import PBMC, Table
+from autoencoders.data.table import Table
 
 __all__ = [
     "CIFAR10",

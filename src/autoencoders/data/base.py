@@ -1,7 +1,6 @@
 """Data held in memory and served in batches."""
 
 import math
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -12,8 +11,8 @@ from pydantic import Field, NonNegativeInt, validate_call
 from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
 from torch.utils.data import DataLoader
-from torch.utils.data.distributed import DistributedSampler
 
+from autoencoders.data.batches import Batches, as_it_is, place_for
 from autoencoders.data.examples import Batch, Examples, join, scaled, to_floats
 from autoencoders.data.manifest import (
     SPLITS,
@@ -35,56 +34,6 @@ Kind = Literal["image", "series", "vector"]
 # The dimensions of one example of each kind.
 DIMENSIONS: dict[Kind, str] = {"image": "CHW", "series": "CT", "vector": "D"}
 THINGS: dict[Kind, str] = {"image": "images", "series": "series", "vector": "rows"}
-
-
-class Batches(DistributedSampler):
-    """Whole batches' indices, (batch_size,) each, on the device where the examples lie.
-
-    In training, the order is a function of the seed and the epoch, which Lightning tells; where
-    the examples do not divide among processes, some come twice, so that no process waits for
-    another. In evaluation each example comes once.
-
-    Args:
-        examples: what is indexed.
-        batch_size: examples a batch.
-        shuffle: for training.
-        repeat: keep the first epoch's order in every epoch.
-        seed: of the order.
-        rank, world_size: this process, of how many.
-    """
-
-    def __init__(
-        self,
-        examples: Examples,
-        batch_size: int,
-        *,
-        shuffle: bool,
-        repeat: bool = False,
-        seed: int = 0,
-        rank: int = 0,
-        world_size: int = 1,
-    ) -> None:
-        super().__init__(examples, world_size, rank, shuffle, seed)
-        self.examples = examples
-        self.batch_size = batch_size
-        self.repeat = repeat
-
-    def set_epoch(self, epoch: int) -> None:
-        super().set_epoch(0 if self.repeat else epoch)
-
-    def __iter__(self) -> Iterator[Any]:
-        order = super().__iter__() if self.shuffle else self._mine()
-        batches = torch.tensor(list(order)).to(self.examples.stored.device).split(self.batch_size)
-        yield from batches[: len(self)]
-
-    def __len__(self) -> int:
-        n = self.num_samples if self.shuffle else len(self._mine())
-        full, rest = divmod(n, self.batch_size)
-        # Batch normalization has nothing to normalise over in a last batch of one example.
-        return full + (rest > (1 if self.shuffle else 0))
-
-    def _mine(self) -> range:
-        return range(self.rank, len(self.examples), self.num_replicas)
 
 
 class DataModule(pl.LightningDataModule):
@@ -395,7 +344,7 @@ class DataModule(pl.LightningDataModule):
     ) -> Batches:
         place: dict[str, int] = {}
         if self.trainer:
-            examples = examples.to(_place(examples, self.trainer.strategy.root_device))
+            examples = examples.to(place_for(examples, self.trainer.strategy.root_device))
             place = {"rank": self.trainer.global_rank, "world_size": self.trainer.world_size}
             processes = self.trainer.world_size
             if not shuffle and len(examples) < processes:  # one would wait for the others for ever
@@ -415,7 +364,7 @@ class DataModule(pl.LightningDataModule):
             batches.examples,
             batch_size=None,
             sampler=batches,
-            collate_fn=_identity,
+            collate_fn=as_it_is,
             generator=generator,
         )
 
@@ -426,16 +375,3 @@ def _size(shape: tuple[int, ...], kind: Kind) -> str:
         channels, height, width = shape
         return f"{height}x{width}x{channels}"
     return f"{shape[0]} columns" if kind == "vector" else f"{shape[0]} channels of {shape[1]} steps"
-
-
-def _place(examples: Examples, device: torch.device) -> torch.device:
-    """Where a data set lies: on the GPU that trains, if that leaves most of its memory free."""
-    if device.type != "cuda":
-        return torch.device("cpu")
-    free, _ = torch.cuda.mem_get_info(device)
-    return device if len(examples) * examples[0].x.nbytes < free / 4 else torch.device("cpu")
-
-
-def _identity(batch: Any) -> Any:
-    """The collation of what `Batches` has put together already."""
-    return batch

@@ -6,6 +6,7 @@ Images stay uint8, vectors float32: a batch is one indexing operation, and image
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -86,6 +87,11 @@ class Examples(Dataset):
         return self.stored if self.rows is None else self.stored[self.rows]
 
     @property
+    def blockwise(self) -> "Tensor | Indexed":
+        """The same without a copy, for who takes a block at a time."""
+        return self.stored if self.rows is None else Indexed(self.stored, self.rows)
+
+    @property
     def shape(self) -> tuple[int, ...]:
         """Of one example."""
         return tuple(self.stored.shape[1:])
@@ -141,6 +147,21 @@ class Examples(Dataset):
             names=self.names,
             digests=self._digests,
         )
+
+
+@dataclass(frozen=True)
+class Indexed:
+    """Some rows of what is stored, read when they are asked for: for who goes through examples in
+    blocks, however many there are."""
+
+    stored: Tensor
+    rows: Tensor
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: Any) -> Tensor:
+        return self.stored[self.rows[index]]
 
 
 def join(parts: Sequence[Examples]) -> Examples:

@@ -43,10 +43,10 @@ def choose(examples: Examples, n: int, generator: torch.Generator) -> Examples:
 def closest(generated: Sample, train: Examples) -> Closest:
     """Of generated examples those nearest to a training example, of each class as many, CLOSEST in
     all."""
-    values, (distances, indices) = generated.values, generated.nearest(train.values)
+    values, (distances, indices) = generated.values, generated.nearest(train.blockwise)
     chosen = first_of_each_class(distances.argsort(), train.labels[indices], CLOSEST)
     near = indices[chosen]
-    return Closest(values[chosen], train.values[near], train.labels[near], distances[chosen])
+    return Closest(values[chosen], train.blockwise[near], train.labels[near], distances[chosen])
 
 
 def first_of_each_class(order: Tensor, labels: Tensor, n: int) -> Tensor:

@@ -45,7 +45,7 @@ class Measurements:
         self.real = self._sample(real.values)
         self.labels = real.labels
         self.factors = real.factors
-        self.train = train.values
+        self.train = train.blockwise
         self.metrics: dict[str, float] = {}
         self.left_out: dict[str, list[str]] = {}  # of what, by what and why
         self.errors: list[str] = []

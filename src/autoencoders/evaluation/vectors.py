@@ -55,10 +55,10 @@ def marker_features(
 ) -> Figure:
     """Each class's markers, in real examples above generated ones of the first sampler, which are
     given the class of their nearest training example."""
-    chosen = markers(data.train.values, data.train.labels)
+    chosen = markers(data.reference.values, data.reference.labels)
     sampler, generated = next(iter(evaluation.generated.items()))
     generated = generated[:SHOWN]
-    labels = data.train.labels[nearest(generated, data.train.values)[1]]
+    labels = data.train.labels[nearest(generated, data.train.blockwise)[1]]
     real = evaluation.real
     blocks = [
         Block("real examples", real.values[:SHOWN, chosen], real.labels[:SHOWN]),

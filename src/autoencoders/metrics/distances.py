@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from autoencoders.data import to_floats
+from autoencoders.data.examples import Indexed, to_floats
 
 BLOCK = 1000  # rows of a distance matrix that are held at once
 SAME = 1e-6  # of a point's size: a nearer one equals it, in the digits that a product keeps
@@ -141,13 +141,13 @@ def overlap(
     )
 
 
-def nearest(values: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
+def nearest(values: Tensor, others: Tensor | Indexed) -> tuple[Tensor, Tensor]:
     """Distance to and index of each example's nearest among others: a memorised one is at 0.
 
     Both in blocks, so that a large training set is never in floats as a whole.
 
     Args:
-        values, others: (N, *shape) and (M, *shape), as `Examples.values` holds them.
+        values, others: (N, *shape) and (M, *shape), as `Examples.values` and `blockwise` hold them.
 
     Returns:
         Root mean squared differences per dimension, (N,), and indices into `others`, (N,).

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+from autoencoders.data.examples import Indexed
 from autoencoders.metrics.base import Metric, Quantity
 from autoencoders.metrics.distances import (
     class_shares,
@@ -49,7 +50,7 @@ class Sample:
             self._similarity = similarity(self.features)
         return self._similarity
 
-    def nearest(self, train: Tensor) -> tuple[Tensor, Tensor]:
+    def nearest(self, train: Tensor | Indexed) -> tuple[Tensor, Tensor]:
         """Of the first SEARCHED examples, among all training values (N, *shape), always the same
         ones."""
         if self._nearest is None:
@@ -63,7 +64,7 @@ class ExampleSets(NamedTuple):
 
     generated: Sample
     real: Sample
-    train: Tensor
+    train: Tensor | Indexed
     neighbours: int = 5
 
 
