@@ -15,7 +15,7 @@ from autoencoders.runs.state import mark
 
 def test_the_scripts_are_found_in_the_repository():
     assert ROOT == FOLDER
-    scripts = ("train", "evaluate", "compare", "export")
+    scripts = ("train", "evaluate", "compare", "export", "encode")
     assert all((FOLDER / f"{name}.py").exists() for name in scripts)
 
 

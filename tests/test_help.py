@@ -47,7 +47,7 @@ def test_every_key_is_explained(group, choice, shown):
     assert unexplained(shown("train", f"{group}={choice}")) == []
 
 
-@pytest.mark.parametrize("script", ["train", "evaluate", "compare", "export"])
+@pytest.mark.parametrize("script", ["train", "evaluate", "compare", "export", "encode"])
 def test_every_script_shows_its_groups_and_keys(script, tmp_path):
     done = run_script(f"{script}.py", "--help", cwd=tmp_path, **PATH)
     assert done.returncode == 0, done.stderr
@@ -56,12 +56,16 @@ def test_every_script_shows_its_groups_and_keys(script, tmp_path):
         "evaluate": ("logger", "sampler"),
         "compare": ("dataset",),
         "export": (),
+        "encode": (),
     }[script]
     for group in groups:
         assert f"{group}: {', '.join(choices(group))}\n    " in done.stdout
-    keys = {"train": "seed: 0", "compare": "runs: []", "export": "run: ???"}.get(
-        script, "run: null"
-    )
+    keys = {
+        "train": "seed: 0",
+        "compare": "runs: []",
+        "export": "run: ???",
+        "encode": "input: ???",
+    }.get(script, "run: null")
     assert re.search(rf"^{re.escape(keys)} +# \w", done.stdout, re.MULTILINE)
     assert not list(tmp_path.iterdir())
 

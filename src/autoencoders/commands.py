@@ -1,6 +1,5 @@
-"""The console commands `autoencoders-train`, `-evaluate`, `-compare` and `-export`: train.py and
-the other scripts, wherever this package is installed. What they write goes below the current
-folder.
+"""The scripts as console commands, `autoencoders-train` and so on, wherever this package is
+installed. What they write goes below the current folder.
 """
 
 import os
@@ -34,3 +33,7 @@ def compare() -> None:
 
 def export() -> None:
     runpy.run_path(str(FOLDER / "export.py"), run_name="__main__")
+
+
+def encode() -> None:
+    runpy.run_path(str(FOLDER / "encode.py"), run_name="__main__")

@@ -238,6 +238,17 @@ def are_counts(scanned: Scan, path: Path, normalise: bool) -> bool:
     return counts
 
 
+def refuse_no_counts(scanned: Scan, fitted: Preprocessing, path: Path) -> None:
+    """Raise InputError where a model of raw counts is given something else, which would be
+    normalised once more."""
+    if fitted.counts and (scanned.negative or not scanned.whole):
+        what = scanned.negative or "there are fractions"
+        raise InputError(
+            f"dataset.path={path}: {what}, but the run was trained on raw counts, which it"
+            " normalises; give counts (dataset.layer= chooses them where a file has several)"
+        )
+
+
 def medians_of(
     matrix: Matrix, columns: Preprocessing, scanned: Scan, train: np.ndarray, path: Path
 ) -> dict[str, float]:

@@ -1,6 +1,6 @@
 """Tables of numbers: gene expression, or any matrix in a file of the user's."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -155,10 +155,25 @@ class Table(DataModule):
 
     @property
     def reader(self) -> dict[str, Any]:
-        """The arguments that say how a file is laid out, and what becomes of missing cells."""
+        """The arguments that say how a file is laid out, what names the classes, and what becomes
+        of missing cells."""
         options = asdict(self.reading)
         del options["annotations"]
-        return {"layer": self.layer, "missing": self.wishes.missing, **options}
+        own = {"labels": self.labels, "layer": self.layer, "missing": self.wishes.missing}
+        return {**own, **options}
+
+    def read_all(self, described: Mapping[str, Any]) -> Rows:
+        """Every row of the file, as the rows of a run's data become vectors; `remarks` and
+        `left_out` say what was found.
+
+        Args:
+            described: the preprocessing that the run has recorded.
+
+        Raises:
+            InputError: the file cannot be read, or lacks a column that the run has.
+        """
+        with self._open(self.path, self.reading) as (matrix, path):
+            return self._vectors(matrix, path, self._as_described(described, matrix, path))
 
     def in_units(self, x: Tensor) -> Tensor:
         fitted = Preprocessing(**self.preprocessing)
@@ -224,7 +239,12 @@ class Table(DataModule):
         """That of the run that the table is read for."""
         if self.recorded is None:
             return None
-        described = self.recorded.description.preprocessing
+        return self._as_described(self.recorded.description.preprocessing, matrix, path)
+
+    def _as_described(
+        self, described: Mapping[str, Any], matrix: Matrix, path: Path
+    ) -> Preprocessing:
+        """What a run has recorded, held against a matrix."""
         fitted: Preprocessing = TypeAdapter(Preprocessing).validate_python(described)
         self.remarks += [*matrix.remarks, *fitted.check(matrix, path)]
         columns = [*matrix.columns, *matrix.text_columns]
@@ -251,6 +271,7 @@ class Table(DataModule):
     def _vectors(self, matrix: Matrix, path: Path, fitted: Preprocessing) -> Rows:
         """A file's rows as vectors: in memory, or if it does not hold them, mapped from disk."""
         scanned = fitting.scan(matrix, fitted, path)
+        fitting.refuse_no_counts(scanned, fitted, path)
         kept = fitting.complete_rows(scanned, fitted, path, self.wishes.missing)
         names = np.array(matrix.rows, dtype=object)[kept]
         if dropped := [str(name) for name, keep in zip(matrix.rows, kept, strict=True) if not keep]:

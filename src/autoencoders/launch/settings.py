@@ -121,6 +121,18 @@ class ExportKeys(BaseModel, strict=True):
     checkpoint: Annotated[str, Field(pattern=r"^\w[\w.=-]*$")] = "last"
 
 
+class EncodeKeys(ExportKeys, strict=True):
+    """Of encode.py."""
+
+    input: Any = None
+    output: Any = None
+    labels: str | None = None
+    anomalies: str | list[str] | None = None
+    reconstructions: bool = False
+    batch_size: PositiveInt = 1000
+    dataset: dict[str, Any] = {}
+
+
 class CompareKeys(BaseModel, strict=True):
     """Of compare.py; a data set brings a network and settings of models along, which are unused."""
 

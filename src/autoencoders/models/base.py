@@ -9,9 +9,10 @@ from typing import Annotated, Any, ClassVar, Literal
 import torch
 import torch.nn.functional as F
 from pydantic import ConfigDict, Field, NonNegativeInt, PositiveInt, validate_call
+from rich.progress import track
 from torch import Tensor
 
-from autoencoders.data import Batch
+from autoencoders.data import Batch, Examples
 from autoencoders.data.examples import as_batch
 from autoencoders.distributions import Bernoulli, NormalPrior, PointPosterior, Posterior, Prior
 from autoencoders.distributions.likelihoods import CostArgument, make_cost
@@ -154,6 +155,34 @@ class AutoEncoder(Optimized):
         """
         with inference(self):
             return self.posterior(Batch(x, labels, covariates)).mean
+
+    def embed(
+        self,
+        data: Examples | Tensor,
+        labels: Tensor | None = None,
+        *,
+        batch_size: PositiveInt = 1000,
+        progress: bool = False,
+        **covariates: Tensor,
+    ) -> Tensor:
+        """Codes of any number of examples, (N, latent_dim) on the CPU, encoded batch by batch.
+
+        Args:
+            data: examples, or x (N, *shape); images of bytes are scaled as in training.
+            labels, covariates: of x, for a model that needs them, see `encode`.
+            progress: whether a bar shows it.
+        """
+        if self.conditional and labels is None and isinstance(data, Tensor):
+            raise ValueError(f"{self.label} needs the labels: embed(x, labels)")
+        if isinstance(data, Examples):
+            examples = data
+        else:
+            examples = Examples(data, labels, covariates=covariates)
+        batches = examples.batches(batch_size, self.device)
+        steps = -(-len(examples) // batch_size)
+        shown = track(batches, "encoding", steps, disable=not progress)
+        codes = [self.encode(batch.x, **batch.given).cpu() for batch in shown]
+        return torch.cat(codes) if codes else torch.empty(0, self.latent_dim)
 
     def decode(self, z: Tensor, labels: Tensor | None = None, **covariates: Tensor) -> Tensor:
         """Codes (B, latent_dim) -> x_hat (B, *shape), in the data's space.
