@@ -56,13 +56,13 @@ def test_what_is_there_is_taken_for_a_path(name, tmp_path, monkeypatch):
 
 def test_a_multirun_takes_several(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for name in ("photos (1)", "2024", "it's"):
+    for name in ("photos (1)", "2024", "it's, a=[b]"):
         Path(name).mkdir()
-    arguments = ["-m", "dataset.path=photos (1),2024,it's"]
+    arguments = ["-m", "dataset.path=photos (1),2024,it's, a=[b]"]
     overrides.quote_paths(arguments)
     parse = OverridesParser.create().parse_override
     jobs = [f"k={value}" for value in parse(arguments[1]).sweep_string_iterator()]
-    assert [parse(job).value() for job in jobs] == ["photos (1)", "2024", "it's"]
+    assert [parse(job).value() for job in jobs] == ["photos (1)", "2024", "it's, a=[b]"]
 
 
 def test_a_jobs_folder_is_typed_as_it_is_called(tmp_path, monkeypatch):

@@ -6,11 +6,14 @@ of its yellow, which is faint on white, and two more for ten classes.
 
 import re
 import textwrap
+import warnings
+from functools import cache
 from typing import BinaryIO
 
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.font_manager import fontManager
 from matplotlib.text import Text
 from matplotlib.ticker import LogLocator, NullFormatter
 
@@ -28,6 +31,11 @@ PALETTE = (
 )
 INK = "#333333"
 OTHERS = "#d5d5d5"  # what is of no class
+# With the letters of East Asia, as systems bring them.
+FONTS = (
+    *("Noto Sans CJK JP", "Noto Sans CJK SC", "Source Han Sans", "WenQuanYi Zen Hei", "IPAGothic"),
+    *("Hiragino Sans", "PingFang SC", "Yu Gothic", "Microsoft YaHei", "Malgun Gothic"),
+)
 LINE = 0.14  # inches of a footnote's line
 
 
@@ -68,7 +76,19 @@ def label_plainly(axis: Axis) -> None:
 
 
 def save(figure: Figure, file: BinaryIO, dpi: int) -> None:
-    """Write a figure as PNG, its names and values as they are: a `$` begins no formula."""
+    """Write a figure as PNG, its names and values as they are: a `$` begins no formula, and what
+    the font lacks is looked for in others that are installed."""
     for text in figure.findobj(Text):
         text.set_parse_math(False)
-    figure.savefig(file, format="png", dpi=dpi)
+        if not text.get_text().isascii():
+            text.set_fontfamily([*text.get_fontfamily(), *further_fonts()])
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # it is a box, which all can see
+        figure.savefig(file, format="png", dpi=dpi)
+
+
+@cache
+def further_fonts() -> list[str]:
+    """Installed fonts with the letters of other scripts."""
+    installed = {font.name for font in fontManager.ttflist}
+    return [name for name in FONTS if name in installed]

@@ -21,12 +21,10 @@ def quote_paths(arguments: list[str]) -> None:
         key, _, value = argument.partition("=")
         if key.lstrip("+") not in PATHS or not value:
             continue
-        parts = value.split(",") if multirun else [value]
         if path := _there(value):
             arguments[i] = path_override(key, path)
-        elif paths := [path for part in parts if (path := _there(part))]:
-            if len(paths) == len(parts):
-                arguments[i] = f"{key}={','.join(map(_quoted, paths))}"
+        elif multirun and (paths := _several(value)):
+            arguments[i] = f"{key}={','.join(map(_quoted, paths))}"
         elif not _is_readable(argument):
             arguments[i] = path_override(key, Path(value))
 
@@ -46,6 +44,18 @@ def _there(text: str) -> Path | None:
     if not path.exists() and text.startswith("~/"):
         path = path.expanduser()
     return path if text and path.exists() else None
+
+
+def _several(text: str) -> list[Path]:
+    """What is there of the paths between commas, which may have commas themselves; none unless all
+    are there."""
+    paths, started = [], ""
+    for part in text.split(","):
+        started = f"{started},{part}" if started else part
+        if path := _there(started):
+            paths.append(path)
+            started = ""
+    return [] if started else paths
 
 
 def _quoted(path: Path) -> str:
