@@ -361,6 +361,12 @@ class Malicious:
         return os.system, ("touch pwned",)
 
 
+def without_validation(folder):
+    """A run of before version 0.2, which knows its split by its config alone."""
+    changed("dataset.val_size", 0)(folder)
+    (folder / "run/data.json").unlink()
+
+
 def twice(folder):
     """A second run, evaluated with another seed."""
     shutil.copytree(folder / "run", folder / "other")
@@ -480,7 +486,7 @@ COMMANDS: list[tuple[str, Spoil, list[str]]] = [
     ("evaluate.py run=run evaluation.neighbors=3", nothing, ["did you mean neighbours?"]),
     (
         "evaluate.py run=run evaluation.split=val",
-        changed("dataset.val_size", 0),
+        without_validation,
         ["evaluation.split=val: there is no validation set with dataset.val_size=0"],
     ),
     (

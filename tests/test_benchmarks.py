@@ -83,9 +83,7 @@ def test_memory(tmp_path):
 
 @pytest.mark.slow
 def test_preparation(tmp_path):
-    kinds = ["folder", "table", "npy", "h5ad"]
-    kinds += ["avatars"] if find_spec("robohash") else []
-    kinds += ["pbmc"] if find_spec("scanpy") else []
+    kinds = ["folder", "npy", "h5ad"]
     rows = measured("preparation.py", "--examples", "30", "--kinds", *kinds, cwd=tmp_path)
     assert [row["`dataset=`"] for row in rows] == kinds
     assert all(number(row[column]) >= 0 for row in rows for column in ("seconds", "again"))

@@ -228,7 +228,7 @@ def test_an_evaluation_goes_where_it_is_told(run, no_figures):
 
 def test_none_leaves_the_runs_own_files_alone(tmp_path, recwarn):
     short_run(tmp_path, "logger=none")
-    files = {"metrics.json", "evaluation.json", "run.json"}
+    files = {"metrics.json", "evaluation.json", "run.json", "data.json", "data.npz"}
     folders = {".hydra", "checkpoints", "evaluations"}
     assert {path.name for path in tmp_path.iterdir()} == files | folders
     assert not [w for w in recwarn if "logger" in str(w.message)]

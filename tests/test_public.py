@@ -36,6 +36,7 @@ def test_the_package_is_imported_without_torch():
     assert done.stdout == "[]\n"
 
 
+@pytest.mark.slow  # mypy reads all of torch, unless it has done so before
 def test_a_type_checker_knows_the_names_and_refuses_others(tmp_path):
     assert (ROOT / "src/autoencoders/py.typed").exists()
     file = tmp_path / "user.py"
