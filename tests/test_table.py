@@ -397,6 +397,12 @@ def test_the_commands_on_vectors(tmp_path):
     assert {"embeddings", "feature_errors", "feature_moments", "marker_features"} < drawn
     assert not {"samples", "reconstructions"} & drawn
     assert (folder / "1/projector_config.pbtxt").exists()
+    (metadata,) = (folder / "1").rglob("metadata.tsv")
+    head, *cells = (line.split("\t") for line in metadata.read_text().splitlines())
+    assert head == ["class", "name"]
+    test = load_run(folder / "1").data.test
+    assert {name for _, name in cells} <= set(test.names)
+    assert len(cells) > 50
     assert not list((folder / "1").rglob("sprite.png"))  # thumbnails
     done = run_script("compare.py", f"multirun={folder}", "folder=compared", cwd=tmp_path)
     assert done.returncode == 0, done.stderr

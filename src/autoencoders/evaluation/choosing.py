@@ -19,12 +19,14 @@ class Closest(NamedTuple):
     generated, train: (n, *shape) each, as `Examples.values` holds them.
     labels: the training examples' classes, (n,).
     distances: root mean squared difference per dimension of each pair, (n,).
+    names: what the training examples are called; empty if they have no names.
     """
 
     generated: Tensor
     train: Tensor
     labels: Tensor
     distances: Tensor
+    names: list[str]
 
 
 def stream(seed: int, use: str) -> torch.Generator:
@@ -46,7 +48,9 @@ def closest(generated: Sample, train: Examples) -> Closest:
     values, (distances, indices) = generated.values, generated.nearest(train.blockwise)
     chosen = first_of_each_class(distances.argsort(), train.labels[indices], CLOSEST)
     near = indices[chosen]
-    return Closest(values[chosen], train.blockwise[near], train.labels[near], distances[chosen])
+    names = [] if train.names is None else train.names[near.numpy()].tolist()
+    theirs = train.blockwise[near]
+    return Closest(values[chosen], theirs, train.labels[near], distances[chosen], names)
 
 
 def first_of_each_class(order: Tensor, labels: Tensor, n: int) -> Tensor:

@@ -101,16 +101,24 @@ def class_shares(model: AutoEncoder, data: DataModule, evaluation: Evaluation, n
 def nearest_training_images(
     model: AutoEncoder, data: DataModule, evaluation: Evaluation, note: str
 ) -> Figure:
-    generated, train, labels, distances = evaluation.closest
+    generated, train, labels, distances, files = evaluation.closest
     near, theirs = (data.pixels(to_floats(values)) for values in (generated, train))
     rows = [("samples", near), ("nearest training\nimages", theirs)]
     names = [data.class_name(label) for label in labels.tolist()]
     captions = [f"{name}\n{d:.3f}" for name, d in zip(names, distances.tolist(), strict=True)]
+    if files:
+        captions = [f"{c}\n{short(file)}" for c, file in zip(captions, files, strict=True)]
     title = f"{heading(model, data)}: of each class, the sample nearest to a training image"
     below = "below: the training image's class and the root mean squared difference per pixel"
     held_out = evaluation.metrics.get(f"{HELD_OUT}/nearest_train")
     of_test = f" (on average of unseen real images: {held_out:.3f})" if held_out else ""
     return images.image_rows(rows, title, f"{below}{of_test}; {note}", captions)
+
+
+def short(name: str, length: int = 12) -> str:
+    """The end of a file's name, after its folders."""
+    last = name.rpartition("/")[2]
+    return last if len(last) <= length else f"…{last[1 - length :]}"
 
 
 def by_class(model: AutoEncoder, data: DataModule, sampler: Sampler, note: str) -> Figure:

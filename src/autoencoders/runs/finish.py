@@ -192,12 +192,19 @@ def _project(board: Any, measured: Evaluation, data: DataModule, epoch: int) -> 
     """Show the test codes in TensorBoard's projector."""
     codes = measured.codes.mean[:PROJECTED]
     x, labels = measured.real.values[: len(codes)], measured.real.labels[: len(codes)]
-    names = [data.class_name(label) for label in labels.tolist()] if data.class_names else None
+    classes = [data.class_name(label) for label in labels.tolist()] if data.class_names else None
     images = (
-        thumbnails(data.pixels(to_floats(x)), labels, bool(names)) if data.kind == "image" else None
+        thumbnails(data.pixels(to_floats(x)), labels, bool(classes))
+        if data.kind == "image"
+        else None
     )
     tag = f"{measured.conditions['split']} codes"
-    board.add_embedding(codes, names, images, epoch, tag)
+    names = None if measured.real.names is None else measured.real.names[: len(codes)].tolist()
+    if classes and names:
+        rows = list(map(list, zip(classes, names, strict=True)))
+        board.add_embedding(codes, rows, images, epoch, tag, metadata_header=["class", "name"])
+    else:
+        board.add_embedding(codes, classes or names, images, epoch, tag)
 
 
 def thumbnails(x: Tensor, labels: Tensor, classes: bool) -> Tensor:
