@@ -25,12 +25,13 @@ if TYPE_CHECKING:
     from autoencoders.export import DataConfig
 
 
-def export(run_folder: Path, checkpoint: str) -> Path:
+def export(run_folder: Path, checkpoint: str, onnx: bool = True) -> Path:
     """Write a finished run's model into the folder export/ of the run, for others to load.
 
     Args:
         run_folder: the run's.
         checkpoint: `last`, `best`, or another in its checkpoints/.
+        onnx: also encoder.onnx and decoder.onnx, if what writes them is installed.
 
     Returns:
         The export's folder.
@@ -64,7 +65,8 @@ def export(run_folder: Path, checkpoint: str) -> Path:
     text = card_of(run, data, stored, inventory, figures)
     config = config_of(run.model, data, {name: settings[name] for name in samplers})
     folder = run_folder / EXPORT
-    write_export(Export(run.model, config, samplers, text, figures), folder)
+    for line in write_export(Export(run.model, config, samplers, text, figures), folder, onnx):
+        print(line)
     for file in sorted(path for path in folder.rglob("*") if path.is_file()):
         console().print(f"{file.stat().st_size / 1e6:8.2f} MB  {shown(file)}")
     return folder
@@ -120,7 +122,7 @@ def main(cfg: DictConfig) -> None:
         refuse_unfinished(f"run={cfg.run}", run_folder)
         print(f"exporting {cfg.checkpoint} of {shown(run_folder)}", flush=True)
         with lock(run_folder), writing_into(run_folder):
-            export(run_folder, cfg.checkpoint)
+            export(run_folder, cfg.checkpoint, cfg.onnx)
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ def table_run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("table")
     data = ("dataset=table", f"dataset.path={matrix_file()}", "dataset.standardise=true")
     run_here("train.py", "model=vae", *data, "dataset.val_size=20", *BRIEF, cwd=folder)
-    run_here("export.py", "run=run", cwd=folder)
+    run_here("export.py", "run=run", "onnx=false", cwd=folder)
     return folder / "run"
 
 
@@ -37,7 +37,7 @@ def image_run(tmp_path_factory):
     data = ("dataset=folder", "dataset.path=images", "dataset.image_size=16", "dataset.val_size=10")
     shape = ("dataset.test_share=0.3", "dataset.fit=pad")
     run_here("train.py", "model=ae", *data, *shape, *BRIEF, cwd=folder)
-    run_here("export.py", "run=run", cwd=folder)
+    run_here("export.py", "run=run", "onnx=false", cwd=folder)
     return folder / "run"
 
 

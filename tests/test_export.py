@@ -1,5 +1,6 @@
 """A finished run in other people's hands: export.py, and what reads an export."""
 
+import importlib.util
 import json
 import shutil
 import subprocess
@@ -17,9 +18,13 @@ import autoencoders
 import autoencoders.models
 from autoencoders.errors import InputError
 from autoencoders.export import DataConfig, Export, config_of, load_export, write_export
+from autoencoders.export.onnx_files import NEEDED, write_onnx
 from autoencoders.models import VAE, AutoEncoder
 from autoencoders.samplers import Mixture
 
+with_onnx = pytest.mark.skipif(
+    any(importlib.util.find_spec(name) is None for name in NEEDED), reason="needs the extra onnx"
+)
 MODELS = exported(autoencoders.models, AutoEncoder)
 # Packages of the project that a model from an export does without.
 NOT_NEEDED = (
@@ -52,7 +57,7 @@ def written(finished, tmp_path_factory):
     """The run of `finished` with its export; not to be spoiled."""
     folder = tmp_path_factory.mktemp("written")
     run = Path(shutil.copytree(finished, folder / "run"))
-    (folder / "printed").write_text(run_here("export.py", "run=run", cwd=folder))
+    (folder / "printed").write_text(run_here("export.py", "run=run", "onnx=false", cwd=folder))
     return run
 
 
@@ -171,9 +176,9 @@ def test_a_runs_folder_gives_its_last_weights(written):
 
 
 def test_another_checkpoint_in_the_place_of_an_earlier_export(run):
-    run_here("export.py", "run=run", cwd=run.parent)
+    run_here("export.py", "run=run", "onnx=false", cwd=run.parent)
     (run / "export/of_an_earlier_version").touch()
-    printed = run_here("export.py", "run=run", "checkpoint=best", cwd=run.parent)
+    printed = run_here("export.py", "run=run", "checkpoint=best", "onnx=false", cwd=run.parent)
     assert "no samplers to export: python evaluate.py ckpt_path=" in printed
     best = torch.load(run / "checkpoints/best.ckpt", weights_only=True)["state_dict"]
     tensors = load_file(run / "export/model.safetensors")
@@ -205,7 +210,7 @@ def test_bad_input_is_one_line(run):
 
 
 def test_what_cannot_be_written_leaves_the_earlier_export(run, monkeypatch):
-    run_here("export.py", "run=run", cwd=run.parent)
+    run_here("export.py", "run=run", "onnx=false", cwd=run.parent)
     before = (run / "export/config.json").read_bytes()
 
     def full(*arguments, **options):
@@ -351,3 +356,122 @@ def test_half_precision_is_read(export):
         ),
     )
     assert next(load_export(export).parameters()).dtype == torch.float32
+
+
+def numbers_of(file, **inputs):
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+    return torch.from_numpy(session.run(None, {k: v.numpy() for k, v in inputs.items()})[0])
+
+
+@with_onnx
+@pytest.mark.slow
+@pytest.mark.parametrize("model_class", MODELS, ids=lambda c: c.__name__)
+def test_onnx_computes_what_torch_does(model_class, tmp_path):
+    """On batches of other sizes than the one that it was written with."""
+    import onnx
+
+    torch.manual_seed(0)
+    model = small(model_class).eval()
+    config = config_of(model, DataConfig(class_names=("a", "ß")), {})
+    assert write_onnx(model, config, tmp_path) == []
+    assert {path.name for path in tmp_path.iterdir()} == {"encoder.onnx", "decoder.onnx"}
+    for n in (1, 7):
+        x, labels = torch.rand(n, *SHAPE), given(model, n)
+        z = model.encode(x, **labels)
+        codes = numbers_of(tmp_path / "encoder.onnx", x=x, **labels)
+        assert (codes - z).abs().max() <= 1e-4 * z.abs().max()
+        x_hat = numbers_of(tmp_path / "decoder.onnx", z=z, **labels)
+        torch.testing.assert_close(x_hat, model.decode(z, **labels), rtol=0, atol=1e-5)
+    known = onnx.load(tmp_path / "encoder.onnx").metadata_props
+    known = {entry.key: json.loads(entry.value) for entry in known}
+    assert known["class_names"] == ["a", "ß"]
+    assert known["values"] == "float32 in [0, 1]: bytes divided by 255"
+    assert known["shape"] == [1, 28, 28]
+
+
+@with_onnx
+@pytest.mark.slow
+def test_a_part_that_onnx_has_no_form_for_is_left_out(tmp_path):
+    class Odd(torch.nn.Module):
+        def forward(self, z):
+            return torch.from_numpy(z.numpy()).view(len(z), *SHAPE)
+
+    model = small(VAE).eval()
+    model.decoder = Odd()
+    (line,) = write_onnx(model, config_of(model, DataConfig(), {}), tmp_path)
+    assert line.startswith("decoder.onnx is left out: ")
+    assert {path.name for path in tmp_path.iterdir()} == {"encoder.onnx"}
+
+
+def test_without_the_extra_all_else_is_exported(run, monkeypatch):
+    monkeypatch.setattr("autoencoders.export.onnx_files.NEEDED", ("no_such_package",))
+    printed = run_here("export.py", "run=run", cwd=run.parent)
+    assert "left out: they need no_such_package: pip install -e '.[onnx]'" in printed
+    assert (run / "export/model.safetensors").exists()
+    assert not list(run.glob("export/*.onnx"))
+
+
+def test_the_hubs_own_mixin_reads_the_files(export):
+    """They are laid out as it writes them: it needs no word of ours but the two keys beside the
+    constructor's arguments."""
+    hub = pytest.importorskip("huggingface_hub")
+
+    class OfHub(autoencoders.WAEGAN, hub.PyTorchModelHubMixin):
+        def __init__(self, **known):
+            beside = ("class", "data", "samplers")
+            super().__init__(**{k: v for k, v in known.items() if k not in beside})
+
+    model, expected = OfHub.from_pretrained(export), autoencoders.load(export)
+    assert not model.training
+    x = torch.rand(2, *SHAPE)
+    assert torch.equal(model.reconstruct(x), expected.reconstruct(x))
+    card = hub.ModelCard.load(export / "README.md")
+    assert card.data.library_name == "autoencoders"
+
+
+def test_from_and_to_the_hub(export, monkeypatch):
+    hub = pytest.importorskip("huggingface_hub")
+    from autoencoders.export.hub import from_pretrained, push_to_hub
+
+    said = []
+
+    class Api:
+        def __init__(self, token=None):
+            said.append(token)
+
+        def create_repo(self, name, private, exist_ok):
+            said.append((name, private, exist_ok))
+            return hub.RepoUrl(f"https://huggingface.co/{name}")
+
+        def upload_folder(self, *, repo_id, folder_path, commit_message):
+            said.append((repo_id, {path.name for path in Path(folder_path).iterdir()}))
+            return "https://huggingface.co/me/digits/commit/1"
+
+    def download(name, **options):
+        said.append((name, options))
+        return str(export)
+
+    monkeypatch.setattr(hub, "HfApi", Api)
+    monkeypatch.setattr(hub, "snapshot_download", download)
+    assert push_to_hub(export, "me/digits", private=True).endswith("commit/1")
+    files = {"model.safetensors", "config.json", "README.md", "figures", "samplers"}
+    assert said == [None, ("me/digits", True, True), ("me/digits", files)]
+    said.clear()
+    loaded = [from_pretrained(name) for name in (export, str(export))]
+    assert said == []  # offline
+    loaded.append(from_pretrained("me/digits", revision="main"))
+    assert said == [("me/digits", {"revision": "main"})]
+    assert {type(model).__name__ for model in loaded} == {"WAEGAN"}
+    with pytest.raises(InputError, match="not an export"):
+        push_to_hub(export.parent, "me/digits")
+
+
+def test_without_huggingface_hub(export, monkeypatch):
+    from autoencoders.export.hub import from_pretrained
+
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    assert from_pretrained(export).label == "WAE-GAN"
+    with pytest.raises(InputError, match=r"needs the package huggingface_hub: pip install"):
+        from_pretrained("me/digits")

@@ -12,6 +12,7 @@ from safetensors.torch import save
 from autoencoders.errors import InputError
 from autoencoders.export.config import ModelConfig
 from autoencoders.export.loading import load_export, load_exported_sampler
+from autoencoders.export.onnx_files import write_onnx
 from autoencoders.files import (
     EXPORT_CARD,
     EXPORT_CONFIG,
@@ -41,8 +42,14 @@ class Export:
     figures: Sequence[Path] = field(default_factory=list)
 
 
-def write_export(export: Export, folder: Path) -> None:
+def write_export(export: Export, folder: Path, onnx: bool = False) -> list[str]:
     """Write an export, in the place of an earlier one.
+
+    Args:
+        onnx: also encoder.onnx and decoder.onnx, see `write_onnx`.
+
+    Returns:
+        A line for what was left out.
 
     Raises:
         InputError: there is something else in the folder, it cannot be written, or what was written
@@ -62,6 +69,7 @@ def write_export(export: Export, folder: Path) -> None:
         for file in export.figures:
             write_whole(partial / FIGURES / file.name, file.read_bytes())
         _read_back(export, partial)
+        return write_onnx(export.model, export.config, partial) if onnx else []
 
 
 @contextmanager

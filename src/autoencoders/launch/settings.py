@@ -114,14 +114,20 @@ class EvaluateKeys(BaseModel, strict=True):
     logger: dict[str, Group] = {}
 
 
-class ExportKeys(BaseModel, strict=True):
-    """Of export.py."""
+class RunKeys(BaseModel, strict=True):
+    """Of a script that reads weights of a run."""
 
     run: Any = None
     checkpoint: Annotated[str, Field(pattern=r"^\w[\w.=-]*$")] = "last"
 
 
-class EncodeKeys(ExportKeys, strict=True):
+class ExportKeys(RunKeys, strict=True):
+    """Of export.py."""
+
+    onnx: bool = True
+
+
+class EncodeKeys(RunKeys, strict=True):
     """Of encode.py."""
 
     input: Any = None

@@ -12,8 +12,7 @@ from autoencoders.runs.trust import read_yaml
 
 # Those that are a path, or name runs or a folder.
 PATHS = (
-    *("resume", "run", "runs", "ckpt_path", "multirun", "tags", "folder"),
-    *("input", "output"),
+    *("resume", "run", "runs", "ckpt_path", "multirun", "tags", "folder", "input", "output"),
     *("dataset.path", "dataset.test_path", "dataset.val_path", "dataset.data_dir"),
     *("hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir"),
 )
