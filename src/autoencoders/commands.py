@@ -19,21 +19,7 @@ def use_own_modules() -> None:
         sys.path.append(here)
 
 
-def train() -> None:
-    runpy.run_path(str(FOLDER / "train.py"), run_name="__main__")
-
-
-def evaluate() -> None:
-    runpy.run_path(str(FOLDER / "evaluate.py"), run_name="__main__")
-
-
-def compare() -> None:
-    runpy.run_path(str(FOLDER / "compare.py"), run_name="__main__")
-
-
-def export() -> None:
-    runpy.run_path(str(FOLDER / "export.py"), run_name="__main__")
-
-
-def encode() -> None:
-    runpy.run_path(str(FOLDER / "encode.py"), run_name="__main__")
+def run_script() -> None:
+    """Run the script that the command is called after: train.py for `autoencoders-train`."""
+    name = Path(sys.argv[0]).stem.removeprefix("autoencoders-")
+    runpy.run_path(str(FOLDER / f"{name}.py"), run_name="__main__")

@@ -2,7 +2,12 @@
 
 from autoencoders.export.config import DataConfig, ModelConfig, config_of
 from autoencoders.export.folder import Export, write_export
-from autoencoders.export.loading import load_export, load_exported_sampler, read_config
+from autoencoders.export.loading import (
+    load_export,
+    load_exported_sampler,
+    read_config,
+    read_sampler,
+)
 
 __all__ = [
     "DataConfig",
@@ -12,5 +17,6 @@ __all__ = [
     "load_export",
     "load_exported_sampler",
     "read_config",
+    "read_sampler",
     "write_export",
 ]

@@ -27,8 +27,7 @@ def load_sampler(folder: str | Path, name: str, checkpoint: str = "last") -> "Sa
         InputError: no such sampler there, one that cannot be read, or one that was fitted on the
             codes of other weights.
     """
-    from autoencoders.export import load_exported_sampler
-    from autoencoders.export.loading import read_sampler
+    from autoencoders.export import load_exported_sampler, read_sampler
 
     run = Path(folder)
     if (run / EXPORT_CONFIG).is_file():
