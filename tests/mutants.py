@@ -179,6 +179,8 @@ def failure(
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder, "src")
         shutil.copytree(root / "src", source, ignore=shutil.ignore_patterns("__pycache__"))
+        if (root / "pyproject.toml").exists():  # by which the package knows that it is a checkout
+            shutil.copy(root / "pyproject.toml", folder)
         if mutant:
             Path(folder, mutant.path).write_text(mutant.source, encoding="utf-8")
         # No compiled files: two mutants of a second and of one length would look the same.

@@ -13,7 +13,6 @@ from scipy.stats import norm
 from torch.distributions import Normal, kl_divergence
 
 from autoencoders.divergences import (
-    KERNEL_SCALES,
     cramer_wold,
     kl_to_prior,
     mmd,
@@ -52,7 +51,8 @@ def brute_force_mmd(x, y, prior_std, kernel):
 
     def k(a, b):
         squared = sum((p - q) ** 2 for p, q in zip(a, b, strict=True))
-        constants = [2 * len(a) * prior_std**2 * s for s in KERNEL_SCALES]
+        # The scales of Tolstikhin et al. 2018's code.
+        constants = [2 * len(a) * prior_std**2 * s for s in (0.1, 0.2, 0.5, 1, 2, 5, 10)]
         if kernel == "imq":
             return sum(c / (c + squared) for c in constants)
         return sum(math.exp(-squared / c) for c in constants)
@@ -109,6 +109,23 @@ def test_mmds_gradient_is_finite_where_codes_coincide():
 def test_mmd_needs_pairs():
     with pytest.raises(ValueError, match="at least two points in each sample, got 1 and 5"):
         mmd(torch.zeros(1, 2), torch.zeros(5, 2))
+    assert mmd(torch.zeros(2, 2), torch.zeros(2, 2)) == 0
+
+
+def test_projections_are_sorted_in_full_precision():
+    """Codes that half precision takes for equal; the parts of the prior in the codes' own type."""
+    z = 1 + torch.linspace(0, 1e-3, 40, dtype=torch.double)[:, None].repeat(1, 2)
+    directions = torch.eye(2, dtype=torch.double)
+    expected = sliced_wasserstein(z, directions)
+    edges = norm.ppf(np.linspace(0, 1, 41))
+    density = norm.pdf(edges)
+    means = 40 * (density[:-1] - density[1:])
+    by_hand = ((z[:, 0].numpy() - means) ** 2).mean() + 1 - (means**2).mean()
+    assert expected.item() == pytest.approx(by_hand, rel=1e-12)
+    single, axes = z.float(), directions.float()
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = sliced_wasserstein(single, axes)
+    assert mixed.item() == pytest.approx(by_hand, rel=1e-6)
 
 
 @pytest.mark.parametrize("shares", [1, 2, 4])

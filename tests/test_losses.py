@@ -118,6 +118,11 @@ def test_the_mean_is_a_probability_where_data_are_bounded(name, bounded):
     torch.testing.assert_close(mean, 1 / (1 + (-logits).exp()) if bounded else logits)
 
 
+@pytest.mark.parametrize("cost", [SquaredError, OptimalSigma, Bernoulli])
+def test_data_are_bounded_unless_it_is_said(cost):
+    torch.testing.assert_close(cost().mean(torch.tensor([2.0])).item(), 1 / (1 + math.exp(-2)))
+
+
 @pytest.mark.parametrize(("name", "bounded"), COSTS)
 def test_the_loss_is_least_where_the_mean_is_x(name, bounded):
     torch.manual_seed(0)
@@ -170,3 +175,5 @@ def test_far_off_logits_keep_value_and_gradient():
 def test_discriminator_accuracy_counts_both_sides():
     prior, code = torch.tensor([1.0, 2.0, -1.0]), torch.tensor([-1.0, 3.0, -2.0])
     assert discriminator_accuracy(prior, code).item() == pytest.approx(4 / 6)
+    undecided = torch.zeros(4)  # which is no "from the prior" of either
+    assert discriminator_accuracy(undecided, undecided).item() == 0.5
