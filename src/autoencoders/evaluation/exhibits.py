@@ -109,7 +109,9 @@ def nearest_training_images(
     if files:
         captions = [f"{c}\n{short(file)}" for c, file in zip(captions, files, strict=True)]
     title = f"{heading(model, data)}: of each class, the sample nearest to a training image"
-    below = "below: the training image's class and the root mean squared difference per pixel"
+    what = "class, " if files else "class and "
+    last = ", its file" if files else ""
+    below = f"below: the training image's {what}the root mean squared difference per pixel{last}"
     held_out = evaluation.metrics.get(f"{HELD_OUT}/nearest_train")
     of_test = f" (on average of unseen real images: {held_out:.3f})" if held_out else ""
     return images.image_rows(rows, title, f"{below}{of_test}; {note}", captions)
