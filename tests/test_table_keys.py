@@ -1,9 +1,13 @@
 """What a user says of a table's columns and rows: each key against a recomputation by pandas."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
+import sklearn
 import torch
+from sklearn.datasets import load_breast_cancer, load_iris, load_wine
 
 from autoencoders.data import Table, store
 from autoencoders.data.splits import by_group, by_name
@@ -247,12 +251,32 @@ def test_files_of_their_own_for_validation_and_test(frame, tmp_path):
         read(train, tmp_path, labels="kind", drop=["donor", "sex"], **paths)
 
 
+@pytest.mark.parametrize(
+    ("name", "load", "labels"),
+    [
+        ("breast_cancer", load_breast_cancer, "30"),
+        ("wine_data", load_wine, "13"),
+        ("iris", load_iris, "4"),
+    ],
+)
+def test_scikit_learns_own_files(name, load, labels):
+    """Behind a line of counts and names, which is skipped."""
+    path = Path(sklearn.__file__).parent / f"datasets/data/{name}.csv"
+    data = Table(path=path, skip_lines=1, labels=labels)
+    data.setup()
+    x, y = load(return_X_y=True)
+    tests = by_name([str(i) for i in range(len(x))]) == 2
+    for part, chosen in ((data.train, ~tests), (data.test, tests)):
+        np.testing.assert_array_equal(part.values, x[chosen].astype(np.float32))
+        assert part.labels.tolist() == y[chosen].tolist()
+
+
 def test_copies_on_both_sides_are_said(frame, tmp_path):
     tests = np.flatnonzero(by_name([str(i) for i in range(N)]) == 2)
     trains = np.flatnonzero(by_name([str(i) for i in range(N)]) == 0)
     twice = frame.copy()
     twice.iloc[tests[:3]] = frame.iloc[trains[:3]].to_numpy()
-    assert "3 of the test set are copies of others" in read(twice, tmp_path).inventory
+    assert "copies of other examples in the test set: 3" in read(twice, tmp_path).inventory
     assert "copies" not in read(frame, tmp_path).inventory
 
 

@@ -148,7 +148,7 @@ class DataModule(pl.LightningDataModule):
             what,
             *self.remarks,
             splits,
-            *([f"{copies:,} of the test set are copies of others"] if copies else []),
+            *([f"copies of other examples in the test set: {copies:,}"] if copies else []),
             *([f"left out: {left_out}"] if left_out else []),
         ]
         return "; ".join(clauses)
