@@ -1,5 +1,6 @@
 """Encode new data with a trained model: `python encode.py run=<run or export> input=photos`."""
 
+import re
 import sys
 import tempfile
 from pathlib import Path
@@ -106,8 +107,9 @@ def main(cfg: DictConfig) -> None:
         print(f"encoding {shown(source)} with {shown(run)}", flush=True)
         try:
             encode(cfg, output)
-        except InputError as error:  # which names the key of a training's data
-            raise InputError(str(error).replace("dataset.path=", "input=")) from error
+        except InputError as error:  # which names the keys of a training's data
+            line = str(error).replace("dataset.path=", "input=")
+            raise InputError(re.sub(r"\bdataset\.(?=\w+=)", "+dataset.", line)) from error
 
 
 if __name__ == "__main__":

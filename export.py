@@ -9,7 +9,7 @@ import hydra
 from omegaconf import DictConfig, OmegaConf
 
 from autoencoders.commands import use_own_modules
-from autoencoders.files import EXPORT, FIGURES, OVERRIDES, RUN, read_state, shown, writing_into
+from autoencoders.files import FIGURES, OVERRIDES, RUN, read_state, shown, writing_into
 from autoencoders.launch.ending import end_on_ctrl_c, one_line_errors, one_line_in_job
 from autoencoders.launch.evaluation import refuse_unfinished
 from autoencoders.launch.help import explain_keys
@@ -64,7 +64,7 @@ def export(run_folder: Path, checkpoint: str, onnx: bool = True) -> Path:
     inventory = manifest.description.inventory if manifest else ""
     text = card_of(run, data, stored, inventory, figures)
     config = config_of(run.model, data, {name: settings[name] for name in samplers})
-    folder = run_folder / EXPORT
+    folder = run_folder / "export"
     for line in write_export(Export(run.model, config, samplers, text, figures), folder, onnx):
         print(line)
     for file in sorted(path for path in folder.rglob("*") if path.is_file()):

@@ -243,3 +243,19 @@ def test_a_conditional_model_reads_the_classes(tmp_path):
     frame.drop(columns="kind").to_csv(tmp_path / "without.csv", index=False)
     line = refused("run=run", "input=without.csv", "output=out.npz", cwd=tmp_path)
     assert "dataset.labels=kind: not in without.csv" in line
+
+
+def test_a_key_says_what_is_otherwise_in_this_file(table_run, tmp_path):
+    frame = pd.read_csv(matrix_file())
+    frame.T.to_csv(tmp_path / "new.csv")
+    _, before = encode(table_run, matrix_file(), cwd=tmp_path)
+    _, after = encode(table_run, "new.csv", "+dataset.transpose=true", cwd=tmp_path)
+    np.testing.assert_array_equal(after["codes"], before["codes"])
+    frame.iloc[0, 0] = np.nan
+    frame.to_csv(tmp_path / "gaps.csv", index=False)
+    line = refused(f"run={table_run}", "input=gaps.csv", "output=out.npz", cwd=tmp_path)
+    assert "+dataset.missing=drop_rows leaves these rows out" in line
+    printed, found = encode(table_run, "gaps.csv", "+dataset.missing=drop_rows", cwd=tmp_path)
+    assert "left out: 1 with missing cells: 0" in printed
+    assert found["names"].tolist() == [str(row) for row in range(1, 140)]
+    np.testing.assert_allclose(found["codes"], before["codes"][1:], atol=1e-6)

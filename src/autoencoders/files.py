@@ -25,10 +25,7 @@ EVALUATIONS = "evaluations"  # a folder of those that were made, each with its n
 RUN = "run.json"  # whether the run is finished, and what made it
 SAMPLERS = "samplers"  # a folder of .safetensors
 FIGURES = "figures"  # a folder of .png
-EXPORT = "export"  # a folder with the three below
-WEIGHTS = "model.safetensors"
-EXPORT_CONFIG = "config.json"
-EXPORT_CARD = "README.md"
+EXPORT_CONFIG = "config.json"  # of an export's folder
 
 
 def write_whole(path: Path, content: str | bytes | memoryview) -> None:

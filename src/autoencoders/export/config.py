@@ -13,6 +13,7 @@ from autoencoders.errors import InputError
 from autoencoders.models import AutoEncoder
 from autoencoders.models.description import plain
 
+WEIGHTS, CARD = "model.safetensors", "README.md"  # beside config.json
 OF_TRAINING = ("optimizer", "scheduler")  # how arguments end that a finished model needs no more
 
 

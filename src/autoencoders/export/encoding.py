@@ -1,6 +1,7 @@
 """A trained model on new data: codes, errors, reconstructions, and the files that they go into."""
 
 import os
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from autoencoders.data.new import NewExamples
 from autoencoders.errors import InputError, how_to_install
 from autoencoders.files import open_whole, write_whole
 from autoencoders.models import AutoEncoder
+from autoencoders.terminal import console
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,8 @@ def encode(
 
 def _batches(model: AutoEncoder, examples: Examples, size: int) -> Iterator[Batch]:
     batches = examples.batches(size, model.device)
-    yield from track(batches, "encoding", total=-(-len(examples) // size), transient=True)
+    steps, quiet = -(-len(examples) // size), not console().is_terminal
+    yield from track(batches, "encoding", steps, transient=True, disable=quiet)
 
 
 def number_labels(classes: np.ndarray, class_names: tuple[str, ...]) -> Tensor:
@@ -142,7 +145,9 @@ def _write_h5ad(file: Path, encoded: Encoded, new: NewExamples, key: str, source
         needs = how_to_install("expression")
         raise InputError(f"output={file}: needs anndata: {needs}") from error
     if source.suffix.lower() == ".h5ad":
-        table, rows = anndata.read_h5ad(source), new.rows
+        with warnings.catch_warnings():  # of files that older versions have written
+            warnings.simplefilter("ignore")
+            table, rows = anndata.read_h5ad(source), new.rows
         if len(table) != new.total:
             raise InputError(
                 f"output={file}: {source} has its examples in columns; choose .npz or .csv"

@@ -10,17 +10,10 @@ import torch
 from safetensors.torch import save
 
 from autoencoders.errors import InputError
-from autoencoders.export.config import ModelConfig
+from autoencoders.export.config import CARD, WEIGHTS, ModelConfig
 from autoencoders.export.loading import load_export, load_exported_sampler
 from autoencoders.export.onnx_files import write_onnx
-from autoencoders.files import (
-    EXPORT_CARD,
-    EXPORT_CONFIG,
-    FIGURES,
-    SAMPLERS,
-    WEIGHTS,
-    write_whole,
-)
+from autoencoders.files import EXPORT_CONFIG, FIGURES, SAMPLERS, write_whole
 from autoencoders.models import AutoEncoder
 
 
@@ -63,7 +56,7 @@ def write_export(export: Export, folder: Path, onnx: bool = False) -> list[str]:
         tensors = {name: value.cpu().contiguous().clone() for name, value in state.items()}
         write_whole(partial / WEIGHTS, save(tensors, metadata={"format": "pt"}))
         write_whole(partial / EXPORT_CONFIG, export.config.text())
-        write_whole(partial / EXPORT_CARD, export.card)
+        write_whole(partial / CARD, export.card)
         for name, file in export.samplers.items():
             write_whole(partial / SAMPLERS / f"{name}.safetensors", file.read_bytes())
         for file in export.figures:

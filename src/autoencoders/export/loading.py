@@ -12,8 +12,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from autoencoders.errors import InputError, describe
-from autoencoders.export.config import ModelConfig
-from autoencoders.files import EXPORT_CONFIG, SAMPLERS, WEIGHTS, read_json
+from autoencoders.export.config import WEIGHTS, ModelConfig
+from autoencoders.files import EXPORT_CONFIG, SAMPLERS, read_json
 from autoencoders.models import AutoEncoder
 from autoencoders.models.recipes import TARGET
 from autoencoders.networks import Network
