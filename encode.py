@@ -12,7 +12,7 @@ from autoencoders.commands import use_own_modules
 from autoencoders.errors import InputError
 from autoencoders.files import EXPORT_CONFIG, shown
 from autoencoders.launch.ending import end_on_ctrl_c, one_line_errors, one_line_in_job
-from autoencoders.launch.evaluation import refuse_unfinished
+from autoencoders.launch.evaluation import to_evaluate
 from autoencoders.launch.help import explain_keys
 from autoencoders.launch.keys import check_command
 from autoencoders.launch.overrides import quote_paths
@@ -101,7 +101,7 @@ def main(cfg: DictConfig) -> None:
         check_command(cfg, EncodeKeys)
         run, source, output = Path(str(cfg.run)), Path(str(cfg.input)), output_of(cfg)
         if not (run / EXPORT_CONFIG).is_file():
-            refuse_unfinished(f"run={run}", run)
+            to_evaluate(cfg)
         if not source.exists():
             raise InputError(f"input={source}: no such file, and no such folder")
         print(f"encoding {shown(source)} with {shown(run)}", flush=True)

@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from autoencoders.commands import use_own_modules
 from autoencoders.files import FIGURES, OVERRIDES, RUN, read_state, shown, writing_into
 from autoencoders.launch.ending import end_on_ctrl_c, one_line_errors, one_line_in_job
-from autoencoders.launch.evaluation import refuse_unfinished
+from autoencoders.launch.evaluation import to_evaluate
 from autoencoders.launch.help import explain_keys
 from autoencoders.launch.keys import check_command
 from autoencoders.launch.overrides import quote_paths
@@ -118,8 +118,7 @@ def card_of(
 def main(cfg: DictConfig) -> None:
     with one_line_in_job():
         check_command(cfg, ExportKeys)
-        run_folder = Path(str(cfg.run))
-        refuse_unfinished(f"run={cfg.run}", run_folder)
+        run_folder, _ = to_evaluate(cfg)
         print(f"exporting {cfg.checkpoint} of {shown(run_folder)}", flush=True)
         with lock(run_folder), writing_into(run_folder):
             export(run_folder, cfg.checkpoint, cfg.onnx)

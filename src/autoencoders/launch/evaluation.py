@@ -22,7 +22,7 @@ def to_evaluate(config: DictConfig) -> tuple[Path, str]:
     Raises:
         InputError: neither or both, no finished run, or no checkpoint of one.
     """
-    if (config.run is None) == (config.ckpt_path is None):
+    if (config.run is None) == (config.get("ckpt_path") is None):
         raise InputError(
             "give either run=, a finished run's folder such as outputs/digits/wae/<time>, or"
             " ckpt_path=, a checkpoint in one"
@@ -37,18 +37,13 @@ def to_evaluate(config: DictConfig) -> tuple[Path, str]:
                 f"{key}: not a run's checkpoint: give <run>/checkpoints/<name>.ckpt, as train.py"
                 " left it"
             )
-    refuse_unfinished(key, folder)
-    return folder, checkpoint
-
-
-def refuse_unfinished(key: str, folder: Path) -> None:
-    """Raise InputError unless a folder holds a finished run."""
     if not (folder / CONFIG).is_file():
         raise InputError(f"{key}: {folder} is not a run's folder: it has no {CONFIG}")
     if not is_finished(folder):
         raise InputError(
             f"{key}: {folder} holds no finished run; python train.py resume={folder} finishes it"
         )
+    return folder, checkpoint
 
 
 def evaluation_of(run: DictConfig, composed: DictConfig, typed: Sequence[str]) -> DictConfig:
