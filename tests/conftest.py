@@ -141,6 +141,27 @@ def no_figures() -> Iterator[None]:
         yield
 
 
+@pytest.fixture
+def multirun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any, no_figures: None
+) -> Callable[..., tuple[Any, str]]:
+    """Runs `python train.py -m <arguments>` in this process, from an empty folder; returns its exit
+    status, or the line that it ends with, and what it has printed."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str, mode: tuple[str, ...] = ("-m",)) -> tuple[Any, str]:
+        monkeypatch.setattr(sys, "argv", ["train.py", *mode, *arguments])
+        GlobalHydra.instance().clear()
+        try:
+            runpy.run_path(str(ROOT / "train.py"), run_name="__main__")
+            code: Any = 0
+        except SystemExit as ended:
+            code = ended.code
+        return code, capfd.readouterr().out
+
+    return run
+
+
 def write_idx(path: Path, values: Tensor) -> None:
     """Write a uint8 tensor as an IDX file."""
     header = bytes([0, 0, 8, values.ndim]) + struct.pack(f">{values.ndim}I", *values.shape)

@@ -1,26 +1,31 @@
 """Multiruns: whose a folder is, what becomes of a job, and how an interrupted multirun goes on."""
 
 import json
-import os
 import re
-import runpy
 import shlex
 import shutil
 import signal
 import sqlite3
-import subprocess
 import sys
-import time
 from pathlib import Path
 
-import psutil
 import pytest
 from conftest import ROOT, SHORT, compose_train, rewrite_metrics, run_here
 from hydra import compose, initialize_config_dir
 from hydra._internal.utils import get_args_parser
-from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from multiruns import (
+    AGAIN,
+    TINY,
+    contents,
+    metrics,
+    of_job,
+    paste,
+    printed_command,
+    start,
+    wait_for,
+)
 from omegaconf import OmegaConf, open_dict, read_write
 
 from autoencoders.errors import InputError
@@ -33,84 +38,6 @@ from autoencoders.runs import load_run
 from autoencoders.runs.folder import lock
 from autoencoders.runs.state import mark
 from hydra_plugins.autoencoders_search import open_study
-
-TINY = ("model=ae", "scheduler=constant", *SHORT, "trainer.max_epochs=1")
-AGAIN = "continue with: "
-
-
-@pytest.fixture
-def multirun(tmp_path, monkeypatch, capfd, no_figures):
-    """Runs `python train.py -m <arguments>` in this process, from an empty folder; returns its exit
-    status, or the line that it ends with, and what it has printed."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments, mode=("-m",)):
-        monkeypatch.setattr(sys, "argv", ["train.py", *mode, *arguments])
-        GlobalHydra.instance().clear()
-        try:
-            runpy.run_path(str(ROOT / "train.py"), run_name="__main__")
-            code = 0
-        except SystemExit as ended:
-            code = ended.code
-        return code, capfd.readouterr().out
-
-    return run
-
-
-def contents(folder):
-    return {file: file.read_bytes() for file in Path(folder).rglob("*") if file.is_file()}
-
-
-def metrics(folder):
-    return json.loads((Path(folder) / "metrics.json").read_text())
-
-
-def of_job(folder, number):
-    """A job's folder, as far as there is one."""
-    paths = [p for p in Path(folder).glob("*") if re.fullmatch(rf"{number}(_.*)?", p.name)]
-    (path,) = paths or [Path(folder, str(number))]
-    return path
-
-
-def printed_command(out):
-    """The command that goes on, which is the last that is printed."""
-    *_, last = out.splitlines()
-    assert last.startswith(AGAIN), out
-    return last.removeprefix(AGAIN)
-
-
-def paste(command, cwd):
-    """Run a command as a shell does."""
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    return subprocess.run(
-        command,
-        shell=True,
-        cwd=cwd,
-        env={**os.environ, "PATH": path},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-
-
-def start(cwd, *arguments):
-    return subprocess.Popen(
-        [sys.executable, ROOT / "train.py", "-m", *arguments],
-        cwd=cwd,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        # A shell's background jobs, which pytest may be one of, start with Ctrl-C ignored.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
-
-
-def wait_for(process, folder, name, count=1):
-    deadline = time.monotonic() + 120
-    while len(list(folder.rglob(name))) < count:
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 @pytest.mark.slow
@@ -457,78 +384,6 @@ def test_results_that_lie_there_are_not_unpickled(multirun):
     result.write_bytes(b"not looked at")
     assert multirun(*TINY, "optimizer.lr=1e30", "hydra.sweep.dir=ex")[0] == 1
     assert not result.exists()
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "launcher",
-    [
-        ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2"),
-        ("hydra/launcher=submitit_local", "hydra.launcher.timeout_min=5"),
-    ],
-    ids=["joblib", "submitit"],
-)
-def test_jobs_in_processes_of_their_own(launcher, multirun):
-    """One job fails; the other finishes, and the table tells; typed again, it stays as it is."""
-    arguments = (*launcher, *TINY, "optimizer.lr=0.001,1e30", "hydra.sweep.dir=sweep")
-    code, out = multirun(*arguments)
-    assert code == 1
-    assert f"finished │ {metrics(of_job('sweep', 0))['val/mse']:.4g}" in out
-    assert "training has diverged" in out
-    kept = contents(of_job("sweep", 0))
-    assert multirun(*arguments)[0] == 1
-    assert contents(of_job("sweep", 0)) == kept
-
-
-@pytest.mark.slow
-def test_jobs_of_several_processes_take_turns(multirun, tmp_path):
-    """Two jobs of two processes each: the first fails and the second goes on, neither hangs, and
-    there are no folders beside theirs; the second is resumed."""
-    own = "+trainer.callbacks=[{_target_: pytorch_lightning.callbacks.Timer}]"
-    ddp = ("trainer=ddp", "trainer.accelerator=cpu", "model=wae", own, "hydra.sweep.dir=sweep")
-    grid = ("sweep=grid", "hydra.sweeper.params.seed=0", "optimizer.lr=1e30,1e-3")
-    arguments = (*grid, *TINY, *ddp)
-    code, out = multirun(*arguments)
-    assert code == 1
-    assert "training has diverged" in (of_job("sweep", 0) / "error.txt").read_text()
-    assert f"finished │ {metrics(of_job('sweep', 1))['val/mse']:.4g}" in out
-    mark(of_job("sweep", 1), finished=False)
-    assert multirun(*arguments)[0] == 1
-    assert metrics(of_job("sweep", 1))["epochs"] == 1
-    assert [path.name for path in tmp_path.iterdir()] == ["sweep"]
-    kept = {"0_optimizer.lr=1e+30", "1_optimizer.lr=0.001", "multirun.yaml", ".lock"}
-    assert {path.name for path in Path("sweep").iterdir()} == kept
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGTERM])
-def test_a_multirun_whose_process_is_ended_goes_on(sent, tmp_path):
-    """A job's process killed, as the operating system does where memory runs out: one line; or the
-    multirun's own asked to end, as a batch system does."""
-    parallel = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
-    process = start(tmp_path, *parallel, "model=ae,vae", *SHORT, "trainer.max_epochs=20")
-    wait_for(process, tmp_path, "best.ckpt", count=2)
-    if sent == signal.SIGKILL:
-        (victim, *_) = [
-            child
-            for child in psutil.Process(process.pid).children(recursive=True)
-            if any("popen_loky" in word for word in child.cmdline())
-        ]
-        victim.kill()
-    else:
-        process.terminate()
-    out, err = process.communicate(timeout=60)
-    assert "Traceback" not in err
-    if sent == signal.SIGKILL:
-        assert process.returncode == 1
-        assert err.splitlines()[-1].startswith("error: a job's process was killed, perhaps for")
-        assert "interrupted" in out
-    else:
-        assert process.returncode == 128 + signal.SIGTERM
-    done = paste(printed_command(out), tmp_path)
-    assert done.returncode == 0, done.stderr
-    (folder,) = (tmp_path / "outputs/multirun").iterdir()
-    assert [metrics(of_job(folder, n))["epochs"] for n in "01"] == [20, 20]
 
 
 @pytest.mark.slow
