@@ -578,3 +578,13 @@ def test_damaged_arrays(tmp_path):
     broken = bytearray(archive)
     broken[200] ^= 255
     refused("Bad CRC", write(tmp_path, bytes(broken), "b.npz"))
+
+
+def test_tabs_separate_names_with_spaces(tmp_path):
+    frame = pd.DataFrame(np.arange(12.0).reshape(4, 3) / 8, [f"row {i}" for i in range(4)])
+    frame.columns = [f"column {i}" for i in range(3)]
+    frame.to_csv(tmp_path / "t.tsv", sep="\t")
+    with open_matrix(tmp_path / "t.tsv", None, None) as matrix:
+        assert list(matrix.columns) == ["column 0", "column 1", "column 2"]
+        assert list(matrix.rows) == ["row 0", "row 1", "row 2", "row 3"]
+        np.testing.assert_array_equal(np.asarray(matrix.values[:]), frame.to_numpy())

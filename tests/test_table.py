@@ -332,7 +332,7 @@ def test_blood_cells_against_scanpys_file():
 
 
 def test_without_scanpy(monkeypatch):
-    monkeypatch.setattr("autoencoders.data.table.find_spec", lambda name: None)
+    monkeypatch.setattr("autoencoders.data.pbmc.find_spec", lambda name: None)
     with pytest.raises(InputError, match=r"pip install -e '\.\[expression\]'"):
         _ = PBMC().shape
 

@@ -126,8 +126,9 @@ def _find_separator(lines: list[str], suffix: str) -> str:
         if not data or _width(records) < 2:
             return 0, False, usual
         alike = sum(len(record) == _width(records) for record in data) / len(data)
-        cells = [cell for record in data for cell in record[:LOOKED_AT]]
-        numbers = sum(_number(cell, ",") is not None for cell in cells) / len(cells)
+        # Without the first column, which may have names such as `row 7`.
+        cells = [cell for record in data for cell in record[1:LOOKED_AT]]
+        numbers = sum(_number(cell, ",") is not None for cell in cells) / max(len(cells), 1)
         header = len(records[0]) in (_width(records), _width(records) - 1)
         return alike * (0.1 + numbers), header, usual  # text is separated by something, too
 
