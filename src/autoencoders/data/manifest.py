@@ -64,7 +64,7 @@ class Manifest:
         of validation, then of test.
     contents: uint64, (N,), a number for what each holds; empty, (0,), for examples without names.
     splits: uint8, (N,), an index into `SPLITS`.
-    reference: bool, (N,), which examples are the data module's `reference`.
+    reference: int64, (N,), the place of each in the data module's `reference`; -1 for the others.
     """
 
     description: Description
@@ -150,7 +150,7 @@ def record(description: Description, parts: Sequence[Examples], reference: Examp
         keys,
         np.concatenate([part.digests if description.named else NOTHING for part in parts]),
         split_of(parts),
-        np.isin(keys, keys_of([reference])),
+        pd.Index(keys_of([reference])).get_indexer(keys),
     )
 
 
@@ -186,10 +186,11 @@ def restore(
     taken = new if take_new else new[:0]
     places = np.concatenate([places[there], taken])
     splits = np.concatenate([manifest.splits[there], splits[taken]])
-    reference = np.concatenate([manifest.reference[there], np.zeros(len(taken), bool)])
+    reference = np.concatenate([manifest.reference[there], np.full(len(taken), -1)])
+    in_order = np.argsort(reference, kind="stable")[(reference < 0).sum() :]
     everything = join(parts)
     chosen = [places[splits == split] for split in range(len(SPLITS))]
-    *sets, some = (everything.subset(torch.from_numpy(p)) for p in (*chosen, places[reference]))
+    *sets, some = (everything.subset(torch.from_numpy(p)) for p in (*chosen, places[in_order]))
     return sets, some, changes
 
 
