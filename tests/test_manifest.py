@@ -153,7 +153,9 @@ def test_classes_are_known_by_their_names(x, capsys):
     assert set(fewer.train.labels.tolist()) == {1}
 
 
-@pytest.mark.parametrize("damage", ["no npz", "short npz", "text", "key"])
+@pytest.mark.parametrize(
+    "damage", ["no npz", "empty npz", "short npz", "short keys", "text", "key"]
+)
 def test_a_damaged_manifest(x, tmp_path, damage):
     prepared(x).manifest.save(tmp_path)
     file, arrays = tmp_path / "data.json", tmp_path / "data.npz"
@@ -161,6 +163,11 @@ def test_a_damaged_manifest(x, tmp_path, damage):
         arrays.unlink()
     elif damage == "short npz":
         arrays.write_bytes(arrays.read_bytes()[:100])
+    elif damage == "empty npz":
+        arrays.write_bytes(b"")
+    elif damage == "short keys":
+        content = dict(np.load(arrays))
+        np.savez(arrays, **{**content, "keys": content["keys"][:-1]})
     elif damage == "text":
         file.write_text("{")
     else:

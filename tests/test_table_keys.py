@@ -226,6 +226,14 @@ def test_a_group_is_on_one_side(frame, tmp_path):
         read(frame.assign(donor="d"), tmp_path, group_column="donor")
 
 
+def test_test_rows_of_two_files_are_refused(frame, tmp_path):
+    """Those of the first would be left out in silence."""
+    folds = frame.assign(fold=np.array(["train", "test"])[np.arange(N) % 2])
+    frame.to_csv(tmp_path / "e.csv", index=False)
+    with pytest.raises(InputError, match=r"test_path=.*: the rows of .* for test would be .*: 100"):
+        read(folds, tmp_path, split_column="fold", test_path=tmp_path / "e.csv")
+
+
 def test_groups_whatever_their_order():
     groups = np.array([f"g{i % 7}" for i in range(70)])
     order = np.random.default_rng(0).permutation(70)

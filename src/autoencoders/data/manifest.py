@@ -96,9 +96,14 @@ class Manifest:
             description = TypeAdapter(Description).validate_json(text)
             with np.load(folder / "data.npz", allow_pickle=False) as arrays:
                 manifest = cls(description, *(arrays[name] for name in ARRAYS))
-        except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
             reason = " ".join(str(error).split())
             raise InputError(f"{file}: damaged: {reason}") from error
+        n = len(manifest.keys)
+        lengths = {len(manifest.splits), len(manifest.reference)}
+        lengths |= {len(manifest.contents)} if description.named else set()
+        if lengths != {n}:
+            raise InputError(f"{folder / 'data.npz'}: damaged: {n} keys, and {lengths} of others")
         if (found := _counts(manifest.splits)) != description.examples:
             raise InputError(
                 f"{folder / 'data.npz'}: damaged: it has {found}, data.json {description.examples}"

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from filelock import FileLock
 from pydantic import NonNegativeInt, PositiveInt, TypeAdapter, validate_call
 from torch import Tensor
 
@@ -16,6 +17,7 @@ from autoencoders.data.base import DataModule
 from autoencoders.data.examples import Examples, digest
 from autoencoders.data.fitting import Missing, Wishes
 from autoencoders.data.images.kept import can_be_made
+from autoencoders.data.manifest import NAMES, SPLITS
 from autoencoders.data.preprocessing import Preprocessing
 from autoencoders.data.readers import KINDS, Matrix, ReadOptions, open_matrix
 from autoencoders.data.splits import by_column, by_group, by_name, first_groups
@@ -149,6 +151,13 @@ class Table(DataModule):
         splits = splits[main.kept]
         self.training_groups = None if groups is None else groups[main.kept][splits == 0]
         parts = [main.examples.subset(torch.from_numpy(splits == n)) for n in range(3)]
+        for n, path in others.items():
+            if path and len(parts[n]):
+                raise InputError(
+                    f"dataset.{SPLITS[n]}_path={path}: the rows of {self.path} that are for"
+                    f" {NAMES[SPLITS[n]]} would be left out: {len(parts[n]):,}; give one of"
+                    " the two"
+                )
         train, val, test = (own[n].examples if n in own else part for n, part in enumerate(parts))
         self._check_sizes(len(splits), train, test)
         return (train, val, test) if len(val) else (train, test)
@@ -317,15 +326,17 @@ class Table(DataModule):
         folder = next((place for place in places if can_be_made(place)), places[-1])
         name = store.key_of(path, f"{fitted} {self.reading} {self.layer} {self.wishes.missing}")
         file, beside = folder / f"{name}.float32", folder / f"{name}.npy"
-        if file.is_file() and beside.is_file():
-            digests.extend(np.load(beside, allow_pickle=False).tolist())
-        else:
-            for old in folder.glob("*.*"):
-                old.unlink()
-            store.write(blocks, file)
-            with open_whole(beside) as out:
-                np.save(out, np.array(digests, np.uint64))
-        return store.map_file(file, shape)
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / ".lock"):  # one process writes, others wait
+            if file.is_file() and beside.is_file():
+                digests.extend(np.load(beside, allow_pickle=False).tolist())
+            else:
+                for old in (*folder.glob("*.float32"), *folder.glob("*.npy")):
+                    old.unlink()
+                store.write(blocks, file)
+                with open_whole(beside) as out:
+                    np.save(out, np.array(digests, np.uint64))
+            return store.map_file(file, shape)
 
     def _number_classes(self, parts: Sequence[Rows]) -> None:
         """Number the classes of all rows, by the order of their names, 2 before 10; -1 for a row
