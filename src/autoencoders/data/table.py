@@ -151,10 +151,10 @@ class Table(DataModule):
         splits = splits[main.kept]
         self.training_groups = None if groups is None else groups[main.kept][splits == 0]
         parts = [main.examples.subset(torch.from_numpy(splits == n)) for n in range(3)]
-        for n, path in others.items():
-            if path and len(parts[n]):
+        for n, further in others.items():
+            if further and len(parts[n]):
                 raise InputError(
-                    f"dataset.{SPLITS[n]}_path={path}: the rows of {self.path} that are for"
+                    f"dataset.{SPLITS[n]}_path={further}: the rows of {self.path} that are for"
                     f" {NAMES[SPLITS[n]]} would be left out: {len(parts[n]):,}; give one of"
                     " the two"
                 )

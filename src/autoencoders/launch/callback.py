@@ -36,7 +36,7 @@ class RunFolder(Callback):
     """Hydra's callback that chooses the folder of a run or a multirun before anything is written.
 
     A run gets a folder of its own; with `resume=<folder>` it goes on in that one. A multirun whose
-    command is typed again with its `hydra.sweep.dir=` goes on. What another run has left is never
+    command is run again with its `hydra.sweep.dir=` goes on. What another run has left is never
     written over.
     """
 

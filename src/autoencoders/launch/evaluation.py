@@ -47,18 +47,18 @@ def to_evaluate(config: DictConfig) -> tuple[Path, str]:
 
 
 def evaluation_of(run: DictConfig, composed: DictConfig, typed: Sequence[str]) -> DictConfig:
-    """The `evaluation` of a run, with what is typed in its place.
+    """The `evaluation` of a run, with the overrides of the command.
 
     `sampler=` chooses the samplers; one that the run has too keeps the run's settings.
 
     Args:
         run: the run's config.
-        composed: from conf/evaluate.yaml and what is typed; its evaluation is taken for a run whose
+        composed: from conf/evaluate.yaml and the overrides; its evaluation is taken for a run whose
             config has none.
         typed: the command's overrides.
 
     Raises:
-        InputError: what is typed makes an evaluation no group of settings.
+        InputError: the overrides make the evaluation no group of settings.
     """
     if not OmegaConf.is_dict(OmegaConf.select(composed, "evaluation.samplers")):
         raise InputError("evaluation=: must hold settings; type evaluation.images=100 and the like")
@@ -81,7 +81,7 @@ def evaluation_of(run: DictConfig, composed: DictConfig, typed: Sequence[str]) -
 
 
 def _take_over(evaluation: Any, typed: Any, key: str) -> None:
-    """Set a key as it is typed: to its value there, or to nothing where it was deleted."""
+    """Set a key to its overridden value, or remove it if the override does."""
     sampler = re.match(r"samplers\.\w+", key)
     if sampler and OmegaConf.select(evaluation, sampler[0]) is None:
         key = sampler[0]  # all of it: the run has no settings of this one
