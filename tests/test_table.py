@@ -352,6 +352,7 @@ def test_a_run_on_counts_is_read_back_with_its_numbers(model, tmp_path):
     mse = ((run.model.reconstruct(x) - x) ** 2).mean().item()
     assert metrics["test/mse"] == pytest.approx(mse, rel=1e-4)
     assert run.model.sample(5).shape == (5, *run.data.shape)
+    assert "raw counts, normalised" in run.data.inventory  # as the first line said
 
 
 def test_a_seed_gives_the_same_weights(tmp_path):

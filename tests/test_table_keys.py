@@ -226,6 +226,15 @@ def test_a_group_is_on_one_side(frame, tmp_path):
         read(frame.assign(donor="d"), tmp_path, group_column="donor")
 
 
+def test_groups_that_the_split_cuts_are_counted(frame, tmp_path):
+    folds = np.where(np.arange(N) < 150, "train", "test")
+    cut = frame.assign(fold=folds).groupby("donor")["fold"].nunique()
+    keys = {"split_column": "fold", "group_column": "donor"}
+    data = read(frame.assign(fold=folds), tmp_path, **keys)
+    assert f"{(cut > 1).sum()} groups of donor are in several splits" in data.inventory
+    assert "several splits" not in read(frame, tmp_path, group_column="donor").inventory
+
+
 def test_test_rows_of_two_files_are_refused(frame, tmp_path):
     """Those of the first would be left out in silence."""
     folds = frame.assign(fold=np.array(["train", "test"])[np.arange(N) % 2])

@@ -149,6 +149,8 @@ class Table(DataModule):
         self.bounded = fitted.binary
         self._number_classes([main, *own.values()])
         splits = splits[main.kept]
+        if groups is not None:
+            self._remark_on_groups(groups[main.kept], splits)
         self.training_groups = None if groups is None else groups[main.kept][splits == 0]
         parts = [main.examples.subset(torch.from_numpy(splits == n)) for n in range(3)]
         for n, further in others.items():
@@ -244,6 +246,13 @@ class Table(DataModule):
             return None
         return matrix.frame[self.group_column].astype(str).to_numpy()
 
+    def _remark_on_groups(self, groups: np.ndarray, splits: np.ndarray) -> None:
+        """Count the groups that the data's own split cuts."""
+        pairs = np.unique(np.stack([groups.astype(str), splits.astype(str)], 1), axis=0)
+        _, several = np.unique(pairs[:, 0], return_counts=True)
+        if cut := int((several > 1).sum()):
+            self.remarks.append(f"{cut:,} groups of {self.group_column} are in several splits")
+
     def _recorded(self, matrix: Matrix, path: Path) -> Preprocessing | None:
         """That of the run that the table is read for."""
         if self.recorded is None:
@@ -256,6 +265,10 @@ class Table(DataModule):
         """What a run has recorded, held against a matrix."""
         fitted: Preprocessing = TypeAdapter(Preprocessing).validate_python(described)
         self.remarks += [*matrix.remarks, *fitted.check(matrix, path)]
+        if fitted.counts:
+            self.remarks.append(
+                "raw counts, normalised by their totals and log(1 + x), as trained on"
+            )
         columns = [*matrix.columns, *matrix.text_columns]
         new = [n for n in self.wishes.of(columns) if n not in {*fitted.columns, *fitted.categories}]
         if new:
