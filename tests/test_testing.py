@@ -489,6 +489,15 @@ class Vectors(DataModule):
         return examples.subset(slice(40)), examples.subset(slice(40, None))
 
 
+class OwnValidation(Vectors):
+    """With a validation set of its own, and examples without a label."""
+
+    def load(self):
+        train, test = super().load()
+        train.labels[:5] = -1
+        return train.subset(slice(30)), train.subset(slice(30, None)), test
+
+
 class Unbounded(Vectors):
     def load(self):
         return tuple(Examples(3 * part.values, part.labels) for part in super().load())
@@ -574,7 +583,7 @@ class Short(Vectors):
         return list(super().test_dataloader())[:-1]
 
 
-@pytest.mark.parametrize("data_set", [Vectors, Sized])
+@pytest.mark.parametrize("data_set", [Vectors, Sized, OwnValidation])
 @pytest.mark.parametrize("val_size", [0, 10])
 def test_a_data_set_without_a_fault(data_set, val_size):
     check_data(data_set(val_size=val_size))
